@@ -229,7 +229,13 @@ impl TenantOrigins {
     /// The tenant's origin, no trailing slash.
     #[must_use]
     pub fn origin(&self, slug: &Slug) -> String {
-        format!("{}://{}.{}", self.scheme, slug, self.domain)
+        self.of_stored(slug.as_str())
+    }
+
+    /// The origin for a slug as stored: one that was valid once stays so, though the list of reserved words grows.
+    #[must_use]
+    pub fn of_stored(&self, slug: &str) -> String {
+        format!("{}://{slug}.{}", self.scheme, self.domain)
     }
 
     /// What stands after the slug, for a page that shows the URL while the slug is typed: `.example.net`.

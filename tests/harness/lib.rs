@@ -1,1 +1,34 @@
+//! What the tests share: the product as real processes, the people, clients, mailboxes and APIs around it.
+//!
+//! Everything here speaks to the product from outside (HTTP, its command line, its files) and knows nothing of its code.
+//! Every wait has a deadline, every process a keeper that stops it when the test run ends, however it ends.
 
+pub mod admin;
+pub mod browser;
+pub mod cable;
+pub mod child;
+pub mod console;
+pub mod database;
+pub mod emulate;
+pub mod github;
+pub mod html;
+pub mod mailbox;
+pub mod mcp;
+pub mod net;
+pub mod node;
+pub mod oauth;
+pub mod paths;
+pub mod system;
+pub mod upstream;
+pub mod wait;
+pub mod workspace;
+
+pub use console::{Console, Page};
+pub use mcp::{Answer, Mcp};
+pub use system::System;
+pub use upstream::Upstream;
+pub use wait::eventually;
+pub use workspace::{Person, Workspace};
+
+/// What a test returns: an error names what was asked and what came instead.
+pub type TestResult = anyhow::Result<()>;

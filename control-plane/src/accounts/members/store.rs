@@ -1,0 +1,50 @@
+//! Rows of memberships.
+
+use toolmesh_proto::ids::UserId;
+
+use super::{Member, Role};
+use crate::db::TenantTx;
+use crate::error::Result;
+
+pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result<Option<Role>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2";
+    let role: Option<String> = sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?;
+    role.map(|text| text.parse()).transpose()
+}
+
+pub(in crate::accounts) async fn insert(tx: &mut TenantTx, user: UserId, role: Role) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)
+               ON CONFLICT (tenant_id, user_id) DO NOTHING";
+    sqlx::query(sql).bind(tenant).bind(user.uuid()).bind(role.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn list(tx: &mut TenantTx) -> Result<Vec<Member>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT m.user_id, u.email, u.name, m.role, m.created_at
+               FROM memberships m JOIN users u ON u.id = m.user_id WHERE m.tenant_id = $1 ORDER BY m.created_at, u.email";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn delete(tx: &mut TenantTx, user: UserId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM memberships WHERE tenant_id = $1 AND user_id = $2";
+    sqlx::query(sql).bind(tenant).bind(user.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn set_role(tx: &mut TenantTx, user: UserId, role: Role) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE memberships SET role = $3 WHERE tenant_id = $1 AND user_id = $2";
+    sqlx::query(sql).bind(tenant).bind(user.uuid()).bind(role.as_str()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Locks all owners' rows and counts them.
+pub(super) async fn lock_owners(tx: &mut TenantTx) -> Result<usize> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT user_id FROM memberships WHERE tenant_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE";
+    Ok(sqlx::query(sql).bind(tenant).fetch_all(tx.conn()).await?.len())
+}

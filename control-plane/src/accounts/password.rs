@@ -1,0 +1,168 @@
+//! Passwords: what is accepted, and hashing with argon2id on a bounded pool.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+
+/// Memory in KiB, passes, lanes: about 0.1 s on a server core, and 64 MiB an attacker needs for each guess.
+const COST: (u32, u32, u32) = (64 * 1024, 3, 1);
+
+/// Most characters; more would only cost time.
+const MAX_LENGTH: usize = 128;
+
+/// At most this many wait for a place; more get an answer at once instead of a queue.
+const MAX_WAITING: usize = 64;
+
+/// Checks a new password: 12 to 128 characters, hard to guess, also for one who knows the context words (the address, the
+/// name). The lists of common and leaked passwords are shipped with the estimator; nothing is asked over the network.
+///
+/// # Errors
+/// Says on the field `password` what is wrong and what would be better.
+pub fn check(password: &SecretString, context: &[&str]) -> Result<()> {
+    let text = password.expose_secret();
+    let length = text.chars().count();
+    if length < 12 {
+        return Err(Error::field("password", "Use at least 12 characters. A few unrelated words are easy to remember."));
+    }
+    if length > MAX_LENGTH {
+        return Err(Error::field("password", "Use at most 128 characters."));
+    }
+    let mut words: Vec<&str> = vec!["toolmesh"];
+    for word in context {
+        words.extend(word.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2));
+    }
+    if zxcvbn::zxcvbn(text, &words).score() < zxcvbn::Score::Three {
+        let message = "This password is common or easy to guess. Use a few unrelated words, or a password manager's.";
+        return Err(Error::field("password", message));
+    }
+    Ok(())
+}
+
+/// Hashes and verifies on blocking threads, a few at a time.
+#[derive(Clone)]
+pub struct Passwords {
+    places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    /// Verified in place of an unknown user's, so that both take the same time.
+    dummy: Arc<str>,
+}
+
+/// What came of a verification.
+pub struct Verdict {
+    right: bool,
+    rehashed: Option<String>,
+}
+
+impl Verdict {
+    #[must_use]
+    pub const fn is_right(&self) -> bool {
+        self.right
+    }
+
+    /// A new hash to store, where the old one was made with other costs.
+    #[must_use]
+    pub fn rehashed(&self) -> Option<&str> {
+        self.rehashed.as_deref()
+    }
+}
+
+impl Passwords {
+    /// # Errors
+    /// Only if the crypto library refuses the costs.
+    pub fn new(places: usize) -> Result<Self> {
+        let dummy = hash_now("a password that nobody has")?;
+        Ok(Self {
+            places: Arc::new(Semaphore::new(places.max(1))),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            dummy: dummy.into(),
+        })
+    }
+
+    /// A PHC string with its own salt.
+    ///
+    /// # Errors
+    /// `Busy` when too many wait already.
+    pub async fn hash(&self, password: SecretString) -> Result<String> {
+        self.run(move || hash_now(password.expose_secret())).await
+    }
+
+    /// Checks a password against a stored hash, or takes the same time where there is none.
+    ///
+    /// # Errors
+    /// `Busy` when too many wait already.
+    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<Verdict> {
+        let known = stored.is_some();
+        let stored = stored.unwrap_or_else(|| self.dummy.to_string());
+        self.run(move || {
+            let text = password.expose_secret();
+            let parsed = PasswordHash::new(&stored).map_err(Error::internal)?;
+            let fits = text.chars().count() <= MAX_LENGTH
+                && argon2()?.verify_password(text.as_bytes(), &parsed).is_ok();
+            let right = fits && known;
+            let (memory, passes, lanes) = COST;
+            let current = stored.contains(&format!("m={memory},t={passes},p={lanes}"));
+            let rehashed = if right && !current { Some(hash_now(text)?) } else { None };
+            Ok(Verdict { right, rehashed })
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _waiting = self.waiting.try_acquire().map_err(|_| Error::Busy)?;
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(Error::internal)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        task.await.map_err(Error::internal)?
+    }
+}
+
+fn argon2() -> Result<Argon2<'static>> {
+    let (memory, passes, lanes) = COST;
+    let params = Params::new(memory, passes, lanes, None).map_err(Error::internal)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+fn hash_now(password: &str) -> Result<String> {
+    Ok(argon2()?.hash_password(password.as_bytes()).map_err(Error::internal)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(text: &str) -> Result<()> {
+        check(&SecretString::from(text), &["ana.lopez@acme.example"])
+    }
+
+    #[test]
+    fn short_common_and_personal_passwords_are_refused() {
+        for bad in ["short", "password1234", "qwertyuiop123", "123456789012", "aaaaaaaaaaaa", "ana.lopez@acme", "toolmesh2026"] {
+            assert!(check_text(bad).is_err(), "{bad}");
+        }
+        assert!(check_text(&"x9$".repeat(50)).is_err(), "too long");
+    }
+
+    #[test]
+    fn a_few_unrelated_words_are_accepted() {
+        assert!(check_text("copper lantern drifts sideways").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_password_verifies_only_against_its_own_hash() {
+        let passwords = Passwords::new(1).unwrap();
+        let hash = passwords.hash(SecretString::from("copper lantern drifts")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"));
+        let right = passwords.verify(SecretString::from("copper lantern drifts"), Some(hash.clone())).await.unwrap();
+        assert!(right.is_right() && right.rehashed().is_none());
+        assert!(!passwords.verify(SecretString::from("copper lantern"), Some(hash)).await.unwrap().is_right());
+        let dummy = passwords.verify(SecretString::from("a password that nobody has"), None).await.unwrap();
+        assert!(!dummy.is_right(), "the stand-in for unknown users must never fit");
+    }
+}

@@ -1,0 +1,80 @@
+//! Sessions of the console, in Postgres, under the SHA-256 of the id that the cookie holds.
+
+pub mod store;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use time::{Duration, OffsetDateTime};
+use tower_sessions::cookie::SameSite;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{self, SessionStore};
+use tower_sessions::{Expiry, SessionManagerLayer};
+
+use crate::credentials::token;
+use crate::db::Db;
+
+/// Without use for this long, a session ends.
+const IDLE: Duration = Duration::hours(12);
+
+/// The session's store for tower-sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    db: Arc<Db>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+/// The layer that loads and saves sessions. Over TLS the cookie is `__Host-`, so that no other host can set it.
+#[must_use]
+pub fn layer(db: Db, https: bool) -> SessionManagerLayer<Sessions> {
+    SessionManagerLayer::new(Sessions { db: Arc::new(db) })
+        .with_name(if https { "__Host-toolmesh" } else { "toolmesh" })
+        .with_secure(https)
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(IDLE))
+}
+
+fn hash(id: &Id) -> Vec<u8> {
+    token::hash(&id.to_string())
+}
+
+fn backend(error: impl std::fmt::Display) -> session_store::Error {
+    session_store::Error::Backend(error.to_string())
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        let mut tx = self.db.global().await.map_err(backend)?;
+        // 128 random bits: a collision is not to be met, and an insert that meets one fails instead of sharing a session.
+        store::insert(&mut tx, &hash(&record.id), record).await.map_err(backend)?;
+        tx.commit().await.map_err(backend)
+    }
+
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
+        let mut tx = self.db.global().await.map_err(backend)?;
+        store::upsert(&mut tx, &hash(&record.id), record).await.map_err(backend)?;
+        tx.commit().await.map_err(backend)
+    }
+
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
+        let mut tx = self.db.global().await.map_err(backend)?;
+        let row = store::load(&mut tx, &hash(id)).await.map_err(backend)?;
+        let Some((data, expiry_date)) = row else { return Ok(None) };
+        let data = serde_json::from_value(data).map_err(|e| session_store::Error::Decode(e.to_string()))?;
+        Ok((expiry_date > OffsetDateTime::now_utc()).then_some(Record { id: *id, data, expiry_date }))
+    }
+
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        let mut tx = self.db.global().await.map_err(backend)?;
+        store::delete(&mut tx, &hash(id)).await.map_err(backend)?;
+        tx.commit().await.map_err(backend)
+    }
+}

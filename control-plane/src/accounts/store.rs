@@ -1,0 +1,88 @@
+//! Rows of users and of links in mails.
+
+use time::OffsetDateTime;
+use toolmesh_proto::ids::UserId;
+use uuid::Uuid;
+
+use super::User;
+use crate::db::GlobalTx;
+use crate::error::Result;
+
+pub(super) async fn user_by_email(tx: &mut GlobalTx, email: &str) -> Result<Option<User>> {
+    let sql = "SELECT id, email, name, verified_at, created_at FROM users WHERE email = $1";
+    Ok(sqlx::query_as(sql).bind(email).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn user_by_id(tx: &mut GlobalTx, id: UserId) -> Result<Option<User>> {
+    let sql = "SELECT id, email, name, verified_at, created_at FROM users WHERE id = $1";
+    Ok(sqlx::query_as(sql).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn password_hash(tx: &mut GlobalTx, email: &str) -> Result<Option<(UserId, String)>> {
+    let sql = "SELECT id, password_hash FROM users WHERE email = $1";
+    let row: Option<(Uuid, String)> = sqlx::query_as(sql).bind(email).fetch_optional(tx.conn()).await?;
+    Ok(row.map(|(id, hash)| (id.into(), hash)))
+}
+
+pub(super) async fn insert_user(
+    tx: &mut GlobalTx,
+    id: UserId,
+    email: &str,
+    name: &str,
+    hash: &str,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)")
+        .bind(id.uuid())
+        .bind(email)
+        .bind(name)
+        .bind(hash)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_password_hash(tx: &mut GlobalTx, id: UserId, hash: &str) -> Result<()> {
+    sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(hash)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn mark_verified(tx: &mut GlobalTx, id: UserId) -> Result<()> {
+    sqlx::query("UPDATE users SET verified_at = coalesce(verified_at, now()) WHERE id = $1")
+        .bind(id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_email_token(
+    tx: &mut GlobalTx,
+    hash: &[u8],
+    user: UserId,
+    expires_at: OffsetDateTime,
+) -> Result<()> {
+    let sql = "INSERT INTO email_tokens (hash, user_id, purpose, expires_at) VALUES ($1, $2, 'verify', $3)";
+    sqlx::query(sql).bind(hash).bind(user.uuid()).bind(expires_at).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn open_email_token(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<User>> {
+    let sql = "SELECT u.id, u.email, u.name, u.verified_at, u.created_at FROM email_tokens t
+               JOIN users u ON u.id = t.user_id
+               WHERE t.hash = $1 AND t.purpose = 'verify' AND t.used_at IS NULL AND t.expires_at > now()";
+    Ok(sqlx::query_as(sql).bind(hash).fetch_optional(tx.conn()).await?)
+}
+
+/// Uses a link; false if somebody was faster. The user's other links die with it.
+pub(super) async fn use_email_token(tx: &mut GlobalTx, hash: &[u8]) -> Result<bool> {
+    let sql = "UPDATE email_tokens SET used_at = now()
+               WHERE hash = $1 AND used_at IS NULL AND expires_at > now() RETURNING user_id";
+    let user: Option<Uuid> = sqlx::query_scalar(sql).bind(hash).fetch_optional(tx.conn()).await?;
+    let Some(user) = user else { return Ok(false) };
+    let sql = "UPDATE email_tokens SET used_at = now() WHERE user_id = $1 AND purpose = 'verify' AND used_at IS NULL";
+    sqlx::query(sql).bind(user).execute(tx.conn()).await?;
+    Ok(true)
+}

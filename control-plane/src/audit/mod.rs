@@ -1,0 +1,193 @@
+//! The audit log: storing what nodes report, searching it, counting.
+//!
+//! Events are written once and never changed. Knows nothing of how they travel; `push` receives them.
+
+pub mod store;
+
+use std::collections::{BTreeMap, HashMap};
+
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{AuditEventId, TenantId, UserId};
+use toolmesh_proto::v1;
+
+use crate::accounts::members::Membership;
+use crate::db::Db;
+use crate::error::{Error, Result};
+
+/// Rows on one page of the log.
+pub const PAGE: i64 = 50;
+
+/// One call, as the log shows it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Event {
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub id: AuditEventId,
+    pub at: OffsetDateTime,
+    pub request_id: uuid::Uuid,
+    pub user_id: Option<uuid::Uuid>,
+    /// Name and address, where the caller is known.
+    pub user_name: Option<String>,
+    pub user_email: Option<String>,
+    /// Name of the OAuth client or of the API key.
+    pub client_name: Option<String>,
+    pub client_id: Option<String>,
+    pub api_key_name: Option<String>,
+    pub client_agent: String,
+    pub remote_addr: String,
+    pub node: String,
+    pub method: String,
+    pub tool: String,
+    pub installation_id: Option<uuid::Uuid>,
+    pub access: String,
+    pub arguments: Option<serde_json::Value>,
+    /// `ok`, `denied`, `invalid`, `upstream_error`, `upstream_failed`, `internal`, `unknown`.
+    pub outcome: String,
+    pub reason: String,
+    pub duration_ms: i32,
+    pub upstream_status: Option<i32>,
+    pub upstream_ms: Option<i32>,
+    pub result_bytes: i64,
+    pub steps: serde_json::Value,
+}
+
+/// What to look for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Part of the tool's name or of the reason.
+    pub text: Option<String>,
+    pub outcome: Option<String>,
+    pub user: Option<UserId>,
+    pub tool: Option<String>,
+    /// Older than this event.
+    pub before: Option<AuditEventId>,
+}
+
+/// Counts of the last 24 hours.
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+pub struct Day {
+    pub calls: i64,
+    pub errors: i64,
+    pub p95_ms: f64,
+    /// Different users.
+    pub people: i64,
+}
+
+/// Counts of one hour.
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+pub struct Hour {
+    pub calls: i64,
+    pub errors: i64,
+}
+
+/// What the log can be filtered by.
+#[derive(Clone, Debug, Default)]
+pub struct Facets {
+    pub users: Vec<(uuid::Uuid, String)>,
+    pub tools: Vec<String>,
+}
+
+/// Stores a node's batch. Events that are stored already, and events of tenants that are gone, count as stored. Answers the
+/// sequence up to which everything is stored.
+///
+/// # Errors
+/// When the database fails; the node sends again.
+pub async fn ingest(db: &Db, batch: v1::AuditBatch) -> Result<u64> {
+    let through = batch.events.last().map_or(0, |event| event.sequence);
+    let mut by_tenant: BTreeMap<TenantId, Vec<v1::AuditEvent>> = BTreeMap::new();
+    for event in batch.events {
+        match event.tenant_id.parse() {
+            Ok(tenant) => by_tenant.entry(tenant).or_default().push(event),
+            Err(_) => tracing::error!(node = batch.node, sequence = event.sequence, "event without a tenant"),
+        }
+    }
+    for (tenant, events) in by_tenant {
+        let mut tx = db.tenant(tenant).await?;
+        if !store::tenant_exists(&mut tx).await? {
+            tracing::warn!(%tenant, count = events.len(), "events of a tenant that is gone");
+            continue;
+        }
+        store::insert(&mut tx, &batch.node, &batch.boot_id, &events).await?;
+        tx.commit().await?;
+    }
+    Ok(through)
+}
+
+/// A page of the log, newest first.
+///
+/// # Errors
+/// `Forbidden` for members.
+pub async fn list(db: &Db, by: &Membership, filter: &Filter) -> Result<Vec<Event>> {
+    by.require_admin()?;
+    let mut tx = db.tenant(by.tenant).await?;
+    store::list(&mut tx, filter, PAGE).await
+}
+
+/// One event.
+///
+/// # Errors
+/// `Forbidden` for members; `NotFound` for an id of no or another workspace.
+pub async fn get(db: &Db, by: &Membership, id: AuditEventId) -> Result<Event> {
+    by.require_admin()?;
+    let mut tx = db.tenant(by.tenant).await?;
+    store::get(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// The last calls: of everybody for an admin, of oneself for a member.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recent(db: &Db, by: &Membership, count: i64) -> Result<Vec<Event>> {
+    let mut tx = db.tenant(by.tenant).await?;
+    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    store::list(&mut tx, &Filter { user, ..Filter::default() }, count).await
+}
+
+/// Counts of the last 24 hours, of everybody for an admin, of oneself for a member.
+///
+/// # Errors
+/// When the database fails.
+pub async fn day(db: &Db, by: &Membership) -> Result<Day> {
+    let mut tx = db.tenant(by.tenant).await?;
+    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    store::day(&mut tx, user).await
+}
+
+/// The last 24 hours, hour by hour, the oldest first.
+///
+/// # Errors
+/// `Forbidden` for members.
+pub async fn hours(db: &Db, by: &Membership) -> Result<Vec<Hour>> {
+    by.require_admin()?;
+    let mut tx = db.tenant(by.tenant).await?;
+    store::hours(&mut tx).await
+}
+
+/// When the first call came: of anybody for an admin, of oneself for a member.
+///
+/// # Errors
+/// When the database fails.
+pub async fn first_call(db: &Db, by: &Membership) -> Result<Option<OffsetDateTime>> {
+    let mut tx = db.tenant(by.tenant).await?;
+    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    store::first_call(&mut tx, user).await
+}
+
+/// When each user called last, within 90 days.
+///
+/// # Errors
+/// `Forbidden` for members.
+pub async fn last_calls(db: &Db, by: &Membership) -> Result<HashMap<UserId, OffsetDateTime>> {
+    by.require_admin()?;
+    let mut tx = db.tenant(by.tenant).await?;
+    Ok(store::last_calls(&mut tx).await?.into_iter().map(|(id, at)| (id.into(), at)).collect())
+}
+
+/// The users and tools of the last 30 days.
+///
+/// # Errors
+/// `Forbidden` for members.
+pub async fn facets(db: &Db, by: &Membership) -> Result<Facets> {
+    by.require_admin()?;
+    let mut tx = db.tenant(by.tenant).await?;
+    Ok(Facets { users: store::users(&mut tx).await?, tools: store::tools(&mut tx).await? })
+}

@@ -1,0 +1,185 @@
+//! Rows of the audit log.
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{AuditEventId, UserId};
+use toolmesh_proto::v1::{AuditEvent, Outcome};
+use uuid::Uuid;
+
+use super::{Day, Event, Filter, Hour};
+use crate::db::TenantTx;
+use crate::error::Result;
+
+pub(super) async fn tenant_exists(tx: &mut TenantTx) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT EXISTS (SELECT FROM tenants WHERE id = $1)";
+    Ok(sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?)
+}
+
+/// Inserts a batch in one statement; what is there already stays as it is.
+pub(super) async fn insert(tx: &mut TenantTx, node: &str, boot_id: &str, events: &[AuditEvent]) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let rows: Vec<Value> = events.iter().map(row).collect();
+    sqlx::query(
+        "INSERT INTO audit_events (tenant_id, id, at, node, boot_id, sequence, request_id, user_id, client_id, api_key_id,
+           client_agent, remote_addr, method, tool, installation_id, access, arguments, outcome, reason, duration_ms,
+           upstream_status, upstream_ms, result_bytes, steps)
+         SELECT $1, r.id, to_timestamp(r.at_micros / 1e6), $2, $3, r.sequence, r.request_id, r.user_id, r.client_id,
+           r.api_key_id, r.client_agent, r.remote_addr, r.method, r.tool, r.installation_id, r.access, r.arguments,
+           r.outcome, r.reason, r.duration_ms, r.upstream_status, r.upstream_ms, r.result_bytes, r.steps
+         FROM jsonb_to_recordset($4) AS r(id uuid, at_micros float8, sequence bigint, request_id uuid, user_id uuid,
+           client_id text, api_key_id uuid, client_agent text, remote_addr text, method text, tool text,
+           installation_id uuid, access text, arguments jsonb, outcome text, reason text, duration_ms integer,
+           upstream_status integer, upstream_ms integer, result_bytes bigint, steps jsonb)
+         ON CONFLICT ON CONSTRAINT audit_events_origin_key DO NOTHING",
+    )
+    .bind(tenant)
+    .bind(node)
+    .bind(boot_id)
+    .bind(Value::Array(rows))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+fn row(event: &AuditEvent) -> Value {
+    let id = |text: &str| Uuid::try_parse(text).ok();
+    let text = |text: &str| Some(text.replace('\0', "")).filter(|t| !t.is_empty());
+    let number = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let steps: Vec<Value> = event
+        .steps
+        .iter()
+        .map(|s| json!({ "name": s.name, "ok": s.ok, "micros": s.micros, "detail": clean(&s.detail) }))
+        .collect();
+    // jsonb knows no NUL character; one in an argument must not lose the whole event.
+    let arguments = clean(&event.arguments_json).replace("\\u0000", "\\ufffd");
+    json!({
+        "id": AuditEventId::new(),
+        "at_micros": event.at_micros,
+        "sequence": event.sequence,
+        "request_id": id(&event.request_id).unwrap_or_default(),
+        "user_id": id(&event.user_id),
+        "client_id": text(&event.client_id),
+        "api_key_id": id(&event.api_key_id),
+        "client_agent": clean(&event.client_agent),
+        "remote_addr": clean(&event.remote_addr),
+        "method": clean(&event.method),
+        "tool": clean(&event.tool),
+        "installation_id": id(&event.installation_id),
+        "access": clean(&event.access),
+        "arguments": serde_json::from_str::<Value>(&arguments).ok(),
+        "outcome": outcome(event.outcome()),
+        "reason": clean(&event.reason),
+        "duration_ms": number(event.duration_millis),
+        "upstream_status": Some(number(event.upstream_status)).filter(|n| *n > 0),
+        "upstream_ms": Some(number(event.upstream_millis)).filter(|_| event.upstream_status > 0),
+        "result_bytes": i64::try_from(event.result_bytes).unwrap_or(i64::MAX),
+        "steps": steps,
+    })
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+const fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Denied => "denied",
+        Outcome::Invalid => "invalid",
+        Outcome::UpstreamError => "upstream_error",
+        Outcome::UpstreamFailed => "upstream_failed",
+        Outcome::Internal => "internal",
+        Outcome::Unknown | Outcome::Unspecified => "unknown",
+    }
+}
+
+pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Result<Vec<Event>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
+           c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
+           e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
+           e.result_bytes, e.steps
+         FROM audit_events e
+         LEFT JOIN users u ON u.id = e.user_id
+         LEFT JOIN oauth_clients c ON c.tenant_id = e.tenant_id AND c.client_id = e.client_id
+         LEFT JOIN api_keys k ON k.tenant_id = e.tenant_id AND k.id = e.api_key_id
+         WHERE e.tenant_id = $1
+           AND ($2::text IS NULL OR e.outcome = $2)
+           AND ($3::uuid IS NULL OR e.user_id = $3)
+           AND ($4::text IS NULL OR e.tool = $4)
+           AND ($5::text IS NULL OR strpos(lower(e.tool || ' ' || e.reason), lower($5)) > 0)
+           AND ($6::uuid IS NULL OR (e.at, e.id) < (SELECT b.at, b.id FROM audit_events b WHERE b.tenant_id = $1 AND b.id = $6))
+         ORDER BY e.at DESC, e.id DESC LIMIT $7";
+    let query = sqlx::query_as(sql)
+        .bind(tenant)
+        .bind(filter.outcome.as_deref())
+        .bind(filter.user.map(UserId::uuid))
+        .bind(filter.tool.as_deref())
+        .bind(filter.text.as_deref())
+        .bind(filter.before.map(AuditEventId::uuid))
+        .bind(limit);
+    Ok(query.fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn get(tx: &mut TenantTx, id: AuditEventId) -> Result<Option<Event>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
+           c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
+           e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
+           e.result_bytes, e.steps
+         FROM audit_events e
+         LEFT JOIN users u ON u.id = e.user_id
+         LEFT JOIN oauth_clients c ON c.tenant_id = e.tenant_id AND c.client_id = e.client_id
+         LEFT JOIN api_keys k ON k.tenant_id = e.tenant_id AND k.id = e.api_key_id
+         WHERE e.tenant_id = $1 AND e.id = $2";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn day(tx: &mut TenantTx, user: Option<UserId>) -> Result<Day> {
+    let tenant = tx.tenant().uuid();
+    let since = OffsetDateTime::now_utc() - time::Duration::hours(24);
+    let sql = "SELECT count(*) AS calls, count(*) FILTER (WHERE outcome <> 'ok') AS errors,
+           coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms), 0) AS p95_ms,
+           count(DISTINCT user_id) AS people
+         FROM audit_events WHERE tenant_id = $1 AND at > $2 AND ($3::uuid IS NULL OR user_id = $3)";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(since).bind(user.map(UserId::uuid)).fetch_one(tx.conn()).await?)
+}
+
+pub(super) async fn hours(tx: &mut TenantTx) -> Result<Vec<Hour>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT count(e.id) AS calls, count(e.id) FILTER (WHERE e.outcome <> 'ok') AS errors
+         FROM generate_series(0, 23) AS h(n)
+         LEFT JOIN audit_events e ON e.tenant_id = $1
+           AND e.at >= now() - make_interval(hours => 24 - h.n) AND e.at < now() - make_interval(hours => 23 - h.n)
+         GROUP BY h.n ORDER BY h.n";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn first_call(tx: &mut TenantTx, user: Option<UserId>) -> Result<Option<OffsetDateTime>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT min(at) FROM audit_events WHERE tenant_id = $1 AND ($2::uuid IS NULL OR user_id = $2)";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.map(UserId::uuid)).fetch_one(tx.conn()).await?)
+}
+
+pub(super) async fn last_calls(tx: &mut TenantTx) -> Result<Vec<(Uuid, OffsetDateTime)>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT user_id, max(at) FROM audit_events
+         WHERE tenant_id = $1 AND user_id IS NOT NULL AND at > now() - interval '90 days' GROUP BY user_id";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn users(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT u.id, u.name FROM users u
+         WHERE u.id IN (SELECT e.user_id FROM audit_events e WHERE e.tenant_id = $1 AND e.at > now() - interval '30 days')
+         ORDER BY lower(u.name), u.id LIMIT 200";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn tools(tx: &mut TenantTx) -> Result<Vec<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT DISTINCT tool FROM audit_events
+         WHERE tenant_id = $1 AND at > now() - interval '30 days' AND outcome <> 'denied' ORDER BY tool LIMIT 200";
+    Ok(sqlx::query_scalar(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}

@@ -1,0 +1,153 @@
+//! The control plane's configuration: read once from the environment, checked whole before anything is bound.
+//!
+//! The only module that knows `std::env`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use ipnet::IpNet;
+use secrecy::SecretString;
+use toolmesh_proto::egress::EgressPolicy;
+use toolmesh_proto::slug::TenantOrigins;
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Everything the control plane is told from outside.
+#[derive(Clone)]
+pub struct Config {
+    pub database_url: SecretString,
+    /// Origin of the console, no trailing slash.
+    pub console_origin: String,
+    pub tenant_origins: TenantOrigins,
+    pub http_listen: SocketAddr,
+    pub grpc_listen: SocketAddr,
+    /// The key-encryption key, which wraps every tenant's key.
+    pub kek: Zeroizing<[u8; 32]>,
+    /// What a node must know to join.
+    pub join_secret: SecretString,
+    pub smtp_url: SecretString,
+    pub mail_from: String,
+    pub egress: EgressPolicy,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A setting that is missing or wrong, and what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0} is not set: {1}")]
+    Missing(&'static str, &'static str),
+    #[error("{name} is wrong: {reason}")]
+    Invalid { name: &'static str, reason: String },
+}
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names the first setting that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let console = required("TOOLMESH_CONSOLE_URL", "the console's origin, e.g. https://app.example.com")?;
+        let tenants = required("TOOLMESH_TENANT_URL", "the tenants' origins, e.g. https://{slug}.example.net")?;
+        Ok(Self {
+            database_url: required("DATABASE_URL", "e.g. postgres://user:password@host/toolmesh")?.into(),
+            console_origin: origin("TOOLMESH_CONSOLE_URL", &console)?,
+            tenant_origins: TenantOrigins::parse(&tenants).map_err(invalid("TOOLMESH_TENANT_URL"))?,
+            http_listen: listen("TOOLMESH_HTTP_LISTEN")?,
+            grpc_listen: listen("TOOLMESH_GRPC_LISTEN")?,
+            kek: kek_from_file(&required("TOOLMESH_KEK_FILE", "a file with 32 random bytes in base64")?.into())?,
+            join_secret: join_secret_from_file(
+                &required("TOOLMESH_JOIN_SECRET_FILE", "a file with the secret that nodes join with")?.into(),
+            )?,
+            smtp_url: required("SMTP_URL", "e.g. smtp://127.0.0.1:2525 or smtps://user:password@host")?.into(),
+            mail_from: optional("TOOLMESH_MAIL_FROM").unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned()),
+            egress: EgressPolicy { allow_private: flag("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
+            trusted_proxies: networks("TOOLMESH_TRUSTED_PROXIES")?,
+        })
+    }
+
+    /// Whether people reach the console over TLS; decides `Secure` cookies and their `__Host-` names.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.console_origin.starts_with("https://")
+    }
+}
+
+/// What `tracing` shows, e.g. `info` or `toolmesh_control_plane=debug`, and whether as JSON.
+#[must_use]
+pub fn log_settings() -> (String, bool) {
+    let filter = optional("TOOLMESH_LOG").unwrap_or_else(|| "info".to_owned());
+    (filter, optional("TOOLMESH_LOG_FORMAT").as_deref() == Some("json"))
+}
+
+/// Reads a key-encryption key: base64 of 32 bytes.
+///
+/// # Errors
+/// When the file cannot be read or holds something else.
+pub fn kek_from_file(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
+    let text = file("TOOLMESH_KEK_FILE", path)?;
+    let bytes = Zeroizing::new(
+        base64::engine::general_purpose::STANDARD.decode(text.trim()).map_err(invalid("TOOLMESH_KEK_FILE"))?,
+    );
+    let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| ConfigError::Invalid {
+        name: "TOOLMESH_KEK_FILE",
+        reason: format!("{} must hold 32 bytes in base64, and holds {}", path.display(), bytes.len()),
+    })?;
+    Ok(Zeroizing::new(key))
+}
+
+/// Reads the join secret: at least 32 characters.
+///
+/// # Errors
+/// When the file cannot be read or the secret is short.
+pub fn join_secret_from_file(path: &PathBuf) -> Result<SecretString, ConfigError> {
+    let text = file("TOOLMESH_JOIN_SECRET_FILE", path)?;
+    let secret = text.trim();
+    if secret.len() < 32 {
+        let reason = format!("{} must hold at least 32 characters", path.display());
+        return Err(ConfigError::Invalid { name: "TOOLMESH_JOIN_SECRET_FILE", reason });
+    }
+    Ok(SecretString::from(secret.to_owned()))
+}
+
+fn file(name: &'static str, path: &PathBuf) -> Result<Zeroizing<String>, ConfigError> {
+    std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|e| ConfigError::Invalid { name, reason: format!("{}: {e}", path.display()) })
+}
+
+fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(name: &'static str, meaning: &'static str) -> Result<String, ConfigError> {
+    optional(name).ok_or(ConfigError::Missing(name, meaning))
+}
+
+fn invalid<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> ConfigError {
+    move |error| ConfigError::Invalid { name, reason: error.to_string() }
+}
+
+fn listen(name: &'static str) -> Result<SocketAddr, ConfigError> {
+    optional(name).as_deref().unwrap_or("127.0.0.1:0").parse().map_err(invalid(name))
+}
+
+fn flag(name: &'static str) -> Result<bool, ConfigError> {
+    optional(name).as_deref().unwrap_or("false").parse().map_err(invalid(name))
+}
+
+fn networks(name: &'static str) -> Result<Vec<IpNet>, ConfigError> {
+    let text = optional(name).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(|t| t.parse().map_err(invalid(name))).collect()
+}
+
+fn origin(name: &'static str, text: &str) -> Result<String, ConfigError> {
+    let url = Url::parse(text).map_err(invalid(name))?;
+    let plain = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none();
+    if plain {
+        Ok(url.origin().ascii_serialization())
+    } else {
+        Err(ConfigError::Invalid { name, reason: "write an origin without a path, e.g. https://app.example.com".into() })
+    }
+}

@@ -1,0 +1,316 @@
+//! The document as a whole: version, requirements, backend, set-up texts, and the order in which its parts are read.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::json;
+use toolmesh_proto::v1;
+use url::Url;
+
+use super::auth::{self, Auth};
+use super::diagnostic::{Report, quote};
+use super::fields::{Field, Fields, one_of};
+use super::tool::{self, Context, Outcome};
+use super::yaml::Node;
+use super::{About, Compiled, Coverage, LeftOut, Setup, probe, rules, text};
+
+const SPEC_URLS: [&str; 4] = [
+    "https://dadl.ai/spec/dadl-spec-v0.1.md",
+    "https://dadl.ai/spec/dadl-spec-v0.1",
+    "https://dadl.ai/spec/dadl-spec-v0.2.md",
+    "https://dadl.ai/spec/dadl-spec-v0.2",
+];
+
+/// Level of the language that is read, in the version numbers that `requires.toolmesh` speaks of.
+const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 0];
+
+/// Features of `requires.features` that are executed.
+const FEATURES: &[&str] = &["returns", "deprecation"];
+
+/// Reads a whole document. `None` only after errors.
+pub(super) fn read(root: &Node, report: &mut Report) -> Option<Compiled> {
+    let root = Field { node: root, path: String::new() };
+    if root.node.is_null() {
+        root.error(report, "the document is empty", "start with `spec:` and `backend:`");
+        return None;
+    }
+    let mut fields = root.fields(report)?;
+    read_spec(&mut fields, report);
+    if let Some(field) = fields.get("requires") {
+        read_requires(&field, report);
+    }
+    let about = About {
+        credits: fields.texts("credits", report),
+        source_name: fields.text("source_name", report).map(|t| text::clean(&t)).unwrap_or_default(),
+        source_url: fields.text("source_url", report).unwrap_or_default(),
+        date: fields.text("date", report).unwrap_or_default(),
+    };
+    if let Some(field) = fields.get("includes").filter(|field| !field.items(report).is_empty()) {
+        field.error(report, "other files are not read", "copy their contents into this file");
+    }
+    let backend = fields.need("backend", report, "describe the API under `backend:`");
+    // Keys that start with an underscore hold anchors.
+    let hidden = root.node.keys_with_prefix('_');
+    fields.finish_except(&hidden, report);
+    read_backend(&backend?, about, report)
+}
+
+fn read_spec(fields: &mut Fields<'_>, report: &mut Report) {
+    let help = format!("write spec: {}", SPEC_URLS[2]);
+    let Some(field) = fields.need("spec", report, &help) else { return };
+    let Some(spec) = field.text(report) else { return };
+    if !SPEC_URLS.contains(&spec.as_str()) {
+        field.error(report, format!("{} is not a version of DADL that is read", quote(&spec)), help);
+    }
+}
+
+fn read_requires(field: &Field<'_>, report: &mut Report) {
+    let Some(mut fields) = field.fields(report) else { return };
+    if let Some(field) = fields.get("toolmesh") {
+        let range = field.text(report).unwrap_or_default();
+        match satisfies(&range) {
+            Some(true) => {}
+            Some(false) => {
+                let [major, minor, patch] = LANGUAGE_LEVEL;
+                let message = format!("asks for {range}; this version reads DADL up to {major}.{minor}.{patch}");
+                field.error(report, message, "");
+            }
+            None => {
+                field.error(report, format!("{} is not a range of versions", quote(&range)), "write >=0.3.0");
+            }
+        }
+    }
+    for item in fields.get("features").map(|field| field.items(report)).unwrap_or_default() {
+        let Some(feature) = item.text(report) else { continue };
+        if !FEATURES.contains(&feature.as_str()) {
+            let message = format!("{} is required, but not executed by this version", quote(&feature));
+            item.error(report, message, "");
+        }
+    }
+    fields.finish(report);
+}
+
+/// Whether a range such as `>=0.3.0, <1` holds our level; `None` if it is no range.
+fn satisfies(range: &str) -> Option<bool> {
+    let mut holds = true;
+    for part in range.split(',').map(str::trim) {
+        let digits = part.find(|c: char| c.is_ascii_digit())?;
+        let (operator, version) = part.split_at(digits);
+        let mut wanted = [0; 3];
+        let numbers: Vec<&str> = version.trim().split('.').collect();
+        if numbers.len() > 3 {
+            return None;
+        }
+        for (slot, number) in wanted.iter_mut().zip(numbers) {
+            *slot = number.parse().ok()?;
+        }
+        holds &= match operator.trim() {
+            ">=" => LANGUAGE_LEVEL >= wanted,
+            ">" => LANGUAGE_LEVEL > wanted,
+            "<=" => LANGUAGE_LEVEL <= wanted,
+            "<" => LANGUAGE_LEVEL < wanted,
+            "=" | "==" | "" => LANGUAGE_LEVEL == wanted,
+            _ => return None,
+        };
+    }
+    Some(holds)
+}
+
+fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<Compiled> {
+    let mut fields = field.fields(report)?;
+    let name = fields.need("name", report, "give the API a short name").and_then(|field| read_name(&field, report));
+    if fields.need("type", report, "write `type: rest`").is_some() {
+        fields.word("type", &["rest"], report);
+    }
+    let version = fields.text("version", report).unwrap_or_default();
+    let base_url = fields.get("base_url").map(|field| read_base_url(&field, report)).unwrap_or_default();
+    let description = fields.need("description", report, "say in one sentence what the API is for");
+    let description = description.and_then(|field| field.text(report)).map(|text| text::clean(&text));
+    let auth_field = fields.get("auth");
+    if auth_field.is_none() {
+        let path = format!("{}.auth", fields.path);
+        report.warn(fields.at, &path, "is missing; no credential is sent", "write `auth: {type: none}` to say so");
+    }
+    let auth = auth::read(auth_field, report);
+    let defaults = rules::read_defaults(fields.get("defaults"), &auth, report);
+    let hints = read_hints(fields.get("hints"), report);
+    let coverage = fields.get("coverage").and_then(|field| read_coverage(&field, report));
+    let mut setup = fields.get("setup").map(|field| read_setup(&field, report)).unwrap_or_default();
+    let health = fields.get("health").and_then(|field| probe::read_health(&field, report));
+    let tools = fields.need("tools", report, "describe at least one tool");
+    let composites = fields.get("composites");
+    for documentary in ["types", "examples"] {
+        fields.skip(&[documentary]);
+    }
+    fields.skip(&["openapi_source", "arazzo_source", "scoping"]);
+    fields.finish(report);
+
+    let (mut ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &hints, report);
+    left_out.extend(read_composites(composites, &ready, report));
+    let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
+    let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
+    let name = name?;
+    setup.credentials = auth.credentials;
+    let connector = v1::Connector {
+        title: title.unwrap_or_else(|| text::title(&name)),
+        name,
+        description: description.unwrap_or_default(),
+        version,
+        base_url,
+        auth: Some(v1::Auth { kind: Some(auth.kind) }),
+        default_headers: defaults.headers,
+        tools: ready.drain(..).map(|(tool, _)| tool).collect(),
+        probe_tool,
+        probe_arguments_json,
+    };
+    Some(Compiled { connector, warnings: Vec::new(), left_out, setup, coverage, about })
+}
+
+fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {
+    let name = field.text(report)?;
+    let fits = name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !fits {
+        let help = "use lower-case letters, digits and `-`, and start with a letter";
+        field.error(report, format!("{} is not a name of a connector", quote(&name)), help);
+        return None;
+    }
+    Some(name)
+}
+
+fn read_base_url(field: &Field<'_>, report: &mut Report) -> String {
+    let Some(text) = field.text(report) else { return String::new() };
+    let text = text.trim();
+    if text.contains(['{', '$']) {
+        let message = "holds a placeholder; every installation names its own base URL";
+        field.warn(report, message, "leave base_url out where the API is self-hosted");
+        return String::new();
+    }
+    let problem = match Url::parse(text) {
+        Err(_) => Some("is not a URL"),
+        Ok(url) if !matches!(url.scheme(), "https" | "http") => Some("must start with https://"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Some("must not hold a user name or password")
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => Some("must not hold `?` or `#`"),
+        Ok(_) => None,
+    };
+    if let Some(problem) = problem {
+        field.error(report, problem, "write it as https://host/path");
+        return String::new();
+    }
+    text.to_owned()
+}
+
+type Ready = Vec<(v1::Tool, Option<String>)>;
+
+fn read_tools(
+    field: &Field<'_>,
+    auth: &Auth,
+    defaults: &rules::Defaults,
+    hints: &HashMap<String, String>,
+    report: &mut Report,
+) -> (Ready, Vec<LeftOut>) {
+    let children = field.children(report);
+    let names: HashSet<&str> = children.iter().map(|(key, _)| key.name.as_str()).collect();
+    let context = Context { auth, defaults, names };
+    let mut ready = Vec::new();
+    let mut left_out = Vec::new();
+    let had = report.error_count();
+    for (key, child) in &children {
+        match tool::read(&key.name, key.at, child, &context, report) {
+            Outcome::Ready(mut tool, limit) => {
+                if let Some(hint) = hints.get(&key.name) {
+                    tool::append(&mut tool.description, hint);
+                }
+                ready.push((*tool, limit));
+            }
+            Outcome::LeftOut(reason) => left_out.push(LeftOut { tool: key.name.clone(), reason }),
+            Outcome::Broken => {}
+        }
+    }
+    if ready.is_empty() && report.error_count() == had {
+        let reason = left_out.first().map(|first| format!("; {} {}", first.tool, first.reason));
+        let message = format!("holds no tool that this version executes{}", reason.unwrap_or_default());
+        field.error(report, message, "");
+    }
+    (ready, left_out)
+}
+
+fn read_composites(field: Option<Field<'_>>, tools: &Ready, report: &mut Report) -> Vec<LeftOut> {
+    let mut left_out = Vec::new();
+    for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
+        let Some(mut fields) = child.fields(report) else { continue };
+        if !tool::is_name(&key.name) {
+            report.error(key.at, &child.path, format!("{} is not a name of a tool", quote(&key.name)), "");
+        }
+        if tools.iter().any(|(tool, _)| tool.name == key.name) {
+            report.error(key.at, &child.path, "has the name of a tool", "give the composite another name");
+        }
+        for needed in ["description", "code"] {
+            fields.need(needed, report, "").and_then(|field| field.text(report));
+        }
+        fields.skip(&["params", "timeout", "depends_on", "access", "delegates"]);
+        fields.finish(report);
+        let reason = "is a composite; this version does not run the code of a document".to_owned();
+        left_out.push(LeftOut { tool: key.name.clone(), reason });
+    }
+    left_out
+}
+
+/// Hints as one line per tool. Some files hint at tools they do not have; those are passed over.
+fn read_hints(field: Option<Field<'_>>, report: &mut Report) -> HashMap<String, String> {
+    let mut hints = HashMap::new();
+    for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
+        let mut notes = Vec::new();
+        for (name, hint) in child.children(report) {
+            if let Some(value) = hint.node.text() {
+                notes.push(format!("{}: {}", text::clean(&name.name), text::clean(&value)));
+            }
+        }
+        hints.insert(key.name.clone(), format!("Note: {}", notes.join("; ")));
+    }
+    hints
+}
+
+fn read_coverage(field: &Field<'_>, report: &mut Report) -> Option<Coverage> {
+    let mut fields = field.fields(report)?;
+    let mut word = |name| fields.get(name).and_then(|f: Field<'_>| f.node.text().map(|t| text::clean(&t)));
+    let coverage = Coverage {
+        focus: word("focus").unwrap_or_default(),
+        missing: word("missing").unwrap_or_default(),
+        last_reviewed: word("last_reviewed").unwrap_or_default(),
+        percentage: word("percentage").and_then(|text| text.parse().ok()).filter(|percent| *percent <= 100),
+    };
+    fields.skip(&["endpoints", "total_endpoints"]);
+    fields.finish(report);
+    Some(coverage)
+}
+
+fn read_setup(field: &Field<'_>, report: &mut Report) -> Setup {
+    let Some(mut fields) = field.fields(report) else { return Setup::default() };
+    let mut setup = Setup {
+        credentials: Vec::new(),
+        steps: fields.texts("credential_steps", report).iter().map(|step| text::clean(step)).collect(),
+        required_scopes: fields.texts("required_scopes", report),
+        optional_scopes: fields.texts("optional_scopes", report),
+        docs_url: String::new(),
+        notes: fields.text("notes", report).map(|notes| text::clean(&notes)).unwrap_or_default(),
+    };
+    if let Some(field) = fields.get("docs_url") {
+        let text = field.text(report).unwrap_or_default();
+        if Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
+            setup.docs_url = text;
+        } else {
+            field.warn(report, "is not a web address and is not shown", one_of(&["https://…"]));
+        }
+    }
+    fields.skip(&["env_var", "backends_yaml"]);
+    fields.finish(report);
+    setup
+}
+
+/// Arguments that ask a list for one item only.
+pub(super) fn one_item(limit: Option<&str>) -> String {
+    limit.map(|name| json!({ name: 1 }).to_string()).unwrap_or_default()
+}

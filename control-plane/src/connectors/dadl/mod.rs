@@ -1,0 +1,180 @@
+//! DADL, the YAML language for REST APIs (spec v0.1 and v0.2): from source text to a compiled connector.
+//!
+//! Owns everything between the text and the protobuf message: YAML rules, validation with line and column, inheritance
+//! of defaults, input schemas, the choice of a test call. Knows no database, no tenant and no HTTP; it is a pure function
+//! of its input. What a document asks for and this version does not execute is left out by name or refused, never
+//! executed by half. Nodes see the result only.
+//!
+//! Where the language leaves room, this is what holds:
+//! - `required` with a `default` means optional, in the schema and for the node. `default: null` is no default.
+//! - A bare number is text where text is wanted, as it is spelled: `version: 1.10`, `default: 007`.
+//! - An empty `prefix` is empty, also for bearer. `inject_into: query` on bearer and `header_name` on basic have no effect.
+//! - A tool's `response`, `errors` and `pagination` replace the inherited ones as a whole; `redact` adds up.
+//! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
+//!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
+//! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
+//!   how the body is written; another textual type carries the one body parameter as it is.
+//! - Tools whose names start with `_` are for composites only. Hints for unknown tools are passed over.
+
+mod auth;
+mod diagnostic;
+mod document;
+mod fields;
+mod headers;
+mod jsonpath;
+mod params;
+mod probe;
+mod rules;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_hostile;
+mod text;
+mod tool;
+mod yaml;
+
+use toolmesh_proto::access::Access;
+use toolmesh_proto::v1;
+
+use diagnostic::Report;
+pub use diagnostic::{CompileErrors, Diagnostic, Mark};
+
+/// Largest document that is read, in bytes.
+pub const MAX_SOURCE: usize = 1024 * 1024;
+
+/// A document that was read whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    pub connector: v1::Connector,
+    /// What an author should look at; nothing here keeps the connector from working.
+    pub warnings: Vec<Diagnostic>,
+    /// Tools and composites of the document that the connector does not have.
+    pub left_out: Vec<LeftOut>,
+    pub setup: Setup,
+    pub coverage: Option<Coverage>,
+    pub about: About,
+}
+
+/// A tool that this version cannot execute wholly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub tool: String,
+    /// Completes the sentence that begins with the tool's name.
+    pub reason: String,
+}
+
+/// What a person needs to know and to fill in before the connector works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    pub credentials: Vec<CredentialField>,
+    /// How to get the credential, one step each.
+    pub steps: Vec<String>,
+    pub required_scopes: Vec<String>,
+    pub optional_scopes: Vec<String>,
+    /// An http or https URL, or empty.
+    pub docs_url: String,
+    pub notes: String,
+}
+
+/// One credential of an installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialField {
+    /// Logical name, as in `BearerAuth.credential`.
+    pub name: String,
+    pub label: String,
+    pub help: String,
+    pub optional: bool,
+    /// False for a user name, which may be shown while it is typed.
+    pub secret: bool,
+}
+
+/// How much of an API a document covers, in its author's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    pub focus: String,
+    pub missing: String,
+    pub last_reviewed: String,
+    pub percentage: Option<u8>,
+}
+
+/// Where a document comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    pub credits: Vec<String>,
+    pub source_name: String,
+    pub source_url: String,
+    pub date: String,
+}
+
+/// How many tools a connector has of each access class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessCounts {
+    pub read: usize,
+    pub write: usize,
+    pub admin: usize,
+    pub dangerous: usize,
+    pub other: usize,
+}
+
+/// Compiles a document. `origin` is the file's name, for messages.
+///
+/// # Errors
+/// Everything that is wrong with the document, each with its place, as far as it could be read.
+pub fn compile(source: &str, origin: &str) -> Result<Compiled, CompileErrors> {
+    let mut report = Report::new(origin);
+    let compiled = read(source, &mut report);
+    let warnings = report.finish()?;
+    match compiled {
+        Some(compiled) => Ok(Compiled { warnings, ..compiled }),
+        // Whoever gives up reports why; this is the answer if one forgot.
+        None => Err(CompileErrors { errors: Vec::new(), more: 1 }),
+    }
+}
+
+fn read(source: &str, report: &mut Report) -> Option<Compiled> {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    if source.len() > MAX_SOURCE {
+        let message = format!("the document has {} bytes; at most {MAX_SOURCE} are read", source.len());
+        report.error(Mark::default(), "", message, "split it into several connectors");
+        return None;
+    }
+    match yaml::parse(source) {
+        Ok(root) => document::read(&root, report),
+        Err(error) => {
+            report.error(error.at, "", error.message, "");
+            None
+        }
+    }
+}
+
+impl Compiled {
+    #[must_use]
+    pub fn counts(&self) -> AccessCounts {
+        let mut counts = AccessCounts::default();
+        for tool in &self.connector.tools {
+            let slot = match Access::parse(&tool.access) {
+                Access::Read => &mut counts.read,
+                Access::Write => &mut counts.write,
+                Access::Admin => &mut counts.admin,
+                Access::Dangerous => &mut counts.dangerous,
+                Access::Other(_) => &mut counts.other,
+            };
+            *slot += 1;
+        }
+        counts
+    }
+
+    /// Hosts that the connector calls; empty where every installation names its own base URL.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        let url = url::Url::parse(&self.connector.base_url).ok();
+        url.and_then(|url| url.host_str().map(str::to_owned)).into_iter().collect()
+    }
+}
+
+impl AccessCounts {
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.read + self.write + self.admin + self.dangerous + self.other
+    }
+}

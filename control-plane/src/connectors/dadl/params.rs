@@ -1,0 +1,277 @@
+//! Parameters of a tool, and the JSON Schema that clients see of them.
+
+use serde_json::{Map, Value as Json, json};
+use toolmesh_proto::v1::param::Place;
+use toolmesh_proto::v1::{Param, ParamType};
+
+use super::auth::Auth;
+use super::diagnostic::{Mark, Report, quote};
+use super::fields::{Field, one_of};
+use super::rules::Paging;
+use super::yaml::{Node, Value};
+use super::{headers, text};
+
+const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", "file_url"];
+const PLACES: &[&str] = &["path", "query", "header", "body"];
+const MAX_NAME: usize = 128;
+
+/// What a tool takes.
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    pub list: Vec<Param>,
+    /// Properties of the input schema, in the order of the file.
+    properties: Map<String, Json>,
+    /// A parameter takes a file by its URL.
+    pub takes_files: bool,
+    /// Names that are in the file, those that are ignored included.
+    declared: Vec<String>,
+}
+
+struct Declared {
+    name: String,
+    at: Mark,
+    place: Place,
+    kind: ParamType,
+    required: bool,
+    default: Option<Json>,
+    description: String,
+}
+
+/// Reads `params`; `placeholders` are the names in braces of the tool's path.
+pub(super) fn read(
+    field: Option<&Field<'_>>,
+    placeholders: &[String],
+    auth: &Auth,
+    report: &mut Report,
+) -> Params {
+    let mut params = Params::default();
+    for (key, field) in field.map(|field| field.children(report)).unwrap_or_default() {
+        params.declared.push(key.name.clone());
+        check_name(&key.name, key.at, &field, report);
+        let in_path = placeholders.contains(&key.name);
+        let Some((declared, file)) = read_one(&key.name, key.at, &field, in_path, report) else { continue };
+        params.takes_files |= file;
+        if is_ignored(&declared, &field, auth, report) {
+            continue;
+        }
+        params.push(declared);
+    }
+    params
+}
+
+fn check_name(name: &str, at: Mark, field: &Field<'_>, report: &mut Report) {
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        report.error(at, &field.path, "is not a name of a parameter", "use 1 to 128 characters of text");
+    } else if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+        let message = "holds characters that some clients refuse in the names of arguments";
+        report.warn(at, &field.path, message, "where the API allows it, use letters, digits, `_`, `.` and `-`");
+    }
+}
+
+fn read_one(
+    name: &str,
+    at: Mark,
+    field: &Field<'_>,
+    in_path: bool,
+    report: &mut Report,
+) -> Option<(Declared, bool)> {
+    let mut fields = field.fields(report)?;
+    let kind = fields.need("type", report, &one_of(TYPES));
+    let kind = kind.and_then(|field| read_type(&field, report));
+    let place = read_place(fields.get("in"), in_path, at, &field.path, report);
+    let required = fields.boolean("required", report).unwrap_or_default();
+    let default = fields.get("default");
+    let description = fields.text("description", report).map(|t| text::clean(&t)).unwrap_or_default();
+    fields.finish(report);
+    let ((kind, file), place) = (kind?, place?);
+    if (place == Place::Path) != in_path {
+        mismatch(name, in_path, field, report);
+        return None;
+    }
+    let default = default.map(|default| read_default(&default, kind, report));
+    let required = (required || place == Place::Path) && default.is_none();
+    let name = name.to_owned();
+    Some((Declared { name, at, place, kind, required, default, description }, file))
+}
+
+fn mismatch(name: &str, in_path: bool, field: &Field<'_>, report: &mut Report) {
+    if in_path {
+        field.error(report, format!("`{{{name}}}` is part of the path"), "write `in: path`");
+    } else {
+        let help = format!("put `{{{name}}}` into the path, or write `in: query`");
+        field.error(report, "is not part of the path", help);
+    }
+}
+
+fn read_type(field: &Field<'_>, report: &mut Report) -> Option<(ParamType, bool)> {
+    let word = field.text(report)?;
+    let kind = match word.as_str() {
+        "string" => ParamType::String,
+        "integer" => ParamType::Integer,
+        "number" => ParamType::Number,
+        "boolean" => ParamType::Boolean,
+        "array" => ParamType::Array,
+        "object" => ParamType::Object,
+        "file_url" | "file" => return Some((ParamType::String, true)),
+        other => {
+            field.error(report, format!("{} is not a type", quote(other)), one_of(TYPES));
+            return None;
+        }
+    };
+    Some((kind, false))
+}
+
+fn read_place(
+    field: Option<Field<'_>>,
+    in_path: bool,
+    at: Mark,
+    path: &str,
+    report: &mut Report,
+) -> Option<Place> {
+    let Some(field) = field else {
+        if in_path {
+            return Some(Place::Path);
+        }
+        report.error(at, &format!("{path}.in"), "is missing", one_of(PLACES));
+        return None;
+    };
+    match field.text(report)?.as_str() {
+        "path" => Some(Place::Path),
+        "query" => Some(Place::Query),
+        "header" => Some(Place::Header),
+        "body" => Some(Place::Body),
+        other => {
+            field.error(report, format!("{} is not a place of a parameter", quote(other)), one_of(PLACES));
+            None
+        }
+    }
+}
+
+/// The default as JSON. For a text parameter, a bare number counts as it is spelled: `default: 1.10` is "1.10".
+fn read_default(field: &Field<'_>, kind: ParamType, report: &mut Report) -> Json {
+    let Node { value, .. } = field.node;
+    let fits = match kind {
+        ParamType::String => {
+            if let Some(text) = field.node.text() {
+                return Json::String(text.into_owned());
+            }
+            false
+        }
+        ParamType::Integer => matches!(value, Value::Number(n) if n.is_i64() || n.is_u64()),
+        ParamType::Number => matches!(value, Value::Number(_)),
+        ParamType::Boolean => matches!(value, Value::Bool(_)),
+        ParamType::Array => matches!(value, Value::Seq(_)),
+        ParamType::Object => matches!(value, Value::Map(_)),
+        ParamType::Unspecified => true,
+    };
+    if !fits {
+        let message = format!("is {}, which does not fit the parameter's type", field.node.kind());
+        field.warn(report, message, "it is sent as it is");
+    }
+    field.node.to_json()
+}
+
+/// Headers and query parameters that the gateway sets itself are not for callers.
+fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut Report) -> bool {
+    let name = declared.name.as_str();
+    let reserved = match declared.place {
+        Place::Header if !headers::is_name(name) => {
+            report.error(declared.at, &field.path, format!("{} is not a header name", quote(name)), "");
+            true
+        }
+        Place::Header => {
+            let own = headers::is_reserved(name) || auth.owns_header(name);
+            own || name.eq_ignore_ascii_case("content-type")
+        }
+        Place::Query => auth.owns_query(name),
+        Place::Path | Place::Body | Place::Unspecified => false,
+    };
+    if reserved && (declared.place == Place::Query || headers::is_name(name)) {
+        let message = "is set by the gateway; callers do not see this parameter";
+        report.warn(declared.at, &field.path, message, "");
+    }
+    reserved
+}
+
+impl Params {
+    fn push(&mut self, declared: Declared) {
+        let Declared { name, place, kind, required, default, description, .. } = declared;
+        self.properties.insert(name.clone(), property(kind, &description, default.as_ref()));
+        let default_json = default.map(|value| value.to_string()).unwrap_or_default();
+        let (place, kind) = (place.into(), kind.into());
+        self.list.push(Param { name, place, r#type: kind, required, default_json });
+    }
+
+    /// Whether the file names the parameter, usable or not.
+    pub(super) fn declares(&self, name: &str) -> bool {
+        self.declared.iter().any(|declared| declared == name)
+    }
+
+    pub(super) fn count_in(&self, place: Place) -> usize {
+        self.list.iter().filter(|param| param.place() == place).count()
+    }
+
+    /// Adds the arguments that page through a list, where the file does not declare them.
+    pub(super) fn add_paging(&mut self, paging: &Paging) {
+        let (kind, meaning) = match paging.strategy {
+            "cursor" => (ParamType::String, "Where to go on: the cursor that the last answer gave.".to_owned()),
+            "offset" => (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned()),
+            _ => (ParamType::Integer, "Number of the page, from 1.".to_owned()),
+        };
+        let limit = paging.limit_default.map_or_else(
+            || "Most items per page.".to_owned(),
+            |usual| format!("Most items per page; {usual} is usual."),
+        );
+        let position = paging.position_param.iter().map(|name| (name, kind, meaning.clone()));
+        let limit = paging.limit_param.iter().map(|name| (name, ParamType::Integer, limit.clone()));
+        for (name, kind, description) in position.chain(limit).collect::<Vec<_>>() {
+            if !self.declared.contains(name) {
+                self.declared.push(name.clone());
+                let (name, at, place) = (name.clone(), Mark::default(), Place::Query);
+                self.push(Declared { name, at, place, kind, required: false, default: None, description });
+            }
+        }
+    }
+
+    /// JSON Schema (2020-12) of the arguments.
+    pub(super) fn schema(&self) -> Json {
+        let required: Vec<&str> =
+            self.list.iter().filter(|param| param.required).map(|param| param.name.as_str()).collect();
+        let mut schema = json!({ "type": "object", "properties": self.properties });
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        schema["additionalProperties"] = json!(false);
+        schema
+    }
+
+    /// Properties of the schema that no description explains.
+    #[cfg(test)]
+    pub(super) fn is_described(schema: &Json) -> bool {
+        let properties = schema["properties"].as_object().expect("an object schema");
+        properties.values().all(|property| property["description"].as_str().is_some_and(|text| text.len() > 2))
+    }
+}
+
+fn property(kind: ParamType, description: &str, default: Option<&Json>) -> Json {
+    let mut property = Map::new();
+    let word = match kind {
+        ParamType::Integer => "integer",
+        ParamType::Number => "number",
+        ParamType::Boolean => "boolean",
+        ParamType::Array => "array",
+        ParamType::Object => "object",
+        ParamType::String | ParamType::Unspecified => "string",
+    };
+    property.insert("type".to_owned(), json!(word));
+    if kind == ParamType::Array {
+        property.insert("items".to_owned(), json!({}));
+    }
+    if !description.is_empty() {
+        property.insert("description".to_owned(), json!(description));
+    }
+    if let Some(default) = default {
+        property.insert("default".to_owned(), default.clone());
+    }
+    Json::Object(property)
+}

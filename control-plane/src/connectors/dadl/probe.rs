@@ -1,0 +1,92 @@
+//! The call that tests a connection: harmless, cheap, and possible without knowing anything about the account.
+
+use toolmesh_proto::v1;
+
+use super::diagnostic::{Report, quote};
+use super::document::one_item;
+use super::fields::Field;
+
+/// Names that say "who am I" or "are you there", best first.
+const WELL_KNOWN: &[&str] = &[
+    "get_authenticated_user",
+    "get_current_user",
+    "current_user",
+    "whoami",
+    "me",
+    "get_me",
+    "get_self",
+    "auth_test",
+    "get_viewer",
+    "verify_token",
+    "get_account",
+    "ping",
+    "health",
+    "status",
+    "get_status",
+    "get_health",
+    "version",
+    "get_version",
+    "get_server_info",
+];
+
+/// What `backend.health` names.
+#[derive(Debug)]
+pub(super) struct Health<'a> {
+    field: Field<'a>,
+    tool: String,
+}
+
+/// Reads `backend.health`. Only the form that names a tool is used; the other one has no tool to call.
+pub(super) fn read_health<'a>(field: &Field<'a>, report: &mut Report) -> Option<Health<'a>> {
+    let mut fields = field.fields(report)?;
+    let tool = fields.get("tool");
+    fields.skip(&["method", "path", "expect_status", "expect_path", "auth_expires_path", "timeout", "expose"]);
+    fields.finish(report);
+    let Some(tool) = tool else {
+        field.warn(report, "names no tool and is not used by this version", "write `tool:` with a read tool");
+        return None;
+    };
+    let name = tool.text(report)?;
+    Some(Health { field: tool, tool: name })
+}
+
+/// The tool to test a connection with, and its arguments; empty where there is none.
+pub(super) fn choose(
+    tools: &[(v1::Tool, Option<String>)],
+    health: Option<&Health<'_>>,
+    report: &mut Report,
+) -> (String, String) {
+    if let Some(health) = health {
+        let named = tools.iter().find(|(tool, _)| tool.name == health.tool);
+        match named.filter(|(tool, _)| rank(tool).is_some()) {
+            Some((tool, limit)) => return (tool.name.clone(), one_item(limit.as_deref())),
+            None => {
+                let message = format!("{} is not a read tool that works without arguments", quote(&health.tool));
+                health.field.warn(report, message, "name a tool with `access: read` and no required parameter");
+            }
+        }
+    }
+    let best = tools.iter().filter_map(|(tool, limit)| Some((rank(tool)?, tool, limit))).min_by_key(|(r, ..)| *r);
+    best.map(|(_, tool, limit)| (tool.name.clone(), one_item(limit.as_deref()))).unwrap_or_default()
+}
+
+/// The lower the better; `None` for a tool that may change something or needs arguments. The first of equals wins.
+fn rank(tool: &v1::Tool) -> Option<usize> {
+    let v1::tool::Call::Rest(call) = tool.call.as_ref()?;
+    if tool.access != "read" || call.params.iter().any(|param| param.required) {
+        return None;
+    }
+    let reads = usize::from(!matches!(call.method.as_str(), "GET" | "HEAD"));
+    let name = tool.name.as_str();
+    let known = WELL_KNOWN.iter().position(|known| *known == name);
+    let known = known.unwrap_or_else(|| {
+        if name.contains("current_user") || name.contains("whoami") || name.contains("server_status") {
+            WELL_KNOWN.len()
+        } else if name.starts_with("list_") {
+            WELL_KNOWN.len() + 1
+        } else {
+            WELL_KNOWN.len() + 2
+        }
+    });
+    Some(known * 2 + reads)
+}

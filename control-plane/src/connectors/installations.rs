@@ -1,0 +1,444 @@
+//! Enabling connectors for a workspace, and changing what was enabled.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use prost::Message as _;
+use secrecy::SecretString;
+use time::OffsetDateTime;
+use toolmesh_proto::access::Access;
+use toolmesh_proto::egress::EgressPolicy;
+use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
+use toolmesh_proto::seal::{CredentialPlace, Sealer};
+use toolmesh_proto::{connector_hash, names, v1};
+
+use super::catalog::Catalog;
+use super::{dadl, store};
+use crate::accounts::members::Membership;
+use crate::credentials::envelope::Vault;
+use crate::credentials::{self, CredentialFacts};
+use crate::db::{Db, TenantTx};
+use crate::error::{Error, OnConstraint as _, Result};
+
+/// Installations in one workspace.
+const MAX_INSTALLATIONS: usize = 100;
+
+/// Where a connector comes from.
+pub enum Source {
+    /// Its name in the built-in catalog.
+    BuiltIn(String),
+    /// DADL text, and what to call it in messages.
+    Dadl { text: String, origin: String },
+}
+
+/// What an admin enters to enable a connector.
+pub struct Install {
+    pub source: Source,
+    /// Prefix of the tools' names; the connector's own name where empty.
+    pub name: String,
+    /// The connector's own where empty.
+    pub base_url: String,
+    /// By logical name; empty ones count as not given.
+    pub credentials: Vec<(String, SecretString)>,
+}
+
+/// A connector enabled in a workspace.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub id: InstallationId,
+    pub name: String,
+    pub base_url: String,
+    pub connector_hash: String,
+    pub connector: Arc<v1::Connector>,
+    pub built_in: bool,
+    pub created_at: OffsetDateTime,
+    pub created_by: String,
+    pub created_by_email: String,
+    pub disabled: BTreeSet<String>,
+    pub credentials: Vec<CredentialFacts>,
+}
+
+/// One tool of an installation.
+#[derive(Clone, Debug)]
+pub struct ToolRow {
+    /// The connector's own name.
+    pub tool: String,
+    /// What clients call.
+    pub public_name: String,
+    pub title: String,
+    pub description: String,
+    pub access: Access,
+    pub enabled: bool,
+}
+
+impl Installation {
+    /// All tools, in the connector's order.
+    #[must_use]
+    pub fn tools(&self) -> Vec<ToolRow> {
+        let row = |tool: &v1::Tool| ToolRow {
+            public_name: names::tool_name(&self.name, &tool.name),
+            title: tool.title.clone(),
+            description: tool.description.clone(),
+            access: Access::parse(&tool.access),
+            enabled: !self.disabled.contains(&tool.name),
+            tool: tool.name.clone(),
+        };
+        self.connector.tools.iter().map(row).collect()
+    }
+
+    /// Credentials that the connector asks for and nobody has given.
+    #[must_use]
+    pub fn missing_credentials(&self) -> Vec<String> {
+        let has = |name: &String| self.credentials.iter().any(|c| &c.name == name);
+        required_credentials(&self.connector).into_iter().filter(|name| !has(name)).collect()
+    }
+}
+
+/// Logical names of the credentials that a connector's auth uses; without the optional password of basic auth.
+#[must_use]
+pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
+    use v1::auth::Kind;
+    match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],
+        Some(Kind::Basic(auth)) => vec![auth.username_credential.clone()],
+        Some(Kind::ApiKey(auth)) => vec![auth.credential.clone()],
+        Some(Kind::None(_)) | None => Vec::new(),
+    }
+}
+
+/// All logical names, the optional ones too.
+#[must_use]
+pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
+    let mut names = required_credentials(connector);
+    if let Some(v1::auth::Kind::Basic(auth)) = connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
+    }
+    names
+}
+
+/// A compiled connector with its source text.
+struct Prepared {
+    source: String,
+    connector: v1::Connector,
+    hash: String,
+    built_in: bool,
+}
+
+/// The capability with what it needs.
+#[derive(Clone)]
+pub struct Installations {
+    db: Db,
+    vault: Vault,
+    sealer: Sealer,
+    catalog: Arc<Catalog>,
+    egress: EgressPolicy,
+}
+
+impl Installations {
+    #[must_use]
+    pub const fn new(db: Db, vault: Vault, sealer: Sealer, catalog: Arc<Catalog>, egress: EgressPolicy) -> Self {
+        Self { db, vault, sealer, catalog, egress }
+    }
+
+    /// Enables a connector; nodes serve its tools with the next push.
+    ///
+    /// # Errors
+    /// Names the field that has to be mended; `source` for text that does not compile.
+    pub async fn install(&self, by: &Membership, input: Install) -> Result<Installation> {
+        by.require_admin()?;
+        let prepared = self.prepare(&input.source)?;
+        let name = if input.name.trim().is_empty() { prepared.connector.name.as_str() } else { input.name.trim() };
+        let name = check_name(name)?;
+        let base_url = self.base_url(&input.base_url, &prepared.connector)?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        if store::count(&mut tx).await? >= MAX_INSTALLATIONS {
+            return Err(Error::field("name", "This workspace has 100 connectors, which is the most."));
+        }
+        let id = InstallationId::new();
+        let compiled = prepared.connector.encode_to_vec();
+        let named = (prepared.hash.as_str(), prepared.connector.name.as_str());
+        store::insert_connector(&mut tx, named, &prepared.source, &compiled, prepared.built_in).await?;
+        store::insert(&mut tx, id, &name, &prepared.hash, &base_url, by.user)
+            .await
+            .on_constraint("installations_name_key", || name_taken(&name))?;
+        self.set_credentials(&mut tx, by.user, id, &prepared.connector, input.credentials).await?;
+        let installation = self.load(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(installation)
+    }
+
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(&self, tenant: TenantId) -> Result<Vec<Installation>> {
+        let mut tx = self.db.tenant(tenant).await?;
+        self.load_all(&mut tx).await
+    }
+
+    /// # Errors
+    /// `NotFound` for an id of no or another workspace.
+    pub async fn get(&self, tenant: TenantId, id: InstallationId) -> Result<Installation> {
+        let mut tx = self.db.tenant(tenant).await?;
+        self.load(&mut tx, id).await
+    }
+
+    /// Switches one tool on or off.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown installation or tool.
+    pub async fn set_tool(&self, by: &Membership, id: InstallationId, tool: &str, enabled: bool) -> Result<Installation> {
+        self.set_tools(by, id, |row| row.tool == tool, enabled).await
+    }
+
+    /// Switches all tools of an access class on or off; `all` means every tool.
+    ///
+    /// # Errors
+    /// `NotFound` when no tool has this class.
+    pub async fn set_access(&self, by: &Membership, id: InstallationId, class: &str, enabled: bool) -> Result<Installation> {
+        self.set_tools(by, id, |row| class == "all" || row.access.as_str() == class, enabled).await
+    }
+
+    async fn set_tools(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        which: impl Fn(&ToolRow) -> bool,
+        enabled: bool,
+    ) -> Result<Installation> {
+        by.require_admin()?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let before = self.load(&mut tx, id).await?;
+        let tools: Vec<String> = before.tools().into_iter().filter(which).map(|row| row.tool).collect();
+        if tools.is_empty() {
+            return Err(Error::NotFound);
+        }
+        store::set_tools(&mut tx, id, &tools, enabled, by.user).await?;
+        let after = self.load(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(after)
+    }
+
+    /// Replaces credentials; the old ones are gone for good.
+    ///
+    /// # Errors
+    /// A field error for an unusable secret or one that the connector does not know.
+    pub async fn replace_credentials(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        secrets: Vec<(String, SecretString)>,
+    ) -> Result<Installation> {
+        by.require_admin()?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let installation = self.load(&mut tx, id).await?;
+        if self.set_credentials(&mut tx, by.user, id, &installation.connector, secrets).await? == 0 {
+            return Err(Error::field("credential", "Enter the new credential."));
+        }
+        let after = self.load(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(after)
+    }
+
+    /// # Errors
+    /// A field error for a URL that is not called.
+    pub async fn set_base_url(&self, by: &Membership, id: InstallationId, base_url: &str) -> Result<()> {
+        by.require_admin()?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let installation = self.load(&mut tx, id).await?;
+        let base_url = self.base_url(base_url, &installation.connector)?;
+        store::set_base_url(&mut tx, id, &base_url).await?;
+        tx.commit_change().await?;
+        Ok(())
+    }
+
+    /// Removes an installation with its credentials; its tools are gone with the next push.
+    ///
+    /// # Errors
+    /// A field error unless `confirm` is the installation's name.
+    pub async fn remove(&self, by: &Membership, id: InstallationId, confirm: &str) -> Result<()> {
+        by.require_admin()?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let installation = self.load(&mut tx, id).await?;
+        if confirm.trim() != installation.name {
+            let message = format!("Type {} to confirm.", installation.name);
+            return Err(Error::field("confirm", message));
+        }
+        store::delete(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(())
+    }
+
+    /// What a node needs of every installation, and the connectors they stand on.
+    ///
+    /// # Errors
+    /// When the database fails or a credential does not open.
+    pub async fn for_nodes(&self, tx: &mut TenantTx) -> Result<Vec<(v1::Installation, Arc<v1::Connector>)>> {
+        let mut out = Vec::new();
+        for installation in self.load_all(tx).await? {
+            let credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, installation.id).await?;
+            out.push((pushed(&installation, credentials), installation.connector));
+        }
+        Ok(out)
+    }
+
+    /// An installation that is not saved, or saved and partly changed, for a connection test on a node.
+    ///
+    /// # Errors
+    /// As for `install`.
+    pub async fn draft(
+        &self,
+        by: &Membership,
+        saved: Option<InstallationId>,
+        input: Install,
+    ) -> Result<(v1::Connector, v1::Installation)> {
+        by.require_admin()?;
+        let id = saved.unwrap_or_else(InstallationId::new);
+        let (connector, mut credentials) = match saved {
+            None => (self.prepare(&input.source)?.connector, Vec::new()),
+            Some(id) => {
+                let mut tx = self.db.tenant(by.tenant).await?;
+                let installation = self.load(&mut tx, id).await?;
+                let sealed = credentials::for_nodes(&mut tx, &self.vault, &self.sealer, id).await?;
+                (Arc::unwrap_or_clone(installation.connector), sealed)
+            }
+        };
+        let base_url = self.base_url(&input.base_url, &connector)?;
+        for (name, secret) in given(&connector, input.credentials)? {
+            let place = CredentialPlace { tenant: by.tenant, installation: id, name: &name };
+            let sealed = self.sealer.seal(place, 0, &secret).map_err(Error::internal)?;
+            credentials.retain(|c| c.name != name);
+            credentials.push(sealed);
+        }
+        let installation = v1::Installation {
+            id: id.to_string(),
+            name: connector.name.clone(),
+            connector_hash: connector_hash(&connector),
+            base_url,
+            credentials,
+            disabled_tools: Vec::new(),
+        };
+        Ok((connector, installation))
+    }
+
+    fn prepare(&self, source: &Source) -> Result<Prepared> {
+        match source {
+            Source::BuiltIn(name) => {
+                let entry = self.catalog.get(name).ok_or(Error::NotFound)?;
+                Ok(Prepared {
+                    source: entry.source.to_owned(),
+                    connector: entry.compiled.connector.clone(),
+                    hash: entry.connector_hash.clone(),
+                    built_in: true,
+                })
+            }
+            Source::Dadl { text, origin } => {
+                let compiled = dadl::compile(text, origin).map_err(|e| Error::field("source", e.to_string()))?;
+                let hash = connector_hash(&compiled.connector);
+                Ok(Prepared { source: text.clone(), connector: compiled.connector, hash, built_in: false })
+            }
+        }
+    }
+
+    fn base_url(&self, typed: &str, connector: &v1::Connector) -> Result<String> {
+        let text = if typed.trim().is_empty() { connector.base_url.as_str() } else { typed.trim() };
+        if text.is_empty() {
+            return Err(Error::field("base_url", "This connector has no address of its own. Enter its base URL."));
+        }
+        let url = self.egress.parse(text).map_err(|e| Error::field("base_url", sentence(&e.to_string())))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Error::field("base_url", "Leave out everything from ? or # on."));
+        }
+        Ok(url.to_string())
+    }
+
+    async fn set_credentials(
+        &self,
+        tx: &mut TenantTx,
+        by: UserId,
+        id: InstallationId,
+        connector: &v1::Connector,
+        secrets: Vec<(String, SecretString)>,
+    ) -> Result<usize> {
+        let secrets = given(connector, secrets)?;
+        let count = secrets.len();
+        for (name, secret) in secrets {
+            credentials::set(tx, &self.vault, id, &name, &secret, by).await?;
+        }
+        Ok(count)
+    }
+
+    async fn load(&self, tx: &mut TenantTx, id: InstallationId) -> Result<Installation> {
+        let row = store::get(tx, id).await?.ok_or(Error::NotFound)?;
+        complete(tx, row).await
+    }
+
+    async fn load_all(&self, tx: &mut TenantTx) -> Result<Vec<Installation>> {
+        let mut out = Vec::new();
+        for row in store::all(tx).await? {
+            out.push(complete(tx, row).await?);
+        }
+        Ok(out)
+    }
+}
+
+async fn complete(tx: &mut TenantTx, row: store::InstallationRow) -> Result<Installation> {
+    let disabled = store::disabled_tools(tx, row.id).await?;
+    let credentials = credentials::facts(tx, row.id).await?;
+    Ok(Installation {
+        id: row.id,
+        name: row.name,
+        base_url: row.base_url,
+        connector_hash: row.connector_hash,
+        connector: Arc::new(v1::Connector::decode(row.compiled.as_slice()).map_err(Error::internal)?),
+        built_in: row.built_in,
+        created_at: row.created_at,
+        created_by: row.created_by,
+        created_by_email: row.created_by_email,
+        disabled: disabled.into_iter().collect(),
+        credentials,
+    })
+}
+
+fn pushed(installation: &Installation, credentials: Vec<v1::SealedCredential>) -> v1::Installation {
+    v1::Installation {
+        id: installation.id.to_string(),
+        name: installation.name.clone(),
+        connector_hash: installation.connector_hash.clone(),
+        base_url: installation.base_url.clone(),
+        credentials,
+        disabled_tools: installation.disabled.iter().cloned().collect(),
+    }
+}
+
+/// The secrets that were filled in; one that the connector does not know is a mistake worth telling.
+fn given(connector: &v1::Connector, secrets: Vec<(String, SecretString)>) -> Result<Vec<(String, SecretString)>> {
+    use secrecy::ExposeSecret as _;
+    let known = known_credentials(connector);
+    let filled: Vec<_> = secrets.into_iter().filter(|(_, s)| !s.expose_secret().trim().is_empty()).collect();
+    match filled.iter().find(|(name, _)| !known.contains(name)) {
+        None => Ok(filled),
+        Some((name, _)) if known.is_empty() => {
+            Err(Error::field("credential", format!("{} needs no credential, so {name:?} is not used.", connector.title)))
+        }
+        Some((name, _)) => {
+            let message = format!("{} has no credential {name:?}; it uses {}.", connector.title, known.join(" and "));
+            Err(Error::field("credential", message))
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<String> {
+    if names::is_installation_name(name) {
+        return Ok(name.to_owned());
+    }
+    let message = "Use 1 to 24 lower-case letters, digits and hyphens, starting with a letter, such as github or crm-eu.";
+    Err(Error::field("name", message))
+}
+
+fn name_taken(name: &str) -> Error {
+    Error::field("name", format!("A connector named {name} is enabled already. Choose another name, such as {name}-2."))
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
+}

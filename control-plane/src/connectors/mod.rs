@@ -1,0 +1,11 @@
+//! Connectors: the catalog, compiling source text, and the installations of a workspace.
+//!
+//! An installation is a connector enabled under a name, with base URL, credentials and tools on or off. Knows nothing of
+//! nodes; `push` asks for what they need.
+
+pub mod catalog;
+pub mod dadl;
+pub mod installations;
+pub mod store;
+
+pub use installations::{Install, Installation, Installations, Source, ToolRow};

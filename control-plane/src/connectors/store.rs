@@ -1,0 +1,155 @@
+//! Rows of connectors, installations and switched-off tools.
+
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{InstallationId, UserId};
+
+use crate::db::TenantTx;
+use crate::error::Result;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct InstallationRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub id: InstallationId,
+    pub name: String,
+    pub base_url: String,
+    pub connector_hash: String,
+    pub compiled: Vec<u8>,
+    pub built_in: bool,
+    pub created_at: OffsetDateTime,
+    pub created_by: String,
+    pub created_by_email: String,
+}
+
+pub(super) async fn count(tx: &mut TenantTx) -> Result<usize> {
+    let tenant = tx.tenant().uuid();
+    // Locks the tenant's row, so that two at once cannot pass the limit together.
+    sqlx::query("SELECT FROM tenants WHERE id = $1 FOR UPDATE").bind(tenant).execute(tx.conn()).await?;
+    let sql = "SELECT count(*) FROM installations WHERE tenant_id = $1";
+    let count: i64 = sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// `named` is the hash and the connector's own name.
+pub(super) async fn insert_connector(
+    tx: &mut TenantTx,
+    named: (&str, &str),
+    source: &str,
+    compiled: &[u8],
+    built_in: bool,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO connectors (tenant_id, hash, name, source, compiled, built_in) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant_id, hash) DO NOTHING",
+    )
+    .bind(tenant)
+    .bind(named.0)
+    .bind(named.1)
+    .bind(source)
+    .bind(compiled)
+    .bind(built_in)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    name: &str,
+    hash: &str,
+    base_url: &str,
+    by: UserId,
+) -> std::result::Result<(), sqlx::Error> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO installations (tenant_id, id, name, connector_hash, base_url, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(name)
+    .bind(hash)
+    .bind(base_url)
+    .bind(by.uuid())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
+                 u.name AS created_by, u.email AS created_by_email
+               FROM installations i
+               JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
+               JOIN users u ON u.id = i.created_by
+               WHERE i.tenant_id = $1 ORDER BY i.name";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<InstallationRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
+                 u.name AS created_by, u.email AS created_by_email
+               FROM installations i
+               JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
+               JOIN users u ON u.id = i.created_by
+               WHERE i.tenant_id = $1 AND i.id = $2";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn disabled_tools(tx: &mut TenantTx, id: InstallationId) -> Result<Vec<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT tool FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 ORDER BY tool";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn set_tools(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    tools: &[String],
+    enabled: bool,
+    by: UserId,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let query = if enabled {
+        sqlx::query("DELETE FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = ANY($3)")
+            .bind(tenant)
+            .bind(id.uuid())
+            .bind(tools)
+    } else {
+        sqlx::query(
+            "INSERT INTO disabled_tools (tenant_id, installation_id, tool, disabled_by)
+             SELECT $1, $2, tool, $4 FROM unnest($3::text[]) AS tool
+             ON CONFLICT (tenant_id, installation_id, tool) DO NOTHING",
+        )
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(tools)
+        .bind(by.uuid())
+    };
+    query.execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn set_base_url(tx: &mut TenantTx, id: InstallationId, base_url: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("UPDATE installations SET base_url = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(base_url)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn delete(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("DELETE FROM installations WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

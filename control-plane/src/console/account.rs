@@ -1,0 +1,185 @@
+//! Landing, sign-up, verification, login, logout.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use serde::Deserialize;
+use tower_sessions::Session;
+
+use super::App;
+use super::forms::Fields;
+use super::respond::{Page, page, see_other, with_status};
+use super::session::{self, Visitor, safe_next};
+use super::view::{CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
+use crate::accounts::SignUp;
+use crate::error::{Error, Result};
+use crate::peer::ClientAddress;
+
+/// Where the address typed at sign-up is kept for the next page.
+const SENT_TO: &str = "sent_to";
+/// Where somebody who signed up wanted to go.
+const NEXT: &str = "next";
+
+/// Parameters that these pages take.
+#[derive(Deserialize)]
+pub(super) struct Links {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    token: String,
+}
+
+pub(super) async fn landing(visitor: Visitor) -> Page {
+    if visitor.user.is_some() { see_other("/workspaces") } else { page(&LandingPage::default()) }
+}
+
+pub(super) async fn signup_form(visitor: Visitor, Query(links): Query<Links>) -> Page {
+    if visitor.user.is_some() {
+        return see_other(safe_next(&links.next));
+    }
+    page(&SignupPage { next: links.next, ..SignupPage::new(visitor.focus("Sign up").await?) })
+}
+
+pub(super) async fn signup(
+    State(app): State<App>,
+    visitor: Visitor,
+    address: ClientAddress,
+    fields: Fields,
+) -> Page {
+    let input = SignUp {
+        name: fields.get("name").to_owned(),
+        email: fields.get("email").to_owned(),
+        password: fields.secret("password"),
+    };
+    match app.accounts.sign_up(input, address.as_str()).await {
+        Ok(made) => {
+            if let Some(user) = made {
+                session::remember_sign_up(&visitor.session, user).await?;
+            }
+            remember(&visitor.session, SENT_TO, fields.get("email").trim()).await?;
+            remember(&visitor.session, NEXT, fields.get("next")).await?;
+            see_other("/signup/sent")
+        }
+        Err(Error::Field { field, message }) => {
+            let mut form = SignupPage {
+                focus: visitor.focus("Sign up").await?,
+                name: Field::of(fields.get("name")),
+                email: Field::of(fields.get("email")),
+                password: Field::empty(),
+                error: None,
+                next: fields.get("next").to_owned(),
+                path: CallPath::explained(),
+            };
+            match field {
+                "name" => form.name = form.name.refused(message),
+                "email" => form.email = form.email.refused(message),
+                _ => form.password = form.password.refused(message),
+            }
+            with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn signup_sent(visitor: Visitor) -> Page {
+    let email: Option<String> = visitor.session.get(SENT_TO).await.map_err(Error::internal)?;
+    let focus = visitor.focus("Check your mail").await?;
+    page(&SignupSentPage { focus, email, valid_for: "24 hours", mailbox_url: None })
+}
+
+/// Shows a button and uses nothing: programs that look into mails open links before people do.
+pub(super) async fn verify_form(State(app): State<App>, visitor: Visitor, Query(links): Query<Links>) -> Page {
+    match app.accounts.verification(&links.token).await {
+        Ok(user) => {
+            let same_browser = session::signed_up(&visitor.session).await? == Some(user.id);
+            let password = (!same_browser).then(Field::empty);
+            verify_page(&visitor, &links.token, Some(user.email), VerifyState::Ready { password }, StatusCode::OK).await
+        }
+        Err(Error::Refused(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn verify(State(app): State<App>, visitor: Visitor, fields: Fields) -> Page {
+    let token = fields.get("token");
+    let same_browser = session::signed_up(&visitor.session).await?;
+    match app.accounts.verify(token, same_browser, fields.secret("password")).await {
+        Ok(user) => {
+            let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
+            session::log_in(&visitor.session, user.id).await?;
+            let next = next.filter(|next| !next.is_empty());
+            see_other(next.as_deref().map_or("/workspaces/new", safe_next))
+        }
+        Err(Error::Field { message, .. }) => {
+            let email = app.accounts.verification(token).await?.email;
+            let state = VerifyState::Ready { password: Some(Field::empty().refused(message)) };
+            verify_page(&visitor, token, Some(email), state, StatusCode::UNPROCESSABLE_ENTITY).await
+        }
+        Err(Error::Refused(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn verify_page(visitor: &Visitor, token: &str, email: Option<String>, state: VerifyState, status: StatusCode) -> Page {
+    let focus = visitor.focus("Confirm your address").await?;
+    with_status(status, &VerifyPage { focus, token: token.to_owned(), email, state })
+}
+
+pub(super) async fn login_form(visitor: Visitor, Query(links): Query<Links>) -> Page {
+    if visitor.user.is_some() {
+        return see_other(safe_next(&links.next));
+    }
+    let reason = reason(&links.next);
+    page(&LoginPage { reason, ..LoginPage::new(visitor.focus("Log in").await?, links.next) })
+}
+
+pub(super) async fn login(State(app): State<App>, visitor: Visitor, address: ClientAddress, fields: Fields) -> Page {
+    let next = fields.get("next");
+    match app.accounts.log_in(fields.get("email"), fields.secret("password"), address.as_str()).await {
+        Ok(user) => {
+            session::log_in(&visitor.session, user.id).await?;
+            see_other(safe_next(next))
+        }
+        Err(Error::Field { message, .. }) => {
+            let form = LoginPage {
+                email: Field::of(fields.get("email")),
+                error: Some(message),
+                reason: reason(next),
+                ..LoginPage::new(visitor.focus("Log in").await?, next)
+            };
+            with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
+        }
+        Err(error @ Error::TooMany(seconds)) => {
+            let form = LoginPage {
+                email: Field::of(fields.get("email")),
+                error: Some(format!("Too many attempts. Try again in {seconds} seconds.")),
+                ..LoginPage::new(visitor.focus("Log in").await?, next)
+            };
+            tracing::info!(%error, "login slowed down");
+            with_status(StatusCode::TOO_MANY_REQUESTS, &form)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn logout(State(_app): State<Arc<super::Console>>, visitor: Visitor, _fields: Fields) -> Page {
+    visitor.session.flush().await.map_err(Error::internal)?;
+    let mut response = see_other("/login")?.into_response();
+    response.headers_mut().insert("clear-site-data", http::HeaderValue::from_static("\"cache\", \"storage\""));
+    Ok(response)
+}
+
+/// Why the login is needed, for somebody on the way from a client.
+fn reason(next: &str) -> Option<String> {
+    let slug = next.strip_prefix("/oauth/")?.split('/').next()?;
+    Some(format!("An application asks to use the tools of {slug}. Log in to decide."))
+}
+
+async fn remember(session: &Session, key: &str, value: &str) -> Result<()> {
+    if value.len() > 2000 {
+        return Ok(());
+    }
+    session.insert(key, value).await.map_err(Error::internal)
+}

@@ -1,0 +1,208 @@
+//! The catalog, and enabling a connector from it.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use toolmesh_proto::access::Access as AccessClass;
+use toolmesh_proto::v1;
+
+use super::App;
+use super::forms::Fields;
+use super::respond::{Page, page, see_other, with_status};
+use super::session::Admin;
+use super::view::{
+    Access, AccessCounts, CatalogPage, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field, InstalledAs,
+    Nav, SetupHelp, Shell, TestReport, ToolGroup, ToolInfo,
+};
+use crate::connectors::catalog::CatalogEntry;
+use crate::connectors::{Install, Installation, Source};
+use crate::error::{Error, Result};
+
+#[derive(Deserialize)]
+pub(super) struct Search {
+    #[serde(default)]
+    q: String,
+}
+
+/// The connector in the path.
+#[derive(Deserialize)]
+pub(super) struct ConnectorPath {
+    pub connector: String,
+}
+
+pub(super) async fn list(State(app): State<App>, Admin(at): Admin, Query(search): Query<Search>) -> Page {
+    let installed = app.installations.list(at.tenant.id).await?;
+    let cards = app.catalog.search(&search.q).into_iter().map(|entry| card(entry, &installed)).collect();
+    page(&CatalogPage { shell: at.shell("Catalog", Nav::Catalog).await?, q: search.q, cards })
+}
+
+pub(super) async fn show(State(app): State<App>, Admin(at): Admin, Path(path): Path<ConnectorPath>) -> Page {
+    let entry = entry(&app, &path.connector)?;
+    let installed = app.installations.list(at.tenant.id).await?;
+    let connector = &entry.compiled.connector;
+    page(&ConnectorPage {
+        shell: at.shell(&entry.title, Nav::Catalog).await?,
+        connector: card(entry, &installed),
+        groups: groups(connector),
+        version: if connector.version.is_empty() { entry.connector_hash[..8].to_owned() } else { connector.version.clone() },
+        docs_url: docs_url(entry),
+    })
+}
+
+pub(super) async fn enable_form(State(app): State<App>, Admin(at): Admin, Path(path): Path<ConnectorPath>) -> Page {
+    let entry = entry(&app, &path.connector)?;
+    let installed = app.installations.list(at.tenant.id).await?;
+    let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
+    page(&form(shell, entry, &installed, free_name(entry, &installed), &entry.compiled.connector.base_url))
+}
+
+pub(super) async fn enable(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<ConnectorPath>,
+    fields: Fields,
+) -> Page {
+    let entry = entry(&app, &path.connector)?;
+    match app.installations.install(&at.member, install(&entry.name, &fields)).await {
+        Ok(made) => {
+            at.flash(format!("{} is enabled. Its tools are ready to use.", entry.title)).await?;
+            see_other(&at.path(&format!("/connectors/{}", made.id)))
+        }
+        Err(Error::Field { field, message }) => {
+            let refused = Refused { field, message };
+            let form = again(&app, &at, entry, &fields, Some(refused), None).await?;
+            with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What was typed into the form.
+pub(super) fn install(connector: &str, fields: &Fields) -> Install {
+    Install {
+        source: Source::BuiltIn(connector.to_owned()),
+        name: fields.get("name").to_owned(),
+        base_url: fields.get("base_url").to_owned(),
+        credentials: fields.secrets("credential."),
+    }
+}
+
+/// A field that has to be mended.
+pub(super) struct Refused {
+    pub field: &'static str,
+    pub message: String,
+}
+
+/// The form again, with what was typed; secrets are never printed back.
+pub(super) async fn again(
+    app: &App,
+    at: &super::session::Workspace,
+    entry: &CatalogEntry,
+    fields: &Fields,
+    refused: Option<Refused>,
+    report: Option<TestReport>,
+) -> Result<EnablePage> {
+    let installed = app.installations.list(at.tenant.id).await?;
+    let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
+    let mut form = form(shell, entry, &installed, fields.get("name").to_owned(), fields.get("base_url"));
+    form.report = report;
+    if let Some(Refused { field, message }) = refused {
+        match field {
+            "name" => form.name = form.name.refused(message),
+            "base_url" => form.base_url = form.base_url.refused(message),
+            _ => match form.credentials.first_mut() {
+                Some(first) => first.field = Field::empty().refused(message),
+                None => form.error = Some(message),
+            },
+        }
+    }
+    Ok(form)
+}
+
+fn form(shell: Shell, entry: &CatalogEntry, installed: &[Installation], name: String, base_url: &str) -> EnablePage {
+    EnablePage {
+        shell,
+        connector: card(entry, installed),
+        name: Field::of(name),
+        base_url: Field::of(base_url),
+        credentials: credential_fields(entry),
+        help: help(entry),
+        error: None,
+        report: None,
+    }
+}
+
+pub(super) fn entry<'a>(app: &'a App, name: &str) -> Result<&'a CatalogEntry> {
+    app.catalog.get(name).ok_or(Error::NotFound)
+}
+
+pub(super) fn credential_fields(entry: &CatalogEntry) -> Vec<CredentialField> {
+    let field = |c: &crate::connectors::dadl::CredentialField| CredentialField {
+        name: c.name.clone(),
+        label: c.label.clone(),
+        help: c.help.clone(),
+        secret: c.secret,
+        required: !c.optional,
+        field: Field::empty(),
+    };
+    entry.compiled.setup.credentials.iter().map(field).collect()
+}
+
+fn docs_url(entry: &CatalogEntry) -> Option<String> {
+    Some(entry.compiled.setup.docs_url.clone()).filter(|url| !url.is_empty())
+}
+
+pub(super) fn help(entry: &CatalogEntry) -> SetupHelp {
+    let setup = &entry.compiled.setup;
+    SetupHelp { steps: setup.steps.clone(), url: docs_url(entry), scopes: setup.required_scopes.clone() }
+}
+
+fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
+    let connector = &entry.compiled.connector;
+    let ours = installed.iter().filter(|i| i.connector.name == connector.name);
+    ConnectorCard {
+        name: entry.name.clone(),
+        title: entry.title.clone(),
+        summary: entry.summary.clone(),
+        counts: AccessCounts::count(connector.tools.iter().map(|tool| tool.access.as_str())),
+        hosts: entry.hosts.clone(),
+        auth: auth_words(connector).to_owned(),
+        installed: ours.map(|i| InstalledAs { id: i.id.to_string(), name: i.name.clone() }).collect(),
+    }
+}
+
+pub(super) fn auth_words(connector: &v1::Connector) -> &'static str {
+    use v1::auth::Kind;
+    match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        Some(Kind::Bearer(_)) => "Access token",
+        Some(Kind::Basic(_)) => "User name and password",
+        Some(Kind::ApiKey(_)) => "API key",
+        Some(Kind::None(_)) | None => "No credential needed",
+    }
+}
+
+/// The tools by access class, the harmless first.
+fn groups(connector: &v1::Connector) -> Vec<ToolGroup> {
+    let mut groups: Vec<(AccessClass, ToolGroup)> = Vec::new();
+    for tool in &connector.tools {
+        let class = AccessClass::parse(&tool.access);
+        let info = ToolInfo {
+            name: tool.name.clone(),
+            title: tool.title.clone(),
+            description: tool.description.clone(),
+        };
+        match groups.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, group)) => group.tools.push(info),
+            None => groups.push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info] })),
+        }
+    }
+    groups.sort_by(|(a, _), (b, _)| a.cmp(b));
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// The connector's own name, or the first free one with a number.
+fn free_name(entry: &CatalogEntry, installed: &[Installation]) -> String {
+    let taken = |name: &str| installed.iter().any(|i| i.name == name);
+    let numbered = (2..).map(|n| format!("{}-{n}", entry.name));
+    std::iter::once(entry.name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+}

@@ -1,0 +1,294 @@
+//! The connectors of a workspace.
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use toolmesh_proto::ids::InstallationId;
+
+use super::App;
+use super::catalog::{credential_fields, help};
+use super::forms::Fields;
+use super::respond::{Page, PageError, page, see_other, with_status};
+use super::session::{Admin, Workspace, person};
+use super::view::{
+    Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
+    InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
+};
+use crate::connectors::{Installation, installations};
+use crate::error::{Error, Result};
+
+/// The installation in the path.
+#[derive(Deserialize)]
+pub(super) struct InstallationPath {
+    id: String,
+}
+
+impl InstallationPath {
+    /// What is no id belongs to no installation.
+    pub fn id(&self) -> Result<InstallationId> {
+        self.id.parse().map_err(|_| Error::NotFound)
+    }
+}
+
+/// Which tools are shown.
+#[derive(Default, Deserialize)]
+pub(super) struct Filter {
+    #[serde(default)]
+    access: String,
+    #[serde(default)]
+    q: String,
+}
+
+pub(super) async fn list(State(app): State<App>, Admin(at): Admin) -> Page {
+    let rows = app.installations.list(at.tenant.id).await?.iter().map(row).collect();
+    page(&InstallationsPage { shell: at.shell("Connectors", Nav::Connectors).await?, rows })
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    Query(filter): Query<Filter>,
+) -> Page {
+    let installation = app.installations.get(at.tenant.id, path.id()?).await?;
+    page(&detail(&app, &at, &installation, &filter).await?)
+}
+
+/// The page with the result of a test, for browsers without a script.
+pub(super) async fn show_with_report(
+    app: &App,
+    at: &Workspace,
+    installation: Installation,
+    report: Option<TestReport>,
+) -> std::result::Result<Response, PageError> {
+    let mut view = detail(app, at, &installation, &Filter::default()).await?;
+    view.report = report;
+    page(&view)
+}
+
+pub(super) async fn set_tool(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Page {
+    let tool = fields.get("tool");
+    let after = app.installations.set_tool(&at.member, path.id()?, tool, fields.get("enabled") == "true").await?;
+    if !headers.contains_key("hx-request") {
+        return see_other(&at.path(&format!("/connectors/{}", after.id)));
+    }
+    let row = after.tools().into_iter().find(|row| row.tool == tool).ok_or(Error::NotFound)?;
+    page(&tool_row(&at, &after, row))
+}
+
+pub(super) async fn set_access(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    fields: Fields,
+) -> Page {
+    let (class, enabled) = (fields.get("access"), fields.get("enabled") == "true");
+    let after = app.installations.set_access(&at.member, path.id()?, class, enabled).await?;
+    let on = after.connector.tools.len() - after.disabled.len();
+    at.flash(format!("{on} of {} tools are on.", after.connector.tools.len())).await?;
+    see_other(&at.path(&format!("/connectors/{}", after.id)))
+}
+
+pub(super) async fn replace_credential(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    fields: Fields,
+) -> Page {
+    let id = path.id()?;
+    match app.installations.replace_credentials(&at.member, id, fields.secrets("credential.")).await {
+        Ok(_) => {
+            at.flash("The new credential is in use. The old one is gone.").await?;
+            see_other(&at.path(&format!("/connectors/{id}")))
+        }
+        Err(Error::Field { message, .. }) => {
+            let mend = |view: &mut InstallationPage| {
+                if let Some(first) = view.credential_fields.first_mut() {
+                    first.field = Field::empty().refused(message);
+                }
+            };
+            refused(&app, &at, id, mend).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn set_base_url(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    fields: Fields,
+) -> Page {
+    let id = path.id()?;
+    match app.installations.set_base_url(&at.member, id, fields.get("base_url")).await {
+        Ok(()) => {
+            at.flash("The base URL is saved.").await?;
+            see_other(&at.path(&format!("/connectors/{id}")))
+        }
+        Err(Error::Field { message, .. }) => {
+            let typed = Field::of(fields.get("base_url")).refused(message);
+            refused(&app, &at, id, |view| view.base_url = typed).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn remove(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<InstallationPath>,
+    fields: Fields,
+) -> Page {
+    let id = path.id()?;
+    match app.installations.remove(&at.member, id, fields.get("confirm")).await {
+        Ok(()) => {
+            at.flash("The connector is removed. Clients no longer see its tools.").await?;
+            see_other(&at.path("/connectors"))
+        }
+        Err(Error::Field { message, .. }) => {
+            let typed = Field::of(fields.get("confirm")).refused(message);
+            refused(&app, &at, id, |view| view.confirm = typed).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The page again, with a field that has to be mended.
+async fn refused(app: &App, at: &Workspace, id: InstallationId, mend: impl FnOnce(&mut InstallationPage)) -> Page {
+    let installation = app.installations.get(at.tenant.id, id).await?;
+    let mut view = detail(app, at, &installation, &Filter::default()).await?;
+    mend(&mut view);
+    with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+}
+
+fn row(installation: &Installation) -> InstallationRow {
+    let all = installation.connector.tools.len();
+    let on = installation.tools().iter().filter(|tool| tool.enabled).count();
+    let state = match (installation.missing_credentials().is_empty(), on) {
+        (false, _) => InstallationState::NeedsCredential,
+        (true, 0) => InstallationState::Off,
+        (true, _) => InstallationState::Ready,
+    };
+    InstallationRow {
+        id: installation.id.to_string(),
+        name: installation.name.clone(),
+        connector: installation.connector.name.clone(),
+        connector_title: installation.connector.title.clone(),
+        state,
+        tools_on: on,
+        tools_all: all,
+        last4: installation.credentials.first().map(|c| c.last4.clone()).filter(|l| !l.is_empty()),
+        host: host(&installation.base_url),
+    }
+}
+
+fn host(base_url: &str) -> String {
+    let url = url::Url::parse(base_url).ok();
+    let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port())));
+    match host {
+        Some((host, Some(port))) => format!("{host}:{port}"),
+        Some((host, None)) => host.to_owned(),
+        None => base_url.to_owned(),
+    }
+}
+
+async fn detail(app: &App, at: &Workspace, installation: &Installation, filter: &Filter) -> Result<InstallationPage> {
+    let now = OffsetDateTime::now_utc();
+    let tools = installation.tools();
+    let shown = |tool: &installations::ToolRow| {
+        let class = matches!(filter.access.as_str(), "" | "all") || tool.access.as_str() == filter.access;
+        let text = format!("{} {} {}", tool.public_name, tool.title, tool.description).to_lowercase();
+        class && text.contains(&filter.q.trim().to_lowercase())
+    };
+    let entry = app.catalog.get(&installation.connector.name).filter(|_| installation.built_in);
+    let (fields, help) = entry.map_or_else(
+        || (plain_fields(installation), SetupHelp::default()),
+        |entry| (credential_fields(entry), help(entry)),
+    );
+    Ok(InstallationPage {
+        shell: at.shell(&installation.name, Nav::Connectors).await?,
+        id: installation.id.to_string(),
+        row: row(installation),
+        base_url: Field::of(installation.base_url.clone()),
+        added: Moment::new(installation.created_at, now),
+        added_by: person(&installation.created_by, &installation.created_by_email),
+        credentials: facts(installation, &fields, now),
+        credential_fields: fields,
+        help,
+        classes: classes(&tools, &filter.access),
+        consequences: consequences(installation, tools.iter().filter(|tool| tool.enabled).count()),
+        tools: tools.into_iter().filter(shown).map(|tool| tool_row(at, installation, tool)).collect(),
+        q: filter.q.clone(),
+        report: None,
+        confirm: Field::empty(),
+    })
+}
+
+/// Fields for a connector that is not in the catalog, named as its auth names them.
+fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
+    let required = installations::required_credentials(&installation.connector);
+    let field = |name: String| CredentialField {
+        label: name.replace('_', " "),
+        help: String::new(),
+        secret: true,
+        required: required.contains(&name),
+        field: Field::empty(),
+        name,
+    };
+    installations::known_credentials(&installation.connector).into_iter().map(field).collect()
+}
+
+fn facts(installation: &Installation, fields: &[CredentialField], now: OffsetDateTime) -> Vec<CredentialFact> {
+    let label = |name: &str| fields.iter().find(|f| f.name == name).map_or_else(|| name.to_owned(), |f| f.label.clone());
+    let fact = |c: &crate::credentials::CredentialFacts| CredentialFact {
+        label: label(&c.name),
+        last4: c.last4.clone(),
+        added: Moment::new(c.set_at, now),
+        by: person(&c.set_by, &c.set_by_email),
+    };
+    installation.credentials.iter().map(fact).collect()
+}
+
+fn classes(tools: &[installations::ToolRow], current: &str) -> Vec<Choice> {
+    let current = if current.is_empty() { "all" } else { current };
+    let counts = AccessCounts::count(tools.iter().map(|tool| tool.access.as_str()));
+    let all = Choice::new("all", format!("All {}", tools.len()), current);
+    let each = counts.of.into_iter().map(|(access, count)| {
+        let label = format!("{} {count}", access.word);
+        Choice::new(access.word, label, current)
+    });
+    std::iter::once(all).chain(each).collect()
+}
+
+fn consequences(installation: &Installation, on: usize) -> Vec<String> {
+    let mut sentences = vec![match on {
+        1 => "1 tool disappears from every member's client.".to_owned(),
+        n => format!("{n} tools disappear from every member's client."),
+    }];
+    if !installation.credentials.is_empty() {
+        sentences.push("Its credential is deleted and cannot be brought back.".to_owned());
+    }
+    sentences.push("Its past calls stay in the audit log.".to_owned());
+    sentences
+}
+
+fn tool_row(at: &Workspace, installation: &Installation, tool: installations::ToolRow) -> ToolRow {
+    ToolRow {
+        action: at.path(&format!("/connectors/{}/tools", installation.id)),
+        csrf: at.visitor.csrf(),
+        name: tool.tool,
+        full_name: tool.public_name,
+        title: tool.title,
+        description: tool.description,
+        access: Access::new(tool.access.as_str()),
+        enabled: tool.enabled,
+    }
+}

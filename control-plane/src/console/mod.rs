@@ -1,0 +1,117 @@
+//! The console: pages, one file per screen. Handlers are thin: they read the request, ask a capability, fill a view.
+//!
+//! Knows every capability and no SQL. What every page needs stands in `session` (who, where), `forms` (reading input safely),
+//! `respond` (errors and headers).
+
+pub mod assets;
+pub mod view;
+
+mod account;
+mod add;
+mod audit;
+mod catalog;
+mod consent;
+mod forms;
+mod installations;
+mod keys;
+mod members;
+mod overview;
+mod respond;
+mod session;
+mod settings;
+mod tests_of_connections;
+mod workspaces;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use toolmesh_proto::slug::TenantOrigins;
+
+use crate::accounts::{Accounts, sessions};
+use crate::connectors::Installations;
+use crate::connectors::catalog::Catalog;
+use crate::credentials::envelope::Vault;
+use crate::db::Db;
+use crate::mail::Mailer;
+use crate::oauth::Oauth;
+use crate::push::Hub;
+
+/// Largest form, in bytes; a private key as a credential fits.
+const MAX_FORM: usize = 256 * 1024;
+
+/// What handlers work with.
+pub struct Console {
+    pub db: Db,
+    pub vault: Vault,
+    pub accounts: Accounts,
+    pub installations: Installations,
+    pub catalog: Arc<Catalog>,
+    pub oauth: Oauth,
+    pub hub: Hub,
+    pub mailer: Mailer,
+    pub origins: TenantOrigins,
+    pub console_origin: String,
+    pub https: bool,
+    pub forms: forms::FormTokens,
+}
+
+pub use forms::FormTokens;
+
+type App = Arc<Console>;
+
+/// All pages.
+#[must_use]
+pub fn router(console: App) -> Router {
+    let sessions = sessions::layer(console.db.clone(), console.https);
+    let pages = Router::new()
+        .route("/", get(account::landing))
+        .route("/signup", get(account::signup_form).post(account::signup))
+        .route("/signup/sent", get(account::signup_sent))
+        .route("/verify", get(account::verify_form).post(account::verify))
+        .route("/login", get(account::login_form).post(account::login))
+        .route("/logout", post(account::logout))
+        .route("/invitation", get(members::invitation).post(members::accept))
+        .route("/workspaces", get(workspaces::list))
+        .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
+        .route("/workspaces/check-slug", get(workspaces::check_slug))
+        .route("/oauth/{slug}/authorize", get(consent::show).post(consent::decide))
+        .nest("/w/{slug}", workspace_pages())
+        .fallback(respond::not_found)
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .layer(from_fn_with_state(Arc::clone(&console), forms::nonce))
+        .layer(sessions)
+        .layer(from_fn(respond::page_errors))
+        .with_state(console);
+    Router::new().route("/static/{*path}", get(assets::serve)).merge(pages).layer(from_fn(respond::security_headers))
+}
+
+fn workspace_pages() -> Router<App> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/catalog", get(catalog::list))
+        .route("/catalog/{connector}", get(catalog::show))
+        .route("/catalog/{connector}/enable", get(catalog::enable_form).post(catalog::enable))
+        .route("/catalog/{connector}/test", post(tests_of_connections::draft))
+        .route("/connectors", get(installations::list))
+        .route("/connectors/{id}", get(installations::show))
+        .route("/connectors/{id}/test", post(tests_of_connections::saved))
+        .route("/connectors/{id}/tools", post(installations::set_tool))
+        .route("/connectors/{id}/tools/bulk", post(installations::set_access))
+        .route("/connectors/{id}/credential", post(installations::replace_credential))
+        .route("/connectors/{id}/settings", post(installations::set_base_url))
+        .route("/connectors/{id}/remove", post(installations::remove))
+        .route("/add", get(add::show))
+        .route("/members", get(members::list))
+        .route("/members/invite", post(members::invite))
+        .route("/members/{user}/remove", post(members::remove))
+        .route("/members/{user}/role", post(members::set_role))
+        .route("/invitations/{id}/revoke", post(members::revoke_invitation))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/audit", get(audit::list))
+        .route("/audit/{id}", get(audit::show))
+        .route("/settings", get(settings::show).post(settings::save))
+}

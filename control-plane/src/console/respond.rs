@@ -1,0 +1,151 @@
+//! From errors to pages, in one place; and the headers that every page has.
+
+use askama::Template;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use toolmesh_proto::ids::RequestId;
+
+use super::view::ErrorPage;
+use crate::error::Error;
+
+/// Nothing but our own files, forms to ourselves, no framing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The policy of the consent page: its form's answer leads to the client, which may lead further, and Chromium holds
+/// `form-action` against every hop.
+const CONSENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+pub(super) type Page = Result<Response, PageError>;
+
+/// An error on its way to a page.
+#[derive(Debug)]
+pub(super) enum PageError {
+    Failed(Error),
+    /// Not logged in: log in, and come back to this path.
+    LogIn(String),
+    /// A form without our token, or from another site.
+    Forged,
+    /// A form that cannot be read.
+    Unreadable,
+}
+
+impl<E: Into<Error>> From<E> for PageError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What `page_errors` needs to draw the page.
+#[derive(Clone)]
+struct ErrorInfo(Option<String>);
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::LogIn(next) => return Redirect::to(&login_address(&next)).into_response(),
+            Self::Forged => (StatusCode::FORBIDDEN, None),
+            Self::Unreadable => (StatusCode::BAD_REQUEST, None),
+            Self::Failed(error) => failed(&error),
+        };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(ErrorInfo(text));
+        response
+    }
+}
+
+fn failed(error: &Error) -> (StatusCode, Option<String>) {
+    match error {
+        Error::Field { message, .. } | Error::Refused(message) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(message.clone()))
+        }
+        Error::NotFound => (StatusCode::NOT_FOUND, None),
+        Error::Forbidden(text) => (StatusCode::FORBIDDEN, Some((*text).to_owned())),
+        Error::TooMany(seconds) => {
+            (StatusCode::TOO_MANY_REQUESTS, Some(format!("Too many attempts. Try again in {seconds} seconds.")))
+        }
+        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, None),
+        Error::Db(_) | Error::Internal(_) => {
+            tracing::error!(error = ?error, "page failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, None)
+        }
+    }
+}
+
+/// Where to log in with a way back.
+pub(super) fn login_address(next: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("/login?next={next}")
+}
+
+/// Prints a page.
+pub(super) fn page(template: &impl Template) -> Page {
+    with_status(StatusCode::OK, template)
+}
+
+/// Prints a page with another status, such as a form that has to be mended.
+pub(super) fn with_status(status: StatusCode, template: &impl Template) -> Page {
+    let html = template.render().map_err(Error::internal)?;
+    Ok((status, Html(html)).into_response())
+}
+
+pub(super) fn see_other(path: &str) -> Page {
+    Ok(Redirect::to(path).into_response())
+}
+
+/// Lets the form of this page lead to a client.
+pub(super) fn consent_policy(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONSENT_POLICY));
+    response
+}
+
+pub(super) async fn not_found() -> PageError {
+    PageError::Failed(Error::NotFound)
+}
+
+/// Gives every request an id and draws the pages of errors.
+pub(super) async fn page_errors(request: Request, next: Next) -> Response {
+    let id = RequestId::new().to_string();
+    let fragment = request.headers().contains_key("hx-request");
+    let mut response = next.run(request).await;
+    let drawn = response.extensions_mut().remove::<ErrorInfo>();
+    let status = response.status();
+    let bare = matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST)
+        && !response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
+    if drawn.is_some() || bare {
+        let mut page = ErrorPage::of_status(status.as_u16(), id.clone());
+        if let Some(text) = drawn.and_then(|info| info.0) {
+            page = page.saying(text);
+        }
+        // A fragment's place is too small for a page: the message itself says what happened.
+        let body = if fragment { Ok(page.text.clone()) } else { page.render() };
+        response = (status, Html(body.unwrap_or_default())).into_response();
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// The headers of every answer of the console (OWASP ASVS 5.0, 3.4).
+pub(super) async fn security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let defaults = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry("permissions-policy").or_insert(HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
+    headers.entry("cross-origin-resource-policy").or_insert(HeaderValue::from_static("same-origin"));
+    response
+}

@@ -1,0 +1,221 @@
+//! Who is looking, and at which workspace: the extractors that handlers cannot do without.
+
+use std::str::FromStr as _;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use toolmesh_proto::ids::UserId;
+use tower_sessions::Session;
+
+use super::App;
+use super::forms::Nonce;
+use super::respond::PageError;
+use super::view::{Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink};
+use crate::accounts::User;
+use crate::accounts::members::{self, Membership};
+use crate::accounts::sessions::store::USER_KEY;
+use crate::error::{Error, Result};
+use crate::tenants::{self, Tenant};
+
+const FLASH_KEY: &str = "flash";
+const PENDING_KEY: &str = "signed_up";
+
+/// The user of a session, if somebody is logged in.
+pub(super) async fn user_id(session: &Session) -> Result<Option<UserId>> {
+    let id: Option<String> = session.get(USER_KEY).await.map_err(Error::internal)?;
+    Ok(id.and_then(|id| UserId::from_str(&id).ok()))
+}
+
+/// Logs a user in, under a new session id, so that one planted before is worth nothing.
+pub(super) async fn log_in(session: &Session, user: UserId) -> Result<()> {
+    session.clear().await;
+    session.cycle_id().await.map_err(Error::internal)?;
+    session.insert(USER_KEY, user.to_string()).await.map_err(Error::internal)
+}
+
+/// Remembers who signed up in this browser, until the link in the mail is opened.
+pub(super) async fn remember_sign_up(session: &Session, user: UserId) -> Result<()> {
+    session.insert(PENDING_KEY, user.to_string()).await.map_err(Error::internal)
+}
+
+/// Who signed up in this browser.
+pub(super) async fn signed_up(session: &Session) -> Result<Option<UserId>> {
+    let id: Option<String> = session.get(PENDING_KEY).await.map_err(Error::internal)?;
+    Ok(id.and_then(|id| UserId::from_str(&id).ok()))
+}
+
+/// Says something on the next page.
+pub(super) async fn flash(session: &Session, text: impl Into<String>) -> Result<()> {
+    session.insert(FLASH_KEY, text.into()).await.map_err(Error::internal)
+}
+
+async fn take_flash(session: &Session) -> Result<Option<Flash>> {
+    let text: Option<String> = session.remove(FLASH_KEY).await.map_err(Error::internal)?;
+    Ok(text.map(Flash::fine))
+}
+
+pub(super) fn person(name: &str, email: &str) -> Person {
+    Person { name: name.to_owned(), email: email.to_owned() }
+}
+
+/// Anybody, with what a form needs.
+pub(super) struct Visitor {
+    pub session: Session,
+    pub user: Option<User>,
+    nonce: Nonce,
+    app: App,
+}
+
+impl Visitor {
+    pub fn csrf(&self) -> String {
+        self.app.forms.make(&self.nonce, self.user.as_ref().map(|user| user.id))
+    }
+
+    /// The frame of a single-column page.
+    pub async fn focus(&self, title: &str) -> Result<Focus> {
+        let mut focus = Focus::new(title, self.csrf()).with_flash(take_flash(&self.session).await?);
+        if let Some(user) = &self.user {
+            focus = focus.with_user(person(&user.name, &user.email));
+        }
+        Ok(focus)
+    }
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
+        let session = Session::from_request_parts(parts, app).await.map_err(|_| Error::internal("no session layer"))?;
+        let nonce = Nonce::from_request_parts(parts, app).await?;
+        let user = match user_id(&session).await? {
+            None => None,
+            Some(id) => match app.accounts.user(id).await {
+                Ok(user) => Some(user),
+                Err(Error::NotFound) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(Self { session, user, nonce, app: App::clone(app) })
+    }
+}
+
+/// Somebody who is logged in; anybody else logs in first and comes back.
+pub(super) struct LoggedIn {
+    pub visitor: Visitor,
+    pub user: User,
+}
+
+impl FromRequestParts<App> for LoggedIn {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        match visitor.user.clone() {
+            Some(user) => Ok(Self { visitor, user }),
+            None => {
+                let original = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.clone());
+                let uri = original.unwrap_or_else(|| parts.uri.clone());
+                // A form cannot be sent again after the login; its page can be shown again.
+                let back = if parts.method == http::Method::GET { uri.to_string() } else { "/workspaces".to_owned() };
+                Err(PageError::LogIn(back))
+            }
+        }
+    }
+}
+
+/// A member inside a workspace. The tenant boundary of the console: a handler has no tenant without it, and a stranger's
+/// workspace is not found.
+pub(super) struct Workspace {
+    pub visitor: Visitor,
+    pub user: User,
+    pub tenant: Tenant,
+    pub member: Membership,
+    app: App,
+}
+
+#[derive(Deserialize)]
+struct SlugPath {
+    slug: String,
+}
+
+impl FromRequestParts<App> for Workspace {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
+        let LoggedIn { visitor, user } = LoggedIn::from_request_parts(parts, app).await?;
+        let Path(SlugPath { slug }) = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        let tenant = tenants::by_slug(&app.db, &slug).await?;
+        let member = members::membership(&app.db, tenant.id, user.id).await?;
+        Ok(Self { visitor, user, tenant, member, app: App::clone(app) })
+    }
+}
+
+/// A member who may run the workspace.
+pub(super) struct Admin(pub Workspace);
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
+        let workspace = Workspace::from_request_parts(parts, app).await?;
+        workspace.member.require_admin()?;
+        Ok(Self(workspace))
+    }
+}
+
+impl Workspace {
+    /// The frame of a console page.
+    pub async fn shell(&self, title: &str, active: Nav) -> Result<Shell> {
+        let mine = tenants::of_user(&self.app.db, self.user.id).await?;
+        let others = mine.into_iter().filter(|w| w.tenant.id != self.tenant.id);
+        Ok(Shell {
+            title: title.to_owned(),
+            csrf: self.visitor.csrf(),
+            active,
+            user: person(&self.user.name, &self.user.email),
+            workspace: ViewWorkspace {
+                slug: self.tenant.slug.to_string(),
+                name: self.tenant.name.clone(),
+                role: ViewRole::parse(self.member.role.as_str()),
+                tenant_url: self.origin(),
+            },
+            others: others.map(|w| WorkspaceLink { slug: w.tenant.slug.to_string(), name: w.tenant.name }).collect(),
+            flash: take_flash(&self.visitor.session).await?,
+        })
+    }
+
+    /// The tenant's origin.
+    pub fn origin(&self) -> String {
+        self.app.origins.of_stored(self.tenant.slug.as_str())
+    }
+
+    /// A path inside the workspace.
+    pub fn path(&self, rest: &str) -> String {
+        format!("/w/{}{rest}", self.tenant.slug)
+    }
+
+    /// Says something on the next page.
+    pub async fn flash(&self, text: impl Into<String>) -> Result<()> {
+        flash(&self.visitor.session, text).await
+    }
+}
+
+/// A path on this console to go on to, or the usual one: never another site.
+pub(super) fn safe_next(next: &str) -> &str {
+    let local = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    if local { next } else { "/workspaces" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_login_nobody_is_sent_to_another_site() {
+        for bad in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil"] {
+            assert_eq!(safe_next(bad), "/workspaces", "{bad:?}");
+        }
+        assert_eq!(safe_next("/oauth/acme/authorize?x=1"), "/oauth/acme/authorize?x=1");
+    }
+}

@@ -1,0 +1,93 @@
+//! Sign-up, verification and login.
+
+use askama::Template;
+
+use super::parts::Field;
+use super::path::CallPath;
+use super::shell::Focus;
+
+/// GET and POST /signup.
+#[derive(Template)]
+#[template(path = "signup.html")]
+pub struct SignupPage {
+    pub focus: Focus,
+    pub name: Field,
+    pub email: Field,
+    /// The value stays empty: a password is never printed.
+    pub password: Field,
+    /// What is wrong with the whole, such as too many attempts.
+    pub error: Option<String>,
+    /// Where to go afterwards, kept through the form. Empty for the usual way.
+    pub next: String,
+    pub path: CallPath,
+}
+
+impl SignupPage {
+    /// The form as it is first shown.
+    #[must_use]
+    pub fn new(focus: Focus) -> Self {
+        Self {
+            focus,
+            name: Field::empty(),
+            email: Field::empty(),
+            password: Field::empty(),
+            error: None,
+            next: String::new(),
+            path: CallPath::explained(),
+        }
+    }
+}
+
+/// GET /signup/sent. The same for a known and an unknown address.
+#[derive(Template)]
+#[template(path = "signup_sent.html")]
+pub struct SignupSentPage {
+    pub focus: Focus,
+    /// The address as typed, where the session still knows it.
+    pub email: Option<String>,
+    /// How long the link works, in words: `an hour`.
+    pub valid_for: &'static str,
+    /// Where the built-in mailbox is, on one machine.
+    pub mailbox_url: Option<String>,
+}
+
+/// What the verification page can say.
+pub enum VerifyState {
+    /// One button; with the password when this is another browser than the one that signed up.
+    Ready { password: Option<Field> },
+    /// The link is too old, has been used, or is not one of ours: one answer, since it must not tell which.
+    Dead,
+}
+
+/// GET and POST /verify.
+#[derive(Template)]
+#[template(path = "verify.html")]
+pub struct VerifyPage {
+    pub focus: Focus,
+    pub token: String,
+    /// The address that is being verified, where it may be shown.
+    pub email: Option<String>,
+    pub state: VerifyState,
+}
+
+/// GET and POST /login.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    pub focus: Focus,
+    pub email: Field,
+    /// Where to go afterwards; kept through the form. Empty for the usual way.
+    pub next: String,
+    /// Why the login is needed, when the person was on the way to something: `Claude wants to use Acme's tools.`
+    pub reason: Option<String>,
+    /// What is wrong with the whole; never which half was wrong.
+    pub error: Option<String>,
+}
+
+impl LoginPage {
+    /// The form as it is first shown.
+    #[must_use]
+    pub fn new(focus: Focus, next: impl Into<String>) -> Self {
+        Self { focus, email: Field::empty(), next: next.into(), reason: None, error: None }
+    }
+}

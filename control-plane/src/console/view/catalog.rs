@@ -1,0 +1,84 @@
+//! The catalog: connectors to enable, and each with all its tools before it is enabled.
+
+use askama::Template;
+
+use super::parts::{Access, AccessCounts};
+use super::shell::Shell;
+
+/// A place where a connector is already enabled.
+#[derive(Clone, Debug)]
+pub struct InstalledAs {
+    pub id: String,
+    pub name: String,
+}
+
+/// A connector as the catalog shows it.
+#[derive(Clone, Debug)]
+pub struct ConnectorCard {
+    /// Its name in URLs: `github`.
+    pub name: String,
+    /// Its name for people: `GitHub`.
+    pub title: String,
+    /// What it does, in a sentence or two.
+    pub summary: String,
+    pub counts: AccessCounts,
+    /// Hosts it calls: `api.github.com`.
+    pub hosts: Vec<String>,
+    /// What it needs: `Access token`, `No credential needed`.
+    pub auth: String,
+    pub installed: Vec<InstalledAs>,
+}
+
+impl ConnectorCard {
+    /// The path of its logo below the static folder; ours for those we drew, else the general one.
+    #[must_use]
+    pub fn logo(&self) -> String {
+        logo(&self.name)
+    }
+}
+
+/// The logo of a connector by its name.
+pub(super) fn logo(connector: &str) -> String {
+    const DRAWN: [&str; 4] = ["github", "hackernews", "wikipedia", "openstreetmap"];
+    let name = DRAWN.into_iter().find(|name| *name == connector).unwrap_or("generic");
+    format!("connectors/{name}.svg")
+}
+
+/// GET /w/{slug}/catalog?q=.
+#[derive(Template)]
+#[template(path = "catalog.html")]
+pub struct CatalogPage {
+    pub shell: Shell,
+    pub q: String,
+    pub cards: Vec<ConnectorCard>,
+}
+
+/// A tool before it is enabled.
+#[derive(Clone, Debug)]
+pub struct ToolInfo {
+    /// Without the installation's prefix: `list_my_issues`.
+    pub name: String,
+    pub title: String,
+    pub description: String,
+}
+
+/// The tools of one access class.
+#[derive(Clone, Debug)]
+pub struct ToolGroup {
+    pub access: Access,
+    pub tools: Vec<ToolInfo>,
+}
+
+/// GET /w/{slug}/catalog/{connector}.
+#[derive(Template)]
+#[template(path = "connector.html")]
+pub struct ConnectorPage {
+    pub shell: Shell,
+    pub connector: ConnectorCard,
+    /// The harmless classes first.
+    pub groups: Vec<ToolGroup>,
+    /// The connector's version or content hash, short.
+    pub version: String,
+    /// Documentation of the API.
+    pub docs_url: Option<String>,
+}

@@ -1,0 +1,55 @@
+//! Enabling a connector: its name here, where it calls, what it calls with, and a test before anything is saved.
+
+use askama::Template;
+
+use super::catalog::ConnectorCard;
+use super::parts::Field;
+use super::shell::Shell;
+use super::steps::TestReport;
+
+/// One part of a credential, under its logical name.
+#[derive(Clone, Debug)]
+pub struct CredentialField {
+    /// The logical name; the form's field is `credential.NAME`.
+    pub name: String,
+    pub label: String,
+    pub help: String,
+    /// A secret is typed masked and never printed back; a user name may be.
+    pub secret: bool,
+    pub required: bool,
+    pub field: Field,
+}
+
+/// How to get the credential.
+#[derive(Clone, Debug, Default)]
+pub struct SetupHelp {
+    pub steps: Vec<String>,
+    /// Where to get it.
+    pub url: Option<String>,
+    /// What it must be allowed to do: scopes.
+    pub scopes: Vec<String>,
+}
+
+impl SetupHelp {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.url.is_none() && self.scopes.is_empty()
+    }
+}
+
+/// GET and POST /w/{slug}/catalog/{connector}/enable.
+#[derive(Template)]
+#[template(path = "enable.html")]
+pub struct EnablePage {
+    pub shell: Shell,
+    pub connector: ConnectorCard,
+    /// The name here, which prefixes the tools' names.
+    pub name: Field,
+    pub base_url: Field,
+    pub credentials: Vec<CredentialField>,
+    pub help: SetupHelp,
+    pub error: Option<String>,
+    /// The test's result, when it was asked for without a script.
+    pub report: Option<TestReport>,
+}

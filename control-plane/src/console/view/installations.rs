@@ -1,0 +1,164 @@
+//! The connectors of a workspace: the list, and one with its credential, tools, test, settings and removal.
+
+use askama::Template;
+
+use super::enable::{CredentialField, SetupHelp};
+use super::parts::{Access, Choice, Field, Moment};
+use super::shell::{Person, Shell};
+use super::steps::TestReport;
+
+/// Whether an installation can do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstallationState {
+    Ready,
+    /// It needs a credential and has none.
+    NeedsCredential,
+    /// Its API refused or failed lately, with the reason.
+    Failing(String),
+    /// Every tool is switched off.
+    Off,
+}
+
+impl InstallationState {
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::NeedsCredential => "Needs a credential",
+            Self::Failing(_) => "Failing",
+            Self::Off => "All tools off",
+        }
+    }
+
+    #[must_use]
+    pub const fn tone(&self) -> &'static str {
+        match self {
+            Self::Ready => "fine",
+            Self::NeedsCredential => "attention",
+            Self::Failing(_) => "danger",
+            Self::Off => "",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Ready => None,
+            Self::NeedsCredential => Some("Its tools are refused until a credential is given.".to_owned()),
+            Self::Failing(why) => Some(why.clone()),
+            Self::Off => Some("Clients see none of its tools. Switch on those you want below.".to_owned()),
+        }
+    }
+}
+
+/// One line of the list.
+pub struct InstallationRow {
+    pub id: String,
+    pub name: String,
+    /// The connector's name in URLs and for people.
+    pub connector: String,
+    pub connector_title: String,
+    pub state: InstallationState,
+    pub tools_on: usize,
+    pub tools_all: usize,
+    /// The last four characters of the credential, where there is one.
+    pub last4: Option<String>,
+    pub host: String,
+}
+
+impl InstallationRow {
+    /// The path of its logo below the static folder.
+    #[must_use]
+    pub fn logo(&self) -> String {
+        super::catalog::logo(&self.connector)
+    }
+}
+
+/// GET /w/{slug}/connectors.
+#[derive(Template)]
+#[template(path = "installations.html")]
+pub struct InstallationsPage {
+    pub shell: Shell,
+    pub rows: Vec<InstallationRow>,
+}
+
+/// What may be known of a stored credential.
+pub struct CredentialFact {
+    /// The logical name's label: `Access token`.
+    pub label: String,
+    pub last4: String,
+    pub added: Moment,
+    pub by: Person,
+}
+
+/// One tool with its switch. A fragment of its own when it has been switched.
+#[derive(Clone, Template)]
+#[template(path = "parts/tool_row.html")]
+pub struct ToolRow {
+    /// Where the switch posts to: `/w/acme/connectors/ID/tools`.
+    pub action: String,
+    pub csrf: String,
+    /// Without the prefix: what the form sends.
+    pub name: String,
+    /// With the prefix: what clients see.
+    pub full_name: String,
+    pub title: String,
+    pub description: String,
+    pub access: Access,
+    pub enabled: bool,
+}
+
+impl askama::filters::HtmlSafe for ToolRow {}
+
+/// GET /w/{slug}/connectors/{id}?access=&q=.
+#[derive(Template)]
+#[template(path = "installation.html")]
+pub struct InstallationPage {
+    pub shell: Shell,
+    pub id: String,
+    pub row: InstallationRow,
+    pub base_url: Field,
+    pub added: Moment,
+    pub added_by: Person,
+    /// Empty where the connector needs none.
+    pub credential_fields: Vec<CredentialField>,
+    pub credentials: Vec<CredentialFact>,
+    pub help: SetupHelp,
+    /// The tools that pass the filter.
+    pub tools: Vec<ToolRow>,
+    /// The filter by access class: `all` and each class there is, with its count in the label.
+    pub classes: Vec<Choice>,
+    pub q: String,
+    pub report: Option<TestReport>,
+    /// What stops working when it is removed, a sentence each.
+    pub consequences: Vec<String>,
+    /// The name typed to confirm the removal, with what was wrong with it.
+    pub confirm: Field,
+}
+
+impl InstallationPage {
+    /// A path of this installation: `page.path("/test")`.
+    #[must_use]
+    pub fn path(&self, rest: &str) -> String {
+        self.shell.path(&format!("/connectors/{}{rest}", self.id))
+    }
+
+    /// What is to be typed before a removal.
+    #[must_use]
+    pub fn confirm_label(&self) -> String {
+        format!("Type {} to confirm", self.row.name)
+    }
+
+    /// Whether the form for a new credential stands open: there is none, or what was given was refused.
+    #[must_use]
+    pub fn asks_for_credential(&self) -> bool {
+        self.credentials.is_empty() || self.credential_fields.iter().any(|part| part.field.error.is_some())
+    }
+
+    /// The access class the filter shows; `all` without one.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        self.classes.iter().find(|choice| choice.chosen).map_or("all", |choice| choice.value.as_str())
+    }
+}

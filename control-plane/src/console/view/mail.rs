@@ -1,0 +1,98 @@
+//! The mails people get: each with its subject, HTML and a text equal in content.
+
+use askama::Template;
+
+/// A mail ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub subject: String,
+    pub html: String,
+    pub text: String,
+}
+
+/// Confirms an address after sign-up.
+#[derive(Template)]
+#[template(path = "mail/verify.html")]
+pub struct Verify {
+    pub name: String,
+    pub link: String,
+    /// How long the link works: `one hour`.
+    pub valid_for: String,
+    /// When it was asked for, from `exact`.
+    pub asked_at: String,
+    /// The console's origin.
+    pub console_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/verify.txt")]
+struct VerifyText<'a> {
+    m: &'a Verify,
+}
+
+/// Tells the owner of a known address that somebody tried to sign up with it.
+#[derive(Template)]
+#[template(path = "mail/already.html")]
+pub struct AlreadyMember {
+    pub name: String,
+    /// The login page.
+    pub link: String,
+    pub asked_at: String,
+    pub console_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/already.txt")]
+struct AlreadyText<'a> {
+    m: &'a AlreadyMember,
+}
+
+/// Invites somebody into a workspace.
+#[derive(Template)]
+#[template(path = "mail/invitation.html")]
+pub struct Invitation {
+    pub workspace: String,
+    /// `an admin`, `a member`, with its article.
+    pub role: String,
+    /// Who invites, by name and address.
+    pub by_name: String,
+    pub by_email: String,
+    pub link: String,
+    /// How long the link works: `seven days`.
+    pub valid_for: String,
+    pub asked_at: String,
+    pub console_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/invitation.txt")]
+struct InvitationText<'a> {
+    m: &'a Invitation,
+}
+
+impl Verify {
+    /// # Errors
+    /// When the template cannot be written, which is a fault of ours.
+    pub fn letter(&self) -> askama::Result<Letter> {
+        let subject = "Confirm your address for ToolMesh".to_owned();
+        Ok(Letter { subject, html: self.render()?, text: VerifyText { m: self }.render()? })
+    }
+}
+
+impl AlreadyMember {
+    /// # Errors
+    /// When the template cannot be written, which is a fault of ours.
+    pub fn letter(&self) -> askama::Result<Letter> {
+        let subject = "You already have a ToolMesh account".to_owned();
+        Ok(Letter { subject, html: self.render()?, text: AlreadyText { m: self }.render()? })
+    }
+}
+
+impl Invitation {
+    /// # Errors
+    /// When the template cannot be written, which is a fault of ours.
+    pub fn letter(&self) -> askama::Result<Letter> {
+        let subject = format!("{} invites you to {} on ToolMesh", self.by_name, self.workspace);
+        Ok(Letter { subject, html: self.render()?, text: InvitationText { m: self }.render()? })
+    }
+}

@@ -1,0 +1,50 @@
+//! View models: what each page shows, as plain values ready to be printed, and the templates that print them.
+//!
+//! One file per screen; `shell` has what every page has, `parts` the small things pages are made of, `path` the drawing of
+//! a call's way. A view model must not know the database, HTTP, sessions or any capability: handlers fill it with values,
+//! and everything a person wrote is escaped by the template. Secrets never come here; "ends in 4f2a" does.
+
+mod account;
+mod add;
+mod audit;
+mod catalog;
+mod clients;
+mod enable;
+mod error;
+mod icons;
+mod installations;
+mod keys;
+mod landing;
+pub mod mail;
+mod members;
+mod oauth;
+mod overview;
+mod parts;
+mod path;
+mod settings;
+mod shell;
+mod steps;
+mod workspaces;
+
+pub use account::{LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
+pub use add::AddPage;
+pub use audit::{AuditFilters, AuditList, AuditPage, CallDetail, CallRow};
+pub use catalog::{CatalogPage, ConnectorCard, ConnectorPage, InstalledAs, ToolGroup, ToolInfo};
+pub use clients::{Client, Guide, Step};
+pub use enable::{CredentialField, EnablePage, SetupHelp};
+pub use error::ErrorPage;
+pub use icons::{Icon, icon};
+pub use installations::{
+    CredentialFact, InstallationPage, InstallationRow, InstallationState, InstallationsPage, ToolRow,
+};
+pub use keys::{KeyCreatedPage, KeyRow, KeysPage};
+pub use landing::LandingPage;
+pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage};
+pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, OauthReturnPage};
+pub use overview::{Checklist, Hour, OverviewPage, Totals};
+pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, exact, field_id};
+pub use path::{CallPath, PathStep, Verdict};
+pub use settings::SettingsPage;
+pub use shell::{Flash, Focus, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
+pub use steps::{StepState, TestReport, TestStep};
+pub use workspaces::{SlugAnswer, SlugState, WorkspaceNewPage, WorkspaceRow, WorkspacesPage};

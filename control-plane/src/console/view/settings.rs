@@ -1,0 +1,16 @@
+//! A workspace's settings.
+
+use askama::Template;
+
+use super::parts::{Field, Moment};
+use super::shell::Shell;
+
+/// GET and POST /w/{slug}/settings.
+#[derive(Template)]
+#[template(path = "settings.html")]
+pub struct SettingsPage {
+    pub shell: Shell,
+    pub name: Field,
+    pub tenant_id: String,
+    pub created: Moment,
+}

@@ -1,0 +1,118 @@
+//! Secrets: envelope encryption, opaque tokens, and the shared credentials of installations.
+//!
+//! Plaintext lives in memory only, in types that do not print. This capability knows nothing of what a secret is for: a
+//! connector's auth says that.
+
+pub mod envelope;
+pub mod store;
+pub mod token;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{InstallationId, UserId};
+use toolmesh_proto::seal::{CredentialPlace, Sealer};
+use toolmesh_proto::v1;
+
+use crate::db::TenantTx;
+use crate::error::{Error, Result};
+use envelope::{TenantKey, Vault};
+
+/// Longest secret that is kept, in bytes; a PEM key fits.
+const MAX_SECRET: usize = 16 * 1024;
+
+/// What people may know of a credential once it is stored.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct CredentialFacts {
+    pub name: String,
+    pub last4: String,
+    /// Name of who set it last.
+    pub set_by: String,
+    pub set_by_email: String,
+    pub set_at: OffsetDateTime,
+}
+
+/// Stores or replaces a credential of an installation.
+///
+/// # Errors
+/// When the secret is empty, too long, or holds line breaks where a header would break.
+pub async fn set(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    installation: InstallationId,
+    name: &str,
+    secret: &SecretString,
+    by: UserId,
+) -> Result<()> {
+    let text = secret.expose_secret().trim();
+    if text.is_empty() {
+        return Err(Error::field("credential", "Enter the credential."));
+    }
+    if text.len() > MAX_SECRET {
+        return Err(Error::field("credential", "This is longer than 16 KiB, which no credential is."));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::field("credential", "A credential is one line. Copy it again without line breaks."));
+    }
+    let key = tenant_key(tx, vault).await?;
+    let version = store::current_version(tx, installation, name).await?.unwrap_or(0) + 1;
+    let sealed = key.seal(&place(tx, installation, name, version), text.as_bytes())?;
+    store::upsert(tx, installation, name, version, &sealed, &last4(text), by).await?;
+    Ok(())
+}
+
+/// All credentials of an installation, resealed for the deployment's nodes.
+///
+/// # Errors
+/// When one cannot be opened: it was sealed under another key-encryption key.
+pub async fn for_nodes(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    sealer: &Sealer,
+    installation: InstallationId,
+) -> Result<Vec<v1::SealedCredential>> {
+    let rows = store::all(tx, installation).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = tenant_key(tx, vault).await?;
+    let tenant = tx.tenant();
+    rows.into_iter()
+        .map(|row| {
+            let plain = key.open(&place(tx, installation, &row.name, row.version), &row.nonce, &row.ciphertext)?;
+            let place = CredentialPlace { tenant, installation, name: &row.name };
+            sealer.seal(place, row.version.cast_unsigned(), &plain).map_err(Error::internal)
+        })
+        .collect()
+}
+
+/// What the console shows of an installation's credentials.
+///
+/// # Errors
+/// When the database fails.
+pub async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialFacts>> {
+    store::facts(tx, installation).await
+}
+
+/// Makes a tenant's data key; once, when the workspace is created.
+///
+/// # Errors
+/// When the database fails.
+pub async fn create_tenant_key(tx: &mut TenantTx, vault: &Vault) -> Result<()> {
+    let wrapped = vault.new_tenant_key(tx.tenant())?;
+    store::insert_tenant_key(tx, &wrapped).await
+}
+
+async fn tenant_key(tx: &mut TenantTx, vault: &Vault) -> Result<TenantKey> {
+    let wrapped = store::tenant_key(tx).await?;
+    vault.unwrap_tenant_key(tx.tenant(), &wrapped)
+}
+
+fn place(tx: &TenantTx, installation: InstallationId, name: &str, version: i64) -> String {
+    format!("{}|{installation}|{name}|{version}", tx.tenant())
+}
+
+/// The end of a secret, to tell it from another; nothing of a short one.
+fn last4(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() < 12 { String::new() } else { chars[chars.len() - 4..].iter().collect() }
+}

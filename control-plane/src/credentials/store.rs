@@ -1,0 +1,88 @@
+//! Rows of credentials and of tenants' data keys.
+
+use toolmesh_proto::ids::{InstallationId, UserId};
+
+use super::CredentialFacts;
+use super::envelope::Sealed;
+use crate::db::TenantTx;
+use crate::error::Result;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct CredentialRow {
+    pub name: String,
+    pub version: i64,
+    pub nonce: Vec<u8>,
+    pub ciphertext: Vec<u8>,
+}
+
+pub(super) async fn current_version(
+    tx: &mut TenantTx,
+    installation: InstallationId,
+    name: &str,
+) -> Result<Option<i64>> {
+    let sql = "SELECT version FROM credentials WHERE tenant_id = $1 AND installation_id = $2 AND name = $3 FOR UPDATE";
+    let tenant = tx.tenant().uuid();
+    let query = sqlx::query_scalar(sql).bind(tenant).bind(installation.uuid()).bind(name);
+    Ok(query.fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn upsert(
+    tx: &mut TenantTx,
+    installation: InstallationId,
+    name: &str,
+    version: i64,
+    sealed: &Sealed,
+    last4: &str,
+    by: UserId,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO credentials (tenant_id, installation_id, name, version, nonce, ciphertext, last4, set_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (tenant_id, installation_id, name) DO UPDATE
+         SET version = excluded.version, nonce = excluded.nonce, ciphertext = excluded.ciphertext,
+             last4 = excluded.last4, set_by = excluded.set_by, set_at = now()",
+    )
+    .bind(tenant)
+    .bind(installation.uuid())
+    .bind(name)
+    .bind(version)
+    .bind(&sealed.nonce)
+    .bind(&sealed.ciphertext)
+    .bind(last4)
+    .bind(by.uuid())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn all(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT name, version, nonce, ciphertext FROM credentials
+               WHERE tenant_id = $1 AND installation_id = $2 ORDER BY name";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(installation.uuid()).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialFacts>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT c.name, c.last4, u.name AS set_by, u.email AS set_by_email, c.set_at FROM credentials c JOIN users u ON u.id = c.set_by
+               WHERE c.tenant_id = $1 AND c.installation_id = $2 ORDER BY c.name";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(installation.uuid()).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn insert_tenant_key(tx: &mut TenantTx, wrapped: &Sealed) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("INSERT INTO tenant_keys (tenant_id, nonce, wrapped) VALUES ($1, $2, $3)")
+        .bind(tenant)
+        .bind(&wrapped.nonce)
+        .bind(&wrapped.ciphertext)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn tenant_key(tx: &mut TenantTx) -> Result<Sealed> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT nonce, wrapped AS ciphertext FROM tenant_keys WHERE tenant_id = $1";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_one(tx.conn()).await?)
+}

@@ -1,0 +1,203 @@
+//! The database: the pool, migrations, and the transactions that carry who they act for.
+//!
+//! Knows no capability and holds no query of one. A [`TenantTx`] is the only way to a tenant's rows: it sets `app.tenant`
+//! for row-level security, and hands the tenant's id to the queries of the stores.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use toolmesh_proto::ids::{TenantId, UserId};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// The role that the application acts as; it owns nothing and cannot bypass row-level security.
+const APP_ROLE: &str = "toolmesh_app";
+
+/// Where a committed change is announced; a wake-up for the relay, which reads the outbox.
+pub const CHANGES_CHANNEL: &str = "toolmesh_changes";
+
+/// Something between us and the database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("the database failed")]
+    Sqlx(#[from] sqlx::Error),
+    #[error("the database could not be brought to this version's schema")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl DbError {
+    /// The name of the constraint that a statement broke, if that is why it failed.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Sqlx(sqlx::Error::Database(error)) => error.constraint(),
+            Self::Sqlx(_) | Self::Migrate(_) => None,
+        }
+    }
+}
+
+/// The pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: PgPool,
+}
+
+/// A transaction that sees what belongs to no tenant: users, sessions, signing keys, the index of tenants.
+pub struct GlobalTx(Transaction<'static, Postgres>);
+
+/// A transaction of one user, who also sees their own memberships in every workspace.
+pub struct UserTx {
+    tx: Transaction<'static, Postgres>,
+    user: UserId,
+}
+
+/// A transaction inside one tenant.
+pub struct TenantTx {
+    tx: Transaction<'static, Postgres>,
+    tenant: TenantId,
+}
+
+impl Db {
+    /// Brings the schema to this version, as the owner; safe when several start at once.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or a migration fails.
+    pub async fn migrate(url: &SecretString) -> Result<(), DbError> {
+        let pool = PgPoolOptions::new().max_connections(1).connect(url.expose_secret()).await?;
+        MIGRATIONS.run(&pool).await?;
+        pool.close().await;
+        Ok(())
+    }
+
+    /// Connects as the application's role.
+    ///
+    /// # Errors
+    /// When the database cannot be reached within ten seconds.
+    pub async fn connect(url: &SecretString, max_connections: u32) -> Result<Self, DbError> {
+        let options: PgConnectOptions = url.expose_secret().parse()?;
+        let options = options.application_name("toolmesh-control-plane").options([
+            ("role", APP_ROLE),
+            ("statement_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "15s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn global(&self) -> Result<GlobalTx, DbError> {
+        Ok(GlobalTx(self.pool.begin().await?))
+    }
+
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn user(&self, user: UserId) -> Result<UserTx, DbError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("SELECT set_config('app.user', $1, true)").bind(user.to_string()).execute(&mut *tx).await?;
+        Ok(UserTx { tx, user })
+    }
+
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, DbError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("SELECT set_config('app.tenant', $1, true)").bind(tenant.to_string()).execute(&mut *tx).await?;
+        Ok(TenantTx { tx, tenant })
+    }
+
+    /// A connection that hears notifications; a wake-up, never the message.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn listener(&self) -> Result<PgListener, DbError> {
+        Ok(PgListener::connect_with(&self.pool).await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Waits for open transactions and closes the pool.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl GlobalTx {
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+
+    /// # Errors
+    /// When the database refuses to commit.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.0.commit().await?)
+    }
+}
+
+impl UserTx {
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// # Errors
+    /// When the database refuses to commit.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl TenantTx {
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The tenant, for the query's own filter.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// # Errors
+    /// When the database refuses to commit.
+    pub async fn commit(self) -> Result<(), DbError> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Commits a change that nodes must learn of: bumps the tenant's revision, writes the outbox row and wakes the relay, all
+    /// in this transaction. Answers the new revision.
+    ///
+    /// # Errors
+    /// When the database refuses to commit.
+    pub async fn commit_change(mut self) -> Result<u64, DbError> {
+        let tenant = self.tenant.uuid();
+        let sql = "UPDATE tenants SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision";
+        let revision: i64 = sqlx::query_scalar(sql).bind(tenant).fetch_one(&mut *self.tx).await?;
+        let sql = "INSERT INTO outbox (tenant_id, revision) VALUES ($1, $2)";
+        sqlx::query(sql).bind(tenant).bind(revision).execute(&mut *self.tx).await?;
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANGES_CHANNEL)
+            .bind(tenant.to_string())
+            .execute(&mut *self.tx)
+            .await?;
+        self.tx.commit().await?;
+        Ok(revision.cast_unsigned())
+    }
+}

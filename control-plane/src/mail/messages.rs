@@ -1,0 +1,89 @@
+//! The messages there are. Each has one purpose, one link, and a text part equal in content to the HTML.
+
+use time::OffsetDateTime;
+
+use crate::accounts::members::Role;
+use crate::console::view::{self, mail::Letter};
+use crate::error::{Error, Result};
+
+/// A message, ready to be sent.
+pub struct Message {
+    /// For the log, which never sees content.
+    pub kind: &'static str,
+    pub to: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// An invitation, as its mail tells it.
+pub struct InvitationMail<'a> {
+    pub to: &'a str,
+    pub workspace: &'a str,
+    pub role: Role,
+    pub by_name: &'a str,
+    pub by_email: &'a str,
+    pub link: String,
+}
+
+impl Message {
+    /// Confirms an address.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn verify(to: &str, name: &str, link: String) -> Result<Self> {
+        let letter = view::mail::Verify {
+            name: name.to_owned(),
+            console_url: origin(&link),
+            link,
+            valid_for: "24 hours".to_owned(),
+            asked_at: now(),
+        };
+        Self::new("verify", to, letter.letter())
+    }
+
+    /// Tells the owner of a known address that somebody signed up with it.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn already_registered(to: &str, name: &str, link: String) -> Result<Self> {
+        let letter = view::mail::AlreadyMember {
+            name: name.to_owned(),
+            console_url: origin(&link),
+            link,
+            asked_at: now(),
+        };
+        Self::new("already_registered", to, letter.letter())
+    }
+
+    /// Invites into a workspace.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn invitation(mail: InvitationMail<'_>) -> Result<Self> {
+        let letter = view::mail::Invitation {
+            workspace: mail.workspace.to_owned(),
+            role: if mail.role == Role::Admin { "an admin".to_owned() } else { "a member".to_owned() },
+            by_name: mail.by_name.to_owned(),
+            by_email: mail.by_email.to_owned(),
+            console_url: origin(&mail.link),
+            link: mail.link,
+            valid_for: "seven days".to_owned(),
+            asked_at: now(),
+        };
+        Self::new("invitation", mail.to, letter.letter())
+    }
+
+    fn new(kind: &'static str, to: &str, letter: askama::Result<Letter>) -> Result<Self> {
+        let letter = letter.map_err(Error::internal)?;
+        Ok(Self { kind, to: to.to_owned(), subject: letter.subject, text: letter.text, html: letter.html })
+    }
+}
+
+fn origin(link: &str) -> String {
+    url::Url::parse(link).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+}
+
+fn now() -> String {
+    view::exact(OffsetDateTime::now_utc())
+}

@@ -1,0 +1,215 @@
+//! Rows of clients, grants, codes, refresh tokens and signing keys.
+
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{GrantId, UserId};
+use uuid::Uuid;
+
+use super::clients::Client;
+use crate::db::{GlobalTx, TenantTx};
+use crate::error::Result;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct KeyRow {
+    pub kid: String,
+    pub public: Vec<u8>,
+    pub nonce: Vec<u8>,
+    pub wrapped: Vec<u8>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct GrantRow {
+    #[sqlx(try_from = "Uuid")]
+    pub id: GrantId,
+    #[sqlx(try_from = "Uuid")]
+    pub user_id: UserId,
+    pub client_id: String,
+    pub scope: String,
+    pub created_at: OffsetDateTime,
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct CodeRow {
+    #[sqlx(try_from = "Uuid")]
+    pub grant_id: GrantId,
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub challenge: String,
+    pub expires_at: OffsetDateTime,
+    pub used_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct RefreshRow {
+    pub expires_at: OffsetDateTime,
+    pub rotated_at: Option<OffsetDateTime>,
+    pub grace_uses: i32,
+    /// A token that was got with this one has itself been exchanged.
+    pub child_rotated: bool,
+}
+
+/// One control plane at a time makes the first key.
+pub(super) async fn lock_keys(tx: &mut GlobalTx) -> Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('toolmesh signing keys'))").execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn keys(tx: &mut GlobalTx) -> Result<Vec<KeyRow>> {
+    let sql = "SELECT kid, public, nonce, wrapped FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at";
+    Ok(sqlx::query_as(sql).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn insert_key(tx: &mut GlobalTx, row: &KeyRow) -> Result<()> {
+    sqlx::query("INSERT INTO signing_keys (kid, public, nonce, wrapped) VALUES ($1, $2, $3, $4)")
+        .bind(&row.kid)
+        .bind(&row.public)
+        .bind(&row.nonce)
+        .bind(&row.wrapped)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn client(tx: &mut TenantTx, client_id: &str) -> Result<Option<Client>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT client_id, name, redirect_uris FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(client_id).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn upsert_client(tx: &mut TenantTx, client: &Client) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "INSERT INTO oauth_clients (tenant_id, client_id, name, redirect_uris) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (tenant_id, client_id) DO NOTHING";
+    sqlx::query(sql)
+        .bind(tenant)
+        .bind(&client.client_id)
+        .bind(&client.name)
+        .bind(&client.redirect_uris)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_grant(
+    tx: &mut TenantTx,
+    id: GrantId,
+    user: UserId,
+    client_id: &str,
+    scope: &str,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("INSERT INTO oauth_grants (tenant_id, id, user_id, client_id, scope) VALUES ($1, $2, $3, $4, $5)")
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(user.uuid())
+        .bind(client_id)
+        .bind(scope)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The grant with its row locked. A grant of a member who was removed is gone, since its row goes with the membership.
+pub(super) async fn lock_grant(tx: &mut TenantTx, id: GrantId) -> Result<Option<GrantRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT id, user_id, client_id, scope, created_at, revoked_at FROM oauth_grants
+               WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn revoke_grant(tx: &mut TenantTx, id: GrantId, reason: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE oauth_grants SET revoked_at = now(), revoke_reason = $3
+               WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(reason).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_code(tx: &mut TenantTx, hash: &[u8], row: &CodeRow) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO oauth_codes (tenant_id, hash, grant_id, redirect_uri, challenge, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tenant)
+    .bind(hash)
+    .bind(row.grant_id.uuid())
+    .bind(&row.redirect_uri)
+    .bind(&row.challenge)
+    .bind(row.expires_at)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn lock_code(tx: &mut TenantTx, hash: &[u8]) -> Result<Option<CodeRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT c.grant_id, g.client_id, c.redirect_uri, c.challenge, c.expires_at, c.used_at
+               FROM oauth_codes c JOIN oauth_grants g ON g.tenant_id = c.tenant_id AND g.id = c.grant_id
+               WHERE c.tenant_id = $1 AND c.hash = $2 FOR UPDATE OF c";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(hash).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn mark_code_used(tx: &mut TenantTx, hash: &[u8]) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE oauth_codes SET used_at = now() WHERE tenant_id = $1 AND hash = $2";
+    sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_refresh(
+    tx: &mut TenantTx,
+    hash: &[u8],
+    grant: GrantId,
+    expires_at: OffsetDateTime,
+    parent: Option<&[u8]>,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO refresh_tokens (tenant_id, hash, grant_id, expires_at, parent_hash) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(tenant)
+    .bind(hash)
+    .bind(grant.uuid())
+    .bind(expires_at)
+    .bind(parent)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn grant_of_refresh(tx: &mut TenantTx, hash: &[u8]) -> Result<Option<GrantId>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT grant_id FROM refresh_tokens WHERE tenant_id = $1 AND hash = $2";
+    let id: Option<Uuid> = sqlx::query_scalar(sql).bind(tenant).bind(hash).fetch_optional(tx.conn()).await?;
+    Ok(id.map(GrantId::from))
+}
+
+pub(super) async fn refresh_token(tx: &mut TenantTx, hash: &[u8]) -> Result<Option<RefreshRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT r.expires_at, r.rotated_at, r.grace_uses,
+                 EXISTS (SELECT FROM refresh_tokens c WHERE c.tenant_id = r.tenant_id AND c.grant_id = r.grant_id
+                         AND c.parent_hash = r.hash AND c.rotated_at IS NOT NULL) AS child_rotated
+               FROM refresh_tokens r WHERE r.tenant_id = $1 AND r.hash = $2";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(hash).fetch_optional(tx.conn()).await?)
+}
+
+/// The first exchange marks it; later ones within the grace period count.
+pub(super) async fn mark_rotated(tx: &mut TenantTx, hash: &[u8]) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE refresh_tokens
+               SET grace_uses = grace_uses + CASE WHEN rotated_at IS NULL THEN 0 ELSE 1 END,
+                   rotated_at = coalesce(rotated_at, now())
+               WHERE tenant_id = $1 AND hash = $2";
+    sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn last_client(tx: &mut TenantTx, user: Option<UserId>) -> Result<Option<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT c.name FROM oauth_grants g
+         JOIN oauth_clients c ON c.tenant_id = g.tenant_id AND c.client_id = g.client_id
+         WHERE g.tenant_id = $1 AND g.revoked_at IS NULL AND ($2::uuid IS NULL OR g.user_id = $2)
+         ORDER BY g.created_at DESC LIMIT 1";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.map(UserId::uuid)).fetch_optional(tx.conn()).await?)
+}

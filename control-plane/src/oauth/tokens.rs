@@ -1,0 +1,222 @@
+//! The token endpoint: codes and refresh tokens for access tokens (OAuth 2.1, sections 4.1.3 and 4.3; RFC 9068), and
+//! revocation (RFC 7009).
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+use time::{Duration, OffsetDateTime};
+use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims};
+use toolmesh_proto::ids::GrantId;
+
+use super::{Oauth, authorize, store};
+use crate::credentials::token::{self, Token};
+use crate::db::TenantTx;
+use crate::error::Error;
+use crate::tenants::Tenant;
+
+/// A refresh token lives this long after its last use, and its family this long in all.
+const REFRESH_IDLE: Duration = Duration::days(30);
+const REFRESH_ABSOLUTE: Duration = Duration::days(90);
+
+/// A refresh token that was exchanged may come again for this long, this often: clients race themselves.
+const GRACE: Duration = Duration::seconds(30);
+const GRACE_USES: i32 = 3;
+
+/// What a client sends; also the body of a revocation.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TokenRequest {
+    pub grant_type: String,
+    pub client_id: String,
+    pub code: String,
+    pub redirect_uri: String,
+    pub code_verifier: String,
+    pub refresh_token: String,
+    pub resource: String,
+    pub token: String,
+}
+
+/// What a client gets.
+#[derive(Serialize)]
+pub struct TokenAnswer {
+    pub access_token: String,
+    pub token_type: &'static str,
+    pub expires_in: i64,
+    pub refresh_token: String,
+    pub scope: String,
+}
+
+/// Why a client gets nothing (RFC 6749, section 5.2).
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    #[error("{0}")]
+    InvalidGrant(&'static str),
+    #[error("this workspace does not know the client; register again")]
+    InvalidClient,
+    #[error("resource must be this workspace's MCP endpoint")]
+    InvalidTarget,
+    #[error("grant_type must be authorization_code or refresh_token")]
+    UnsupportedGrantType,
+    #[error(transparent)]
+    Internal(#[from] Error),
+}
+
+type Result<T> = std::result::Result<T, TokenError>;
+
+impl From<crate::db::DbError> for TokenError {
+    fn from(error: crate::db::DbError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl Oauth {
+    /// Answers a token request.
+    ///
+    /// # Errors
+    /// As RFC 6749 names them.
+    pub async fn token(&self, tenant: &Tenant, request: &TokenRequest) -> Result<TokenAnswer> {
+        let origin = self.origin(tenant.slug.as_str());
+        if !request.resource.is_empty() && !authorize::is_resource(&request.resource, &origin) {
+            return Err(TokenError::InvalidTarget);
+        }
+        if request.client_id.is_empty() {
+            return Err(TokenError::InvalidRequest("client_id is missing"));
+        }
+        let mut tx = self.db.tenant(tenant.id).await?;
+        self.client(&mut tx, &request.client_id).await?.ok_or(TokenError::InvalidClient)?;
+        match request.grant_type.as_str() {
+            "authorization_code" => self.redeem_code(tx, &origin, request).await,
+            "refresh_token" => self.refresh(tx, &origin, request).await,
+            _ => Err(TokenError::UnsupportedGrantType),
+        }
+    }
+
+    async fn redeem_code(&self, mut tx: TenantTx, origin: &str, request: &TokenRequest) -> Result<TokenAnswer> {
+        let dead = TokenError::InvalidGrant("the code is unknown, was used, has expired, or belongs to another client");
+        let hash = token::hash(&request.code);
+        let Some(code) = store::lock_code(&mut tx, &hash).await? else { return Err(dead) };
+        if code.used_at.is_some() {
+            // Somebody holds a copy: what came of the first use ends too.
+            store::revoke_grant(&mut tx, code.grant_id, "its code was used twice").await?;
+            tx.commit().await?;
+            return Err(dead);
+        }
+        let same_redirect = request.redirect_uri.is_empty() || request.redirect_uri == code.redirect_uri;
+        if code.client_id != request.client_id || !same_redirect || code.expires_at < OffsetDateTime::now_utc() {
+            return Err(dead);
+        }
+        if !verifier_fits(&request.code_verifier, &code.challenge) {
+            return Err(TokenError::InvalidGrant("code_verifier does not fit the code's challenge"));
+        }
+        store::mark_code_used(&mut tx, &hash).await?;
+        let grant = store::lock_grant(&mut tx, code.grant_id).await?.filter(|g| g.revoked_at.is_none()).ok_or(dead)?;
+        self.issue(tx, origin, &grant, None).await
+    }
+
+    async fn refresh(&self, mut tx: TenantTx, origin: &str, request: &TokenRequest) -> Result<TokenAnswer> {
+        let dead = || TokenError::InvalidGrant("the refresh token is unknown, was used, has expired or was revoked");
+        let hash = token::hash(&request.refresh_token);
+        let Some(grant_id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Err(dead()) };
+        // The grant's row is the family's lock: refreshes of one family happen one after the other.
+        let grant = store::lock_grant(&mut tx, grant_id).await?.ok_or_else(dead)?;
+        let row = store::refresh_token(&mut tx, &hash).await?.ok_or_else(dead)?;
+        let now = OffsetDateTime::now_utc();
+        let over = row.expires_at < now || grant.created_at + REFRESH_ABSOLUTE < now;
+        if grant.client_id != request.client_id || grant.revoked_at.is_some() || over {
+            return Err(dead());
+        }
+        if let Some(rotated_at) = row.rotated_at {
+            if row.child_rotated || rotated_at + GRACE < now {
+                store::revoke_grant(&mut tx, grant_id, "a refresh token was used again").await?;
+                tx.commit().await?;
+                return Err(dead());
+            }
+            if row.grace_uses >= GRACE_USES {
+                return Err(dead());
+            }
+        }
+        store::mark_rotated(&mut tx, &hash).await?;
+        self.issue(tx, origin, &grant, Some(hash)).await
+    }
+
+    async fn issue(
+        &self,
+        mut tx: TenantTx,
+        origin: &str,
+        grant: &store::GrantRow,
+        parent: Option<Vec<u8>>,
+    ) -> Result<TokenAnswer> {
+        let refresh = Token::new("")?;
+        let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
+        store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;
+        let iat = OffsetDateTime::now_utc().unix_timestamp();
+        let claims = AccessClaims {
+            iss: origin.to_owned(),
+            aud: claims::resource(origin),
+            sub: grant.user_id.to_string(),
+            client_id: grant.client_id.clone(),
+            tid: tx.tenant().to_string(),
+            sid: grant.id.to_string(),
+            jti: uuid::Uuid::new_v4().to_string(),
+            iat,
+            exp: iat + ACCESS_TOKEN_SECONDS,
+            scope: grant.scope.clone(),
+        };
+        let access_token = self.keys.sign(&claims)?;
+        tx.commit().await?;
+        Ok(TokenAnswer {
+            access_token,
+            token_type: "Bearer",
+            expires_in: ACCESS_TOKEN_SECONDS,
+            refresh_token: refresh.secret.expose_secret().to_owned(),
+            scope: grant.scope.clone(),
+        })
+    }
+
+    /// Revokes the grant of a refresh token; an unknown token is no error (RFC 7009, section 2.2).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revoke(&self, tenant: &Tenant, request: &TokenRequest) -> crate::error::Result<()> {
+        let mut tx = self.db.tenant(tenant.id).await?;
+        let hash = token::hash(&request.token);
+        let Some(id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Ok(()) };
+        let grant = store::lock_grant(&mut tx, id).await?;
+        if grant.is_some_and(|g: store::GrantRow| request.client_id.is_empty() || g.client_id == request.client_id) {
+            revoke(&mut tx, id).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn revoke(tx: &mut TenantTx, id: GrantId) -> crate::error::Result<()> {
+    store::revoke_grant(tx, id, "the client gave it back").await
+}
+
+/// RFC 7636, section 4.6, for S256.
+fn verifier_fits(verifier: &str, challenge: &str) -> bool {
+    let valid = (43..=128).contains(&verifier.len());
+    let hash = digest::digest(&digest::SHA256, verifier.as_bytes());
+    valid && bool::from(URL_SAFE_NO_PAD.encode(hash.as_ref()).as_bytes().ct_eq(challenge.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_fits_only_its_own_challenge() {
+        // RFC 7636, appendix B
+        let (verifier, challenge) =
+            ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert!(verifier_fits(verifier, challenge));
+        assert!(!verifier_fits(challenge, challenge), "plain must not pass");
+        assert!(!verifier_fits("", challenge));
+    }
+}

@@ -1,0 +1,95 @@
+//! The gRPC door for nodes. Who does not know the join secret gets UNAUTHENTICATED for every path, and no other word.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+use toolmesh_proto::MAX_GRPC_MESSAGE;
+use toolmesh_proto::v1;
+use toolmesh_proto::v1::config_server::{Config, ConfigServer};
+use toolmesh_proto::v1::telemetry_server::{Telemetry, TelemetryServer};
+
+use super::{Hub, stream};
+use crate::audit;
+use crate::db::Db;
+
+/// Messages under way to one node.
+const OUTGOING: usize = 32;
+
+/// What the door needs.
+#[derive(Clone)]
+pub struct NodeDoor {
+    pub hub: Hub,
+    pub db: Db,
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+#[tonic::async_trait]
+impl Config for NodeDoor {
+    type SyncStream = Pin<Box<dyn Stream<Item = Result<v1::ControlMessage, Status>> + Send>>;
+
+    async fn sync(&self, request: Request<Streaming<v1::NodeMessage>>) -> Result<Response<Self::SyncStream>, Status> {
+        let (sender, receiver) = mpsc::channel(OUTGOING);
+        let (hub, stop) = (self.hub.clone(), self.stop.clone());
+        let incoming = request.into_inner();
+        self.tasks.spawn(async move {
+            let ended = stream::serve(hub, incoming, sender.clone(), stop).await;
+            tracing::info!(reason = %ended, "node stream ended");
+            // Tells the node, if it still listens; it reconnects either way.
+            let _ = sender.try_send(Err(Status::unavailable("the stream ended")));
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+#[tonic::async_trait]
+impl Telemetry for NodeDoor {
+    async fn record(&self, request: Request<v1::AuditBatch>) -> Result<Response<v1::AuditReceipt>, Status> {
+        let stored_through = audit::ingest(&self.db, request.into_inner()).await.map_err(|error| {
+            tracing::error!(error = ?error, "audit batch could not be stored");
+            Status::unavailable("try again")
+        })?;
+        Ok(Response::new(v1::AuditReceipt { stored_through }))
+    }
+}
+
+/// Serves nodes until it is told to stop.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, door: NodeDoor, join_secret: SecretString) -> Result<(), tonic::transport::Error> {
+    let stop = door.stop.clone();
+    let config = ConfigServer::new(door.clone())
+        .max_decoding_message_size(MAX_GRPC_MESSAGE)
+        .max_encoding_message_size(MAX_GRPC_MESSAGE);
+    let telemetry = TelemetryServer::new(door).max_decoding_message_size(MAX_GRPC_MESSAGE);
+    let routes = Routes::new(config).add_service(telemetry);
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))
+        // Before routing, so that a stranger cannot even learn which services there are.
+        .layer(tonic::service::InterceptorLayer::new(move |request: Request<()>| authenticate(request, &join_secret)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+        .await
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's interceptors answer with a Status")]
+fn authenticate(request: Request<()>, join_secret: &SecretString) -> Result<Request<()>, Status> {
+    let given = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if bool::from(given.as_bytes().ct_eq(join_secret.expose_secret().as_bytes())) {
+        Ok(request)
+    } else {
+        Err(Status::unauthenticated(""))
+    }
+}

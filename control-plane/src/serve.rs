@@ -1,0 +1,188 @@
+//! Putting the plane together: capabilities from the configuration, then listeners and background tasks, and stopping them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use toolmesh_proto::seal::Sealer;
+use toolmesh_proto::v1;
+
+use crate::accounts::Accounts;
+use crate::accounts::password::Passwords;
+use crate::config::Config;
+use crate::connectors::Installations;
+use crate::connectors::catalog::Catalog;
+use crate::console::{self, Console, FormTokens};
+use crate::credentials::envelope::Vault;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::jobs::{self, Jobs};
+use crate::mail::{self, MailWorker, Mailer};
+use crate::oauth::http::{self as oauth_http, OauthState};
+use crate::oauth::{Oauth, keys::KeyRing};
+use crate::peer::TrustedProxies;
+use crate::push::compile::Compiler;
+use crate::push::relay::Relay;
+use crate::push::server::{self, NodeDoor};
+use crate::push::Hub;
+
+/// Connections to the database.
+const CONNECTIONS: u32 = 20;
+
+/// The capabilities without listeners: what the operator's command line works with too.
+pub struct Core {
+    pub db: Db,
+    pub vault: Vault,
+    pub accounts: Accounts,
+    pub installations: Installations,
+    pub catalog: Arc<Catalog>,
+    pub mailer: Mailer,
+}
+
+impl Core {
+    /// Connects and makes the capabilities; the worker sends their mail when it is run.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or a setting cannot be used.
+    pub async fn new(config: &Config, connections: u32) -> Result<(Self, MailWorker)> {
+        let db = Db::connect(&config.database_url, connections).await?;
+        let vault = Vault::new(&config.kek)?;
+        let sealer = Sealer::new(&config.join_secret).map_err(Error::internal)?;
+        let (mailer, worker) = mail::mailer(&config.smtp_url, &config.mail_from)?;
+        let places = std::thread::available_parallelism().map_or(1, |n| n.get() / 2);
+        let catalog = Arc::new(Catalog::builtin().map_err(Error::internal)?);
+        let core = Self {
+            accounts: Accounts::new(db.clone(), Passwords::new(places)?, mailer.clone(), config.console_origin.clone()),
+            installations: Installations::new(db.clone(), vault.clone(), sealer, Arc::clone(&catalog), config.egress),
+            db,
+            vault,
+            catalog,
+            mailer,
+        };
+        Ok((core, worker))
+    }
+}
+
+/// A running control plane.
+pub struct ControlPlane {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    jobs: Jobs,
+    db: Db,
+}
+
+impl ControlPlane {
+    /// Migrates, binds and serves.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, a listener cannot be bound, or a setting cannot be used.
+    pub async fn start(config: Config) -> Result<Self> {
+        Db::migrate(&config.database_url).await?;
+        let (core, mail) = Core::new(&config, CONNECTIONS).await?;
+        let keys = Arc::new(KeyRing::load(&core.db, &core.vault).await?);
+        let settings = v1::NodeSettings { console_origin: config.console_origin.clone() };
+        let hub = Hub::new(settings, keys.key_set());
+        let oauth = Oauth::new(core.db.clone(), &core.vault, keys, config.tenant_origins.clone())?;
+        let jobs = Jobs::default();
+        let db = core.db.clone();
+
+        let relay = Relay {
+            db: db.clone(),
+            compiler: Compiler {
+                db: db.clone(),
+                installations: core.installations.clone(),
+                origins: config.tenant_origins.clone(),
+                console_origin: config.console_origin.clone(),
+            },
+            hub: hub.clone(),
+        };
+        jobs.spawn("relay", relay.run(jobs.stop.clone()));
+        jobs.spawn("mail", mail.run(jobs.stop.clone()));
+        jobs.spawn("prune sessions", jobs::prune_sessions(db.clone(), jobs.stop.clone()));
+
+        let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone()).await?;
+        let http = serve_people(&config, &jobs, core, oauth, hub).await?;
+        Ok(Self { http, grpc, jobs, db })
+    }
+
+    /// Stops taking requests, lets what is under way finish, and closes the database.
+    pub async fn shut_down(self) {
+        self.jobs.shut_down().await;
+        self.db.close().await;
+    }
+}
+
+async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db) -> Result<SocketAddr> {
+    let listener = bind(config.grpc_listen, "TOOLMESH_GRPC_LISTEN").await?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let door = NodeDoor { hub, db, stop: jobs.stop.clone(), tasks: jobs.tasks.clone() };
+    let join_secret: SecretString = config.join_secret.clone();
+    jobs.spawn("nodes", async move {
+        if let Err(error) = server::serve(listener, door, join_secret).await {
+            tracing::error!(%error, "the listener for nodes failed");
+        }
+    });
+    Ok(address)
+}
+
+async fn serve_people(config: &Config, jobs: &Jobs, core: Core, oauth: Oauth, hub: Hub) -> Result<SocketAddr> {
+    let listener = bind(config.http_listen, "TOOLMESH_HTTP_LISTEN").await?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let app = router(config, core, oauth, hub)?.into_make_service_with_connect_info::<SocketAddr>();
+    let stop = jobs.stop.clone();
+    jobs.spawn("http", async move {
+        let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the listener for people failed");
+        }
+    });
+    Ok(address)
+}
+
+fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router> {
+    let endpoints = Router::new()
+        .route("/oauth/{slug}/register", post(oauth_http::register))
+        .route("/oauth/{slug}/token", post(oauth_http::token))
+        .route("/oauth/{slug}/revoke", post(oauth_http::revoke))
+        .route("/oauth/{slug}/jwks.json", get(oauth_http::jwks))
+        .layer(axum::extract::DefaultBodyLimit::max(16 * 1024))
+        .with_state(OauthState { oauth: oauth.clone(), db: core.db.clone() });
+    let health = Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", {
+        let db = core.db.clone();
+        get(move || ready(db.clone()))
+    });
+    let console = Console {
+        forms: FormTokens::new(&core.vault)?,
+        db: core.db,
+        vault: core.vault,
+        accounts: core.accounts,
+        installations: core.installations,
+        catalog: core.catalog,
+        mailer: core.mailer,
+        oauth,
+        hub,
+        origins: config.tenant_origins.clone(),
+        console_origin: config.console_origin.clone(),
+        https: config.is_https(),
+    };
+    let trusted = TrustedProxies(Arc::new(config.trusted_proxies.clone()));
+    Ok(console::router(Arc::new(console))
+        .merge(endpoints)
+        .merge(health)
+        .layer(Extension(trusted))
+        .layer(tower_http::catch_panic::CatchPanicLayer::new()))
+}
+
+async fn ready(db: Db) -> (axum::http::StatusCode, &'static str) {
+    match db.ping().await {
+        Ok(()) => (axum::http::StatusCode::OK, "ready"),
+        Err(_) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+async fn bind(address: SocketAddr, name: &'static str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| Error::Internal(format!("{name}: cannot listen on {address}: {e}")))
+}

@@ -1,0 +1,61 @@
+//! Rows of tenants.
+
+use toolmesh_proto::ids::TenantId;
+use uuid::Uuid;
+
+use super::{OwnWorkspace, Tenant};
+use crate::db::{GlobalTx, TenantTx, UserTx};
+use crate::error::Result;
+
+pub(super) async fn slug_exists(tx: &mut GlobalTx, slug: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM tenants WHERE slug = $1)";
+    Ok(sqlx::query_scalar(sql).bind(slug).fetch_one(tx.conn()).await?)
+}
+
+pub(super) async fn insert(tx: &mut TenantTx, slug: &str, name: &str) -> std::result::Result<(), sqlx::Error> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("INSERT INTO tenants (id, slug, name) VALUES ($1, $2, $3)")
+        .bind(tenant)
+        .bind(slug)
+        .bind(name)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn by_slug(tx: &mut GlobalTx, slug: &str) -> Result<Option<Tenant>> {
+    let sql = "SELECT id, slug, name, revision, created_at FROM tenants WHERE slug = $1";
+    Ok(sqlx::query_as(sql).bind(slug).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn by_id(tx: &mut TenantTx) -> Result<Option<Tenant>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT id, slug, name, revision, created_at FROM tenants WHERE id = $1";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn of_user(tx: &mut UserTx) -> Result<Vec<OwnWorkspace>> {
+    let user = tx.user().uuid();
+    let sql = "SELECT t.id, t.slug, t.name, t.revision, t.created_at, m.role
+               FROM memberships m JOIN tenants t ON t.id = m.tenant_id WHERE m.user_id = $1 ORDER BY lower(t.name), t.slug";
+    Ok(sqlx::query_as(sql).bind(user).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn count_owned(tx: &mut UserTx) -> Result<i64> {
+    let user = tx.user().uuid();
+    let sql = "SELECT count(*) FROM memberships WHERE user_id = $1 AND role = 'owner'";
+    Ok(sqlx::query_scalar(sql).bind(user).fetch_one(tx.conn()).await?)
+}
+
+pub(super) async fn set_name(tx: &mut TenantTx, name: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("UPDATE tenants SET name = $2 WHERE id = $1").bind(tenant).bind(name).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Every tenant's id and revision, for the stream to the nodes.
+pub(crate) async fn heads(tx: &mut GlobalTx) -> Result<Vec<(TenantId, u64)>> {
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as("SELECT id, revision FROM tenants ORDER BY id").fetch_all(tx.conn()).await?;
+    Ok(rows.into_iter().map(|(id, revision)| (id.into(), revision.cast_unsigned())).collect())
+}

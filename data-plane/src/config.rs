@@ -1,0 +1,243 @@
+//! The node's configuration: read once from the environment, checked whole before anything is bound.
+//!
+//! The only module that knows `std::env`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use toolmesh_proto::egress::EgressPolicy;
+use url::Url;
+
+/// Everything a node is told from outside.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the control plane's gRPC port is.
+    pub control_url: Url,
+    /// What proves that this node may join; also opens credentials and the ledger.
+    pub join_secret: SecretString,
+    pub http_listen: SocketAddr,
+    /// Folder of the ledger and the audit spool; of this node alone.
+    pub state_dir: PathBuf,
+    /// A name operators recognise, unique in the deployment.
+    pub node_name: String,
+    pub egress: EgressPolicy,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub limits: Limits,
+}
+
+/// Every bound on size and time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most bytes of a request's body.
+    pub request_bytes: usize,
+    /// Longest wait for a request's body.
+    pub request_read: Duration,
+    /// Most bytes of an API's answer.
+    pub answer_bytes: usize,
+    /// Longest wait for a connection to an API, TLS included.
+    pub connect: Duration,
+    /// Longest wait for an API's whole answer.
+    pub call: Duration,
+    /// A call that takes longer is answered as an event stream, if the client takes one.
+    pub stream_after: Duration,
+    /// How often such a stream shows that it lives.
+    pub stream_beat: Duration,
+    /// Most connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// Most bytes of audit events that wait on disk for the control plane.
+    pub spool_bytes: u64,
+    /// Longest wait for open requests when the node stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 4 << 20,
+            request_read: Duration::from_secs(30),
+            answer_bytes: 4 << 20,
+            connect: Duration::from_secs(5),
+            call: Duration::from_secs(30),
+            stream_after: Duration::from_secs(5),
+            stream_beat: Duration::from_secs(10),
+            connections: 10_000,
+            spool_bytes: 256 << 20,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How the process logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A `tracing` filter.
+    pub filter: String,
+    pub json: bool,
+}
+
+/// A setting that is missing or wrong, and what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0} is not set; it must hold {1}")]
+    Missing(&'static str, &'static str),
+    #[error("{name} is wrong: {reason}")]
+    Invalid { name: &'static str, reason: String },
+}
+
+type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// Names the first setting that is missing or wrong.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(&environment)
+    }
+
+    fn read(get: Read<'_>) -> Result<Self, ConfigError> {
+        let control = required(get, "TOOLMESH_CONTROL_URL", "the control plane's address, http://host:port")?;
+        let secret =
+            required(get, "TOOLMESH_JOIN_SECRET_FILE", "the path of the file that holds the join secret")?;
+        let state = required(get, "TOOLMESH_STATE_DIR", "a folder for this node's own files")?;
+        let listen = get("TOOLMESH_HTTP_LISTEN").unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        Ok(Self {
+            control_url: control_url(&control)?,
+            join_secret: join_secret(&PathBuf::from(secret))?,
+            http_listen: listen
+                .parse()
+                .map_err(|_| invalid("TOOLMESH_HTTP_LISTEN", "write it as address:port"))?,
+            state_dir: state.into(),
+            node_name: node_name(required(get, "TOOLMESH_NODE_NAME", "a name for this node, unique among nodes")?)?,
+            egress: EgressPolicy { allow_private: flag(get, "TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
+            trusted_proxies: networks(get)?,
+            limits: Limits::default(),
+        })
+    }
+}
+
+impl LogConfig {
+    /// Reads the environment; what is missing has a default.
+    ///
+    /// # Errors
+    /// When the format is none that is known.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let json = match environment("TOOLMESH_LOG_FORMAT").as_deref() {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(_) => return Err(invalid("TOOLMESH_LOG_FORMAT", "use json or text")),
+        };
+        Ok(Self { filter: environment("TOOLMESH_LOG").unwrap_or_else(|| "info".to_owned()), json })
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn invalid(name: &'static str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Invalid { name, reason: reason.into() }
+}
+
+fn required(get: Read<'_>, name: &'static str, what: &'static str) -> Result<String, ConfigError> {
+    get(name).ok_or(ConfigError::Missing(name, what))
+}
+
+fn control_url(text: &str) -> Result<Url, ConfigError> {
+    let name = "TOOLMESH_CONTROL_URL";
+    let url = Url::parse(text.trim()).map_err(|_| invalid(name, "write it as http://host:port"))?;
+    // The stream is authenticated and credentials in it are sealed; TLS in front of it is the network's.
+    if url.scheme() != "http" || url.host_str().is_none() {
+        return Err(invalid(name, "write it as http://host:port"));
+    }
+    Ok(url)
+}
+
+fn join_secret(path: &std::path::Path) -> Result<SecretString, ConfigError> {
+    let name = "TOOLMESH_JOIN_SECRET_FILE";
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| invalid(name, format!("{} cannot be read ({error})", path.display())))?;
+    let text = zeroize::Zeroizing::new(text);
+    if text.trim().len() < 32 {
+        return Err(invalid(name, format!("{} holds fewer than 32 characters", path.display())));
+    }
+    Ok(SecretString::from(text.trim()))
+}
+
+fn node_name(name: String) -> Result<String, ConfigError> {
+    let fits = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if fits {
+        Ok(name)
+    } else {
+        Err(invalid("TOOLMESH_NODE_NAME", "use 1 to 64 letters, digits, hyphens, dots and underscores"))
+    }
+}
+
+fn flag(get: Read<'_>, name: &'static str) -> Result<bool, ConfigError> {
+    match get(name).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(invalid(name, "use true or false")),
+    }
+}
+
+fn networks(get: Read<'_>) -> Result<Vec<IpNet>, ConfigError> {
+    let name = "TOOLMESH_TRUSTED_PROXIES";
+    let text = get(name).unwrap_or_default();
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.parse().map_err(|_| invalid(name, format!("{part:?} is no network; write 10.0.0.0/8"))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "0123456789012345678901234567890123456789\n").unwrap();
+        let mut all: HashMap<String, String> = [
+            ("TOOLMESH_CONTROL_URL", "http://127.0.0.1:9000"),
+            ("TOOLMESH_JOIN_SECRET_FILE", secret.to_str().unwrap()),
+            ("TOOLMESH_STATE_DIR", "/tmp/x"),
+            ("TOOLMESH_NODE_NAME", "node-1"),
+        ]
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+        all.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Config::read(&|name| all.get(name).cloned().filter(|value| !value.is_empty()))
+    }
+
+    #[test]
+    fn a_whole_configuration_is_read_and_the_secret_stays_out_of_debug_output() {
+        let config = read(&[("TOOLMESH_TRUSTED_PROXIES", "127.0.0.1/32, 10.0.0.0/8")]).unwrap();
+        assert_eq!(config.trusted_proxies.len(), 2);
+        assert!(!format!("{config:?}").contains("0123456789"));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (name, value) in [
+            ("TOOLMESH_CONTROL_URL", ""),
+            ("TOOLMESH_CONTROL_URL", "control:9000"),
+            ("TOOLMESH_JOIN_SECRET_FILE", "/does/not/exist"),
+            ("TOOLMESH_HTTP_LISTEN", "8080"),
+            ("TOOLMESH_NODE_NAME", "a b"),
+            ("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS", "yes"),
+            ("TOOLMESH_TRUSTED_PROXIES", "localhost"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Credentials at the moment of use: opened for one call, put in their place in the request, dropped.
+//!
+//! Also owns keeping them out of everything else: what comes back from an API or goes to the audit log is scrubbed of them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+use toolmesh_proto::ids::{InstallationId, TenantId};
+use toolmesh_proto::seal::Sealer;
+use toolmesh_proto::v1;
+use zeroize::Zeroizing;
+
+use super::rest::plan::is_reserved;
+
+/// What stands where a secret was.
+pub const REDACTED: &str = "[redacted]";
+
+/// Shorter values are not looked for in texts: they would be found where they are not meant.
+const SHORTEST_SCRUBBED: usize = 6;
+
+/// How a connector shows who is calling, with logical names of credentials.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    None,
+    Header { credential: String, header: HeaderName, prefix: String },
+    Basic { username: String, password: Option<String> },
+    Query { credential: String, name: String, prefix: String },
+}
+
+/// An auth block that cannot be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("the kind of authentication is unknown")]
+    Kind,
+    #[error("the credential goes to {0:?}, which is no header that may be set")]
+    Header(String),
+    #[error("the credential has no place")]
+    Place,
+}
+
+impl Auth {
+    /// Reads a connector's auth block; one that is missing means none.
+    ///
+    /// # Errors
+    /// When its kind is unknown or its place is malformed.
+    pub fn compile(auth: Option<&v1::Auth>) -> Result<Self, AuthError> {
+        use v1::api_key_auth::Place;
+        use v1::auth::Kind;
+        let Some(auth) = auth else { return Ok(Self::None) };
+        match auth.kind.as_ref().ok_or(AuthError::Kind)? {
+            Kind::None(_) => Ok(Self::None),
+            Kind::Bearer(bearer) => Ok(Self::Header {
+                credential: bearer.credential.clone(),
+                header: header(if bearer.header.is_empty() { "authorization" } else { &bearer.header })?,
+                prefix: bearer.prefix.clone(),
+            }),
+            Kind::Basic(basic) => Ok(Self::Basic {
+                username: basic.username_credential.clone(),
+                password: Some(basic.password_credential.clone()).filter(|name| !name.is_empty()),
+            }),
+            Kind::ApiKey(key) => match key.place.as_ref().ok_or(AuthError::Place)? {
+                Place::Header(name) => Ok(Self::Header {
+                    credential: key.credential.clone(),
+                    header: header(name)?,
+                    prefix: key.prefix.clone(),
+                }),
+                Place::Query(name) if name.is_empty() => Err(AuthError::Place),
+                Place::Query(name) => Ok(Self::Query {
+                    credential: key.credential.clone(),
+                    name: name.clone(),
+                    prefix: key.prefix.clone(),
+                }),
+            },
+        }
+    }
+
+    /// The header that carries the credential, which no argument may set.
+    #[must_use]
+    pub const fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header { header, .. } => Some(header),
+            Self::None | Self::Basic { .. } | Self::Query { .. } => None,
+        }
+    }
+}
+
+/// `Authorization` and `Cookie` are where credentials go; other reserved headers are the connection's.
+fn header(name: &str) -> Result<HeaderName, AuthError> {
+    let error = || AuthError::Header(name.to_owned());
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| error())?;
+    let allowed = !is_reserved(&header) || matches!(header.as_str(), "authorization" | "cookie");
+    if allowed { Ok(header) } else { Err(error()) }
+}
+
+/// Why a call has no credential; each says what to do, to somebody who may not be able to do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    #[error("the credential {0:?} has not been set")]
+    Missing(String),
+    #[error("the credential {0:?} cannot be opened on this node; enter it again")]
+    Sealed(String),
+    #[error("the credential {0:?} holds characters that cannot be sent; enter it again")]
+    Characters(String),
+}
+
+/// The credentials of one installation, open, for the length of one call.
+#[derive(Debug, Default)]
+pub struct Opened(Vec<(String, Result<SecretString, CredentialError>)>);
+
+impl Opened {
+    /// Opens every credential of an installation. One that cannot be opened is a failure only where it is used.
+    #[must_use]
+    pub fn open(
+        sealer: &Sealer,
+        tenant: TenantId,
+        installation: InstallationId,
+        sealed: &[v1::SealedCredential],
+    ) -> Self {
+        let open = |one: &v1::SealedCredential| {
+            let secret = sealer.open(tenant, installation, one);
+            (one.name.clone(), secret.map_err(|_| CredentialError::Sealed(one.name.clone())))
+        };
+        Self(sealed.iter().map(open).collect())
+    }
+
+    fn get(&self, name: &str) -> Result<&SecretString, CredentialError> {
+        let found = self.0.iter().find(|(given, _)| given == name);
+        let (_, secret) = found.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
+        secret.as_ref().map_err(Clone::clone)
+    }
+
+    /// The credential as a connector wants it shown.
+    ///
+    /// # Errors
+    /// When one is missing or cannot be sent.
+    pub fn place(&self, auth: &Auth) -> Result<Placement, CredentialError> {
+        match auth {
+            Auth::None => Ok(Placement::default()),
+            Auth::Header { credential, header, prefix } => {
+                let secret = self.get(credential)?;
+                let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
+                Placement::header(header.clone(), &text, credential)
+            }
+            Auth::Basic { username, password } => {
+                let name = self.get(username)?.expose_secret();
+                let password = password.as_deref().map(|name| self.get(name)).transpose()?;
+                let pair = format!("{name}:{}", password.map_or("", |secret| secret.expose_secret()));
+                let encoded = Zeroizing::new(STANDARD.encode(Zeroizing::new(pair).as_bytes()));
+                let text = Zeroizing::new(format!("Basic {}", *encoded));
+                let mut placement = Placement::header(AUTHORIZATION, &text, username)?;
+                placement.derived = Some(encoded);
+                Ok(placement)
+            }
+            Auth::Query { credential, name, prefix } => {
+                let secret = self.get(credential)?;
+                let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
+                Ok(Placement { query: Some((name.clone(), text)), ..Placement::default() })
+            }
+        }
+    }
+
+    /// Takes every credential out of a text, also in the form JSON would write it.
+    pub fn scrub(&self, text: &mut String) {
+        for (_, secret) in &self.0 {
+            if let Ok(secret) = secret {
+                scrub(text, secret.expose_secret());
+            }
+        }
+    }
+
+    /// Whether a text is exactly one of the credentials.
+    #[must_use]
+    pub fn is_secret(&self, text: &str) -> bool {
+        let secrets = self.0.iter().filter_map(|(_, secret)| secret.as_ref().ok());
+        secrets.map(ExposeSecret::expose_secret).any(|secret| !secret.is_empty() && secret == text)
+    }
+}
+
+/// Where one call's credential goes in the request.
+#[derive(Clone, Default)]
+pub struct Placement {
+    header: Option<(HeaderName, HeaderValue)>,
+    query: Option<(String, Zeroizing<String>)>,
+    /// A form of the secret that is computed, so that it can be scrubbed too.
+    derived: Option<Zeroizing<String>>,
+}
+
+impl Placement {
+    fn header(name: HeaderName, text: &str, credential: &str) -> Result<Self, CredentialError> {
+        let mut value = HeaderValue::from_bytes(text.as_bytes())
+            .map_err(|_| CredentialError::Characters(credential.to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self { header: Some((name, value)), ..Self::default() })
+    }
+
+    /// Puts the credential into the request, over whatever stood there.
+    pub fn apply(&self, headers: &mut HeaderMap, query: &mut String) {
+        if let Some((name, value)) = &self.header {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let Some((name, value)) = &self.query {
+            super::rest::append_query(query, name, value);
+        }
+    }
+
+    /// Takes computed forms of the credential out of a text.
+    pub fn scrub(&self, text: &mut String) {
+        if let Some(derived) = &self.derived {
+            scrub(text, derived);
+        }
+    }
+}
+
+fn scrub(text: &mut String, secret: &str) {
+    if secret.len() < SHORTEST_SCRUBBED {
+        return;
+    }
+    if text.contains(secret) {
+        *text = text.replace(secret, REDACTED);
+    }
+    // Within JSON a secret with quotes, backslashes or control characters is written otherwise.
+    if let Ok(written) = serde_json::to_string(secret) {
+        let inner = written.trim_matches('"');
+        if inner != secret && text.contains(inner) {
+            *text = text.replace(inner, REDACTED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toolmesh_proto::seal::CredentialPlace;
+
+    use super::*;
+
+    fn opened(secrets: &[(&str, &str)]) -> Opened {
+        let sealer = Sealer::new(&SecretString::from("join")).unwrap();
+        let (tenant, installation) = (TenantId::new(), InstallationId::new());
+        let sealed: Vec<_> = secrets
+            .iter()
+            .map(|(name, secret)| {
+                let place = CredentialPlace { tenant, installation, name };
+                sealer.seal(place, 1, &SecretString::from(*secret)).unwrap()
+            })
+            .collect();
+        Opened::open(&sealer, tenant, installation, &sealed)
+    }
+
+    fn placed(auth: &Auth, secrets: &[(&str, &str)]) -> (HeaderMap, String) {
+        let (mut headers, mut query) = (HeaderMap::new(), String::new());
+        headers.insert("x-token", HeaderValue::from_static("an argument"));
+        opened(secrets).place(auth).unwrap().apply(&mut headers, &mut query);
+        (headers, query)
+    }
+
+    #[test]
+    fn each_kind_of_credential_goes_to_its_place() {
+        let header = |name: &'static str, prefix: &str| Auth::Header {
+            credential: "token".into(),
+            header: HeaderName::from_static(name),
+            prefix: prefix.into(),
+        };
+        let (headers, _) = placed(&header("authorization", "Bearer "), &[("token", "s3cret")]);
+        assert_eq!(headers["authorization"], "Bearer s3cret");
+        assert!(headers["authorization"].is_sensitive());
+
+        let (headers, _) = placed(&header("x-token", "key "), &[("token", "s3cret")]);
+        assert_eq!(headers["x-token"], "key s3cret");
+
+        let basic = Auth::Basic { username: "user".into(), password: Some("password".into()) };
+        let (headers, _) = placed(&basic, &[("user", "ada"), ("password", "pw")]);
+        assert_eq!(headers["authorization"], "Basic YWRhOnB3");
+
+        let query = Auth::Query { credential: "token".into(), name: "api_key".into(), prefix: String::new() };
+        assert_eq!(placed(&query, &[("token", "a&b")]).1, "api_key=a%26b");
+    }
+
+    #[test]
+    fn a_credential_that_is_missing_foreign_or_unsendable_is_named_and_not_shown() {
+        let auth = Auth::Header { credential: "token".into(), header: AUTHORIZATION, prefix: "Bearer ".into() };
+        assert_eq!(opened(&[]).place(&auth).err(), Some(CredentialError::Missing("token".into())));
+        let error = opened(&[("token", "a\nb")]).place(&auth).err();
+        assert_eq!(error, Some(CredentialError::Characters("token".into())));
+
+        let sealer = Sealer::new(&SecretString::from("join")).unwrap();
+        let (tenant, installation) = (TenantId::new(), InstallationId::new());
+        let place = CredentialPlace { tenant, installation, name: "token" };
+        let sealed = [sealer.seal(place, 1, &SecretString::from("s3cret")).unwrap()];
+        let foreign = Opened::open(&sealer, TenantId::new(), installation, &sealed);
+        assert_eq!(foreign.place(&auth).err(), Some(CredentialError::Sealed("token".into())));
+        assert!(!format!("{foreign:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_text_is_scrubbed_of_credentials_in_every_form() {
+        let opened = opened(&[("token", "se\"cret"), ("pin", "123")]);
+        let mut text = r#"{"a":"Bearer se\"cret","pin":"123","raw":"se"cret"}"#.to_owned();
+        opened.scrub(&mut text);
+        assert_eq!(text, r#"{"a":"Bearer [redacted]","pin":"123","raw":"[redacted]"}"#);
+    }
+}

@@ -1,0 +1,326 @@
+//! The guarded client: every request that leaves the node for a tenant goes through here.
+//!
+//! Owns the rules of leaving: the URL is checked, every address of its name is checked, and only a checked address is
+//! connected to; no redirects, proxies, cookies or referrers; time and size are bounded. It knows nothing of connectors,
+//! credentials or tenants.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use toolmesh_proto::egress::{EgressError, EgressPolicy};
+use url::Url;
+
+use crate::config::Limits;
+
+/// An error answer is read this far; no message is longer.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// A request that is ready to leave.
+#[derive(Clone)]
+pub struct OutboundRequest {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Option<Bytes>,
+}
+
+/// What came back, whole.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Why there is no usable answer. None of these holds the URL's query or a header.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    #[error("{0}")]
+    Refused(EgressError),
+    #[error("the name {0} has no address")]
+    Name(String),
+    #[error("the connection was refused")]
+    ConnectionRefused,
+    #[error("no connection could be made")]
+    Unreachable,
+    #[error("the secure connection failed: {0}")]
+    Tls(String),
+    #[error("no answer came within {} seconds", .0.as_secs())]
+    Timeout(Duration),
+    #[error("the answer is larger than {} MiB", .0 >> 20)]
+    TooLarge(usize),
+    #[error("the answer came packed ({0}), which was not asked for")]
+    Packed(String),
+    #[error("the connection broke before the answer was complete")]
+    Broken,
+}
+
+/// The client could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the outbound client cannot start: {0}")]
+pub struct OutboundSetupError(#[from] reqwest::Error);
+
+/// Sends requests under the guard's rules; clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    client: reqwest::Client,
+    policy: EgressPolicy,
+    answer_bytes: usize,
+    whole: Duration,
+}
+
+impl Outbound {
+    /// # Errors
+    /// When the system has no certificate authorities to trust.
+    pub fn new(policy: EgressPolicy, limits: &Limits) -> Result<Self, OutboundSetupError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("ToolMesh/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(GuardedResolver { policy })
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .https_only(!policy.allow_private)
+            .retry(reqwest::retry::never())
+            .connect_timeout(limits.connect)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(64)
+            .http1_max_headers(128)
+            .http2_max_header_list_size(64 << 10)
+            .build()?;
+        Ok(Self { client, policy, answer_bytes: limits.answer_bytes, whole: limits.call })
+    }
+
+    /// Sends one request and reads its answer, under one deadline.
+    ///
+    /// # Errors
+    /// Says why there is no usable answer; an error status is an answer.
+    pub async fn send(&self, request: OutboundRequest) -> Result<Reply, OutboundError> {
+        self.send_within(request, self.whole).await
+    }
+
+    /// As [`Self::send`], with a deadline of its own.
+    ///
+    /// # Errors
+    /// Says why there is no usable answer.
+    pub async fn send_within(&self, request: OutboundRequest, whole: Duration) -> Result<Reply, OutboundError> {
+        self.policy.check_url(&request.url).map_err(OutboundError::Refused)?;
+        let exchange = self.exchange(request);
+        tokio::time::timeout(whole, exchange).await.map_err(|_| OutboundError::Timeout(whole))?
+    }
+
+    async fn exchange(&self, request: OutboundRequest) -> Result<Reply, OutboundError> {
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let mut out = reqwest::Request::new(request.method, request.url);
+        *out.headers_mut() = request.headers;
+        out.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        *out.body_mut() = request.body.map(reqwest::Body::from);
+        let response = self.client.execute(out).await.map_err(|error| self.classify(&error, &host))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Reply, OutboundError> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let packed = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !packed.is_empty() && !packed.eq_ignore_ascii_case("identity") {
+            return Err(OutboundError::Packed(packed.chars().take(20).collect()));
+        }
+        // A long error page is cut, not refused: its status says enough.
+        let failed = !status.is_success();
+        let most = if failed { ERROR_BYTES } else { self.answer_bytes };
+        let announced = response.content_length().unwrap_or_default();
+        if !failed && announced > most as u64 {
+            return Err(OutboundError::TooLarge(most));
+        }
+        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default().min(most));
+        while let Some(chunk) = response.chunk().await.map_err(|_| OutboundError::Broken)? {
+            let room = most - body.len();
+            if chunk.len() > room && !failed {
+                return Err(OutboundError::TooLarge(most));
+            }
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == most && failed {
+                break;
+            }
+        }
+        Ok(Reply { status, headers, body: body.freeze() })
+    }
+
+    /// Every address of a URL's host, each checked; the first of them is what a connection would use.
+    ///
+    /// # Errors
+    /// When the URL, its name or its addresses are refused.
+    pub async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, OutboundError> {
+        self.policy.check_url(url).map_err(OutboundError::Refused)?;
+        let port = url.port_or_known_default().unwrap_or(443);
+        match url.host() {
+            Some(url::Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
+            Some(url::Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
+            Some(url::Host::Domain(name)) => checked_addresses(name, port, self.policy).await,
+            None => Err(OutboundError::Refused(EgressError::NotAUrl(String::new()))),
+        }
+    }
+
+    fn classify(&self, error: &reqwest::Error, host: &str) -> OutboundError {
+        let mut source: Option<&(dyn StdError + 'static)> = Some(error);
+        let mut refused = false;
+        while let Some(cause) = source {
+            if let Some(ours) = cause.downcast_ref::<OutboundError>() {
+                return ours.clone();
+            }
+            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+                return OutboundError::Tls(tls.to_string());
+            }
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
+                // An io::Error holds its cause as a payload that `source` steps over.
+                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    return OutboundError::Tls(tls.to_string());
+                }
+            }
+            source = cause.source();
+        }
+        match () {
+            () if refused => OutboundError::ConnectionRefused,
+            () if error.is_dns() => OutboundError::Name(host.to_owned()),
+            () if error.is_timeout() => OutboundError::Unreachable,
+            () if error.is_connect() => OutboundError::Unreachable,
+            () => OutboundError::Broken,
+        }
+    }
+}
+
+/// Resolves names and lets through only addresses that may be called.
+#[derive(Clone, Copy, Debug)]
+struct GuardedResolver {
+    policy: EgressPolicy,
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = self.policy;
+        Box::pin(async move {
+            // Port 0 stands for the scheme's own; a port in the URL replaces it.
+            let addresses = checked_addresses(name.as_str(), 0, policy).await.map_err(Arc::new);
+            let addresses = addresses.map_err(|error| Box::new((*error).clone()))?;
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+async fn checked_addresses(
+    name: &str,
+    port: u16,
+    policy: EgressPolicy,
+) -> Result<Vec<SocketAddr>, OutboundError> {
+    let found = tokio::net::lookup_host((name, port)).await.map_err(|_| OutboundError::Name(name.to_owned()))?;
+    let (mut allowed, mut refused) = (Vec::new(), None);
+    for address in found {
+        match policy.check_address(address.ip()) {
+            Ok(()) => allowed.push(address),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match (allowed.is_empty(), refused) {
+        (false, _) => Ok(allowed),
+        (true, Some(error)) => Err(OutboundError::Refused(error)),
+        (true, None) => Err(OutboundError::Name(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str) -> OutboundRequest {
+        OutboundRequest {
+            method: Method::GET,
+            url: Url::parse(url).unwrap(),
+            headers: HeaderMap::new(),
+            body: None,
+        }
+    }
+
+    fn outbound(allow_private: bool, limits: &Limits) -> Outbound {
+        Outbound::new(EgressPolicy { allow_private }, limits).unwrap()
+    }
+
+    async fn serve(answer: &'static str) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_before_a_connection() {
+        let error = outbound(false, &Limits::default()).send(request("https://localhost/")).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Refused(EgressError::PrivateAddress(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_private_address_in_the_url_is_refused() {
+        let error = outbound(false, &Limits::default()).send(request("https://127.0.0.1/")).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Refused(EgressError::PrivateAddress(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_comes_back_as_an_answer_and_is_not_followed() {
+        let url = serve("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n").await;
+        let reply = outbound(true, &Limits::default()).send(request(&url)).await.unwrap();
+        assert_eq!(reply.status, StatusCode::FOUND);
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_apart() {
+        let client = outbound(true, &Limits { call: Duration::from_millis(200), ..Limits::default() });
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = client.send(request(&format!("http://{closed}/"))).await.unwrap_err();
+        assert_eq!(error, OutboundError::ConnectionRefused);
+
+        let error = client.send(request(&format!("https://{}/", "no-such-name.invalid"))).await.unwrap_err();
+        assert_eq!(error, OutboundError::Name("no-such-name.invalid".to_owned()));
+
+        let broken = serve("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{").await;
+        assert_eq!(client.send(request(&broken)).await.unwrap_err(), OutboundError::Broken);
+
+        let plain = serve("this is no TLS").await.replace("http:", "https:");
+        let error = client.send(request(&plain)).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Tls(_)), "{error:?}");
+
+        let packed = serve("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx").await;
+        assert_eq!(client.send(request(&packed)).await.unwrap_err(), OutboundError::Packed("gzip".into()));
+    }
+
+    #[tokio::test]
+    async fn an_answer_over_the_cap_is_refused_even_without_a_length() {
+        let url = serve("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123456789012345678901234567890123").await;
+        let client = outbound(true, &Limits { answer_bytes: 16, ..Limits::default() });
+        assert_eq!(client.send(request(&url)).await.unwrap_err(), OutboundError::TooLarge(16));
+    }
+
+    #[tokio::test]
+    async fn silence_ends_at_the_deadline() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let client = outbound(true, &Limits { call: Duration::from_millis(50), ..Limits::default() });
+        let error = client.send(request(&url)).await.unwrap_err();
+        assert_eq!(error, OutboundError::Timeout(Duration::from_millis(50)));
+    }
+}

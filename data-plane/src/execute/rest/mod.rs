@@ -1,0 +1,14 @@
+//! REST connectors: a compiled call filled in with arguments, and its answer read.
+
+mod encode;
+pub mod jsonpath;
+pub mod plan;
+pub mod request;
+pub mod response;
+
+pub use plan::Plan;
+
+/// Adds `key=value` to a query string, both percent-encoded.
+pub(super) fn append_query(query: &mut String, key: &str, value: &str) {
+    encode::pair(query, key, value);
+}

@@ -1,0 +1,131 @@
+//! `toolmesh admin`: work on users, workspaces, connectors and keys without a browser. This module owns the command line's
+//! shape; the work is the control plane's own code.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use secrecy::SecretString;
+
+use crate::config::Environment;
+use crate::operate;
+
+#[derive(Args, Debug)]
+pub struct AdminArgs {
+    /// Data folder of the ToolMesh that runs on this machine; without it DATABASE_URL, else ./data
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print one JSON value
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: AdminCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum AdminCommand {
+    /// Make a user
+    CreateUser(CreateUser),
+    /// Make a workspace and its first owner
+    CreateWorkspace(CreateWorkspace),
+    /// Enable a connector in a workspace
+    EnableConnector(EnableConnector),
+    /// Make an API key and print it, once
+    CreateApiKey(CreateApiKey),
+    /// List the tools of a workspace
+    ListTools(ListTools),
+}
+
+#[derive(Args, Debug)]
+pub struct CreateUser {
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: String,
+    #[arg(long)]
+    pub password: SecretString,
+    /// The address counts as confirmed; no mail is sent
+    #[arg(long)]
+    pub verified: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct CreateWorkspace {
+    /// First label of the workspace's host name
+    #[arg(long)]
+    pub slug: String,
+    #[arg(long)]
+    pub name: String,
+    /// Address of a user
+    #[arg(long, value_name = "EMAIL")]
+    pub owner: String,
+}
+
+#[derive(Args, Debug)]
+pub struct EnableConnector {
+    /// Slug of the workspace
+    #[arg(long, value_name = "SLUG")]
+    pub workspace: String,
+    /// Connector of the catalog
+    #[arg(long, value_name = "NAME", required_unless_present = "dadl", conflicts_with = "dadl")]
+    pub connector: Option<String>,
+    /// Connector of one's own, in a file
+    #[arg(long, value_name = "FILE")]
+    pub dadl: Option<PathBuf>,
+    /// Name of the installation, which its tools' names begin with
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// One of the connector's credentials; may be repeated
+    #[arg(long = "credential", value_name = "NAME=VALUE", value_parser = parse_credential)]
+    pub credentials: Vec<Credential>,
+}
+
+#[derive(Args, Debug)]
+pub struct CreateApiKey {
+    /// Slug of the workspace
+    #[arg(long, value_name = "SLUG")]
+    pub workspace: String,
+    /// Address of a member, as whom the key acts
+    #[arg(long, value_name = "EMAIL")]
+    pub user: String,
+    /// What the key is for
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ListTools {
+    /// Slug of the workspace
+    #[arg(long, value_name = "SLUG")]
+    pub workspace: String,
+    /// As this member sees them
+    #[arg(long, value_name = "EMAIL")]
+    pub user: Option<String>,
+}
+
+/// `NAME=VALUE` of a credential.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    pub name: String,
+    pub value: SecretString,
+}
+
+fn parse_credential(text: &str) -> Result<Credential, &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok(Credential { name: name.to_owned(), value: SecretString::from(value.to_owned()) })
+        }
+        _ => Err("write NAME=VALUE"),
+    }
+}
+
+/// Does what the command line says and prints what came of it.
+///
+/// # Errors
+/// One sentence that says what was wrong and the way out.
+pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
+    let outcome = operate::carry_out(&args, &Environment::read()).await?;
+    let text = if args.json { outcome.json.to_string() } else { outcome.text };
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The product from outside: real processes, HTTP, the command line. One file per subject; each test makes its own people and
+//! workspaces in a system that all share, or starts a system of its own where it stops or breaks one.
+
+mod audit;
+mod cli;
+mod emulated_apis;
+mod endpoint;
+mod isolation;
+mod live_changes;
+mod oauth;
+mod rest;
+mod signup_and_mail;
+mod up;
+mod workspaces;
+
+use anyhow::Result;
+use toolmesh_tests::upstream::{Auth, connector};
+use toolmesh_tests::workspace::Installation;
+use toolmesh_tests::{Mcp, System, Upstream, Workspace, paths};
+
+/// A workspace with the connector of `fixtures/echo.dadl` against an API of our own.
+struct Echo {
+    system: &'static System,
+    workspace: Workspace,
+    installation: Installation,
+    upstream: Upstream,
+    mcp: Mcp,
+}
+
+impl Echo {
+    async fn new() -> Result<Self> {
+        Self::with(Auth::Bearer, &[("token", "s3cret-upstream-token")]).await
+    }
+
+    async fn with(auth: Auth, credentials: &[(&str, &str)]) -> Result<Self> {
+        let upstream = Upstream::start().await?;
+        let url = upstream.url();
+        Self::at(&url, upstream, auth, credentials).await
+    }
+
+    async fn at(url: &str, upstream: Upstream, auth: Auth, credentials: &[(&str, &str)]) -> Result<Self> {
+        let system = System::shared().await?;
+        let workspace = system.workspace().await?;
+        let folder = paths::scratch("toolmesh-echo-")?;
+        let dadl = connector(folder.path(), auth)?;
+        let installation = system.enable_file(&workspace.slug, &dadl, "echo", url, credentials).await?;
+        let mcp = system.mcp(&workspace, &workspace.key);
+        // The nodes learn of what was just made within a second; all of them do, before a test begins.
+        for node in &system.ready.nodes {
+            let mcp = system.mcp_on(&node.http, &workspace, &workspace.key);
+            toolmesh_tests::eventually("every node knows the workspace", toolmesh_tests::wait::SOON, || async {
+                let listed = mcp.names().await;
+                Ok(listed.is_ok_and(|names| !names.is_empty()).then_some(()))
+            })
+            .await?;
+        }
+        Ok(Self { system, workspace, installation, upstream, mcp })
+    }
+
+    /// A page of the installation.
+    fn page(&self, rest: &str) -> String {
+        format!("/w/{}/connectors/{}{rest}", self.workspace.slug, self.installation.id)
+    }
+}

@@ -1,0 +1,144 @@
+//! APIs written by others: the npm package `emulate` answers as GitHub (and Slack, Stripe, Okta) on this machine, with
+//! state. Its GitHub starts with the people and repositories of `fixtures/emulate.json`; issues are filed here, over its API.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::child::{Kept, Start};
+use crate::wait::eventually;
+use crate::{net, paths};
+
+/// The token of the user `admin` in the seed.
+pub const TOKEN: &str = "test_token_admin";
+
+/// The repository of the seed that holds issues, `owner/name`.
+pub const REPOSITORY: &str = "acme/billing";
+
+/// Titles of the issues assigned to `admin`.
+pub const MINE: [&str; 2] = ["Invoice totals are off by one cent", "Dark mode flickers on load"];
+
+/// Title of an issue that is assigned to someone else.
+pub const OTHERS: &str = "Rotate the signing keys";
+
+/// Which service to start.
+#[derive(Debug, Clone, Copy)]
+pub enum Service {
+    GitHub,
+    Slack,
+    Stripe,
+    Okta,
+}
+
+impl Service {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::Slack => "slack",
+            Self::Stripe => "stripe",
+            Self::Okta => "okta",
+        }
+    }
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Emulate {
+    /// Its origin, without a trailing slash.
+    pub url: String,
+    http: reqwest::Client,
+    _process: Kept,
+    _folder: tempfile::TempDir,
+}
+
+impl Emulate {
+    /// A GitHub with issues.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn github() -> Result<Self> {
+        let github = Self::start(Service::GitHub).await?;
+        for title in MINE {
+            github.file_issue(title, "admin").await?;
+        }
+        github.file_issue(OTHERS, "octocat").await?;
+        Ok(github)
+    }
+
+    /// Any of its services.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(service: Service) -> Result<Self> {
+        let mut last = None;
+        // The port is free when it is chosen; another process may take it before the service does.
+        for _ in 0..3 {
+            match Self::try_start(service).await {
+                Ok(running) => return Ok(running),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("never tried")?)
+    }
+
+    async fn try_start(service: Service) -> Result<Self> {
+        let folder = paths::scratch("toolmesh-emulate-")?;
+        let port = net::free_port()?;
+        let program = paths::node_module(".bin/emulate")?;
+        let log = folder.path().join("emulate.log");
+        let seed = paths::fixture("emulate.json").display().to_string();
+        let args = ["start", "--port", &port.to_string(), "--service", service.name(), "--seed", &seed];
+        let start = Start { name: "emulate", program: &program, log: &log, clean: None, save: None };
+        let mut process = Kept::start(&start, &args, &[])?;
+        let (url, http) = (net::here(port), net::client()?);
+        eventually("emulate answers", Duration::from_secs(30), || {
+            let ended = process.ended();
+            let (http, url) = (http.clone(), url.clone());
+            async move {
+                if let Some(status) = ended? {
+                    bail!("emulate ended with {status}");
+                }
+                Ok(http.get(&url).send().await.ok().map(|_| ()))
+            }
+        })
+        .await?;
+        Ok(Self { url, http, _process: process, _folder: folder })
+    }
+
+    /// Files an issue for someone.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn file_issue(&self, title: &str, assignee: &str) -> Result<()> {
+        let issue = json!({"title": title, "body": "Seen on Monday.", "assignees": [assignee]});
+        let url = format!("{}/repos/{REPOSITORY}/issues", self.url);
+        let answer = self.http.post(url).bearer_auth(TOKEN).json(&issue).send().await?;
+        ensure!(answer.status() == 201, "emulate answered {}: {}", answer.status(), answer.text().await?);
+        Ok(())
+    }
+
+    /// Reads from its API.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(TOKEN);
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_emulated_github_holds_the_issues_of_both_people() -> Result<()> {
+        let github = Emulate::github().await?;
+        let all = github.get(&format!("/repos/{REPOSITORY}/issues")).await?;
+        assert_eq!(all.as_array().map(Vec::len), Some(3));
+        let mine = github.get(&format!("/repos/{REPOSITORY}/issues?assignee=admin")).await?;
+        assert_eq!(mine.as_array().map(Vec::len), Some(2));
+        Ok(())
+    }
+}
