@@ -28,6 +28,8 @@ pub struct Config {
     pub join_secret: SecretString,
     pub smtp_url: SecretString,
     pub mail_from: String,
+    /// Where mail can be read, where it stays on this machine; shown after sign-up.
+    pub mailbox_url: Option<String>,
     pub egress: EgressPolicy,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -49,19 +51,25 @@ impl Config {
     /// Names the first setting that is missing or wrong.
     pub fn from_env() -> Result<Self, ConfigError> {
         let console = required("TOOLMESH_CONSOLE_URL", "the console's origin, e.g. https://app.example.com")?;
-        let tenants = required("TOOLMESH_TENANT_URL", "the tenants' origins, e.g. https://{slug}.example.net")?;
+        let tenants =
+            required("TOOLMESH_TENANT_URL", "the tenants' origins, e.g. https://{slug}.example.net")?;
         Ok(Self {
             database_url: required("DATABASE_URL", "e.g. postgres://user:password@host/toolmesh")?.into(),
             console_origin: origin("TOOLMESH_CONSOLE_URL", &console)?,
             tenant_origins: TenantOrigins::parse(&tenants).map_err(invalid("TOOLMESH_TENANT_URL"))?,
             http_listen: listen("TOOLMESH_HTTP_LISTEN")?,
             grpc_listen: listen("TOOLMESH_GRPC_LISTEN")?,
-            kek: kek_from_file(&required("TOOLMESH_KEK_FILE", "a file with 32 random bytes in base64")?.into())?,
+            kek: kek_from_file(
+                &required("TOOLMESH_KEK_FILE", "a file with 32 random bytes in base64")?.into(),
+            )?,
             join_secret: join_secret_from_file(
                 &required("TOOLMESH_JOIN_SECRET_FILE", "a file with the secret that nodes join with")?.into(),
             )?,
-            smtp_url: required("SMTP_URL", "e.g. smtp://127.0.0.1:2525 or smtps://user:password@host")?.into(),
-            mail_from: optional("TOOLMESH_MAIL_FROM").unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned()),
+            smtp_url: required("SMTP_URL", "e.g. smtp://127.0.0.1:2525 or smtps://user:password@host")?
+                .into(),
+            mail_from: optional("TOOLMESH_MAIL_FROM")
+                .unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned()),
+            mailbox_url: optional("TOOLMESH_MAILBOX_URL"),
             egress: EgressPolicy { allow_private: flag("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
             trusted_proxies: networks("TOOLMESH_TRUSTED_PROXIES")?,
         })
@@ -88,7 +96,9 @@ pub fn log_settings() -> (String, bool) {
 pub fn kek_from_file(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
     let text = file("TOOLMESH_KEK_FILE", path)?;
     let bytes = Zeroizing::new(
-        base64::engine::general_purpose::STANDARD.decode(text.trim()).map_err(invalid("TOOLMESH_KEK_FILE"))?,
+        base64::engine::general_purpose::STANDARD
+            .decode(text.trim())
+            .map_err(invalid("TOOLMESH_KEK_FILE"))?,
     );
     let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| ConfigError::Invalid {
         name: "TOOLMESH_KEK_FILE",
@@ -139,7 +149,11 @@ fn flag(name: &'static str) -> Result<bool, ConfigError> {
 
 fn networks(name: &'static str) -> Result<Vec<IpNet>, ConfigError> {
     let text = optional(name).unwrap_or_default();
-    text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(|t| t.parse().map_err(invalid(name))).collect()
+    text.split(',')
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+        .map(|t| t.parse().map_err(invalid(name)))
+        .collect()
 }
 
 fn origin(name: &'static str, text: &str) -> Result<String, ConfigError> {
@@ -148,6 +162,9 @@ fn origin(name: &'static str, text: &str) -> Result<String, ConfigError> {
     if plain {
         Ok(url.origin().ascii_serialization())
     } else {
-        Err(ConfigError::Invalid { name, reason: "write an origin without a path, e.g. https://app.example.com".into() })
+        Err(ConfigError::Invalid {
+            name,
+            reason: "write an origin without a path, e.g. https://app.example.com".into(),
+        })
     }
 }

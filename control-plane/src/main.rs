@@ -1,12 +1,13 @@
 //! `toolmesh-control-plane`: serves, or with `migrate` only brings the database up to date.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use toolmesh_control_plane::ControlPlane;
 use toolmesh_control_plane::config::{Config, log_settings};
 use toolmesh_control_plane::db::Db;
-use toolmesh_control_plane::ControlPlane;
 use tracing_subscriber::EnvFilter;
 
 /// The control plane of ToolMesh. Everything is set by the environment; see the README.
@@ -70,6 +71,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
 fn start_log() {
     let (filter, json) = log_settings();
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if json { builder.json().init() } else { builder.init() }
 }

@@ -24,10 +24,10 @@ use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
 use crate::oauth::{Oauth, keys::KeyRing};
 use crate::peer::TrustedProxies;
+use crate::push::Hub;
 use crate::push::compile::Compiler;
 use crate::push::relay::Relay;
 use crate::push::server::{self, NodeDoor};
-use crate::push::Hub;
 
 /// Connections to the database.
 const CONNECTIONS: u32 = 20;
@@ -55,8 +55,19 @@ impl Core {
         let places = std::thread::available_parallelism().map_or(1, |n| n.get() / 2);
         let catalog = Arc::new(Catalog::builtin().map_err(Error::internal)?);
         let core = Self {
-            accounts: Accounts::new(db.clone(), Passwords::new(places)?, mailer.clone(), config.console_origin.clone()),
-            installations: Installations::new(db.clone(), vault.clone(), sealer, Arc::clone(&catalog), config.egress),
+            accounts: Accounts::new(
+                db.clone(),
+                Passwords::new(places)?,
+                mailer.clone(),
+                config.console_origin.clone(),
+            ),
+            installations: Installations::new(
+                db.clone(),
+                vault.clone(),
+                sealer,
+                Arc::clone(&catalog),
+                config.egress,
+            ),
             db,
             vault,
             catalog,
@@ -128,7 +139,13 @@ async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db) -> Result<S
     Ok(address)
 }
 
-async fn serve_people(config: &Config, jobs: &Jobs, core: Core, oauth: Oauth, hub: Hub) -> Result<SocketAddr> {
+async fn serve_people(
+    config: &Config,
+    jobs: &Jobs,
+    core: Core,
+    oauth: Oauth,
+    hub: Hub,
+) -> Result<SocketAddr> {
     let listener = bind(config.http_listen, "TOOLMESH_HTTP_LISTEN").await?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let app = router(config, core, oauth, hub)?.into_make_service_with_connect_info::<SocketAddr>();
@@ -167,6 +184,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         origins: config.tenant_origins.clone(),
         console_origin: config.console_origin.clone(),
         https: config.is_https(),
+        mailbox_url: config.mailbox_url.clone(),
     };
     let trusted = TrustedProxies(Arc::new(config.trusted_proxies.clone()));
     Ok(console::router(Arc::new(console))
@@ -184,5 +202,7 @@ async fn ready(db: Db) -> (axum::http::StatusCode, &'static str) {
 }
 
 async fn bind(address: SocketAddr, name: &'static str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| Error::Internal(format!("{name}: cannot listen on {address}: {e}")))
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Error::Internal(format!("{name}: cannot listen on {address}: {e}")))
 }

@@ -35,9 +35,10 @@ impl EgressPolicy {
     /// # Errors
     /// Says which rule the URL breaks.
     pub fn check_url(&self, url: &Url) -> Result<(), EgressError> {
-        let secure = url.scheme() == "https";
-        if !secure && !(self.allow_private && url.scheme() == "http") {
-            return Err(EgressError::Scheme);
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_private => {}
+            _ => return Err(EgressError::Scheme),
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressError::UserInfo);
@@ -87,18 +88,19 @@ pub fn is_public(ip: IpAddr) -> bool {
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    let special = match (a, b, c) {
-        (0 | 10 | 127, ..) => true,
-        (100, 64..=127, _) => true,
-        (169, 254, _) => true,
-        (172, 16..=31, _) => true,
-        (192, 0, 0 | 2) | (192, 88, 99) | (192, 168, _) => true,
-        (198, 18 | 19, _) | (198, 51, 100) => true,
-        (203, 0, 113) => true,
-        (224..=255, ..) => true,
-        _ => false,
-    };
-    !special
+    !matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224..=255, ..)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (192, 168, _)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    )
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {

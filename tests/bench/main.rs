@@ -1,1 +1,68 @@
-fn main() {}
+//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way.
+//!
+//! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
+
+mod call;
+mod histogram;
+mod load;
+mod memory;
+mod report;
+mod servers;
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser, Debug)]
+#[command(name = "bench", about)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// Load one tool call, over and over
+    Call(Call),
+    /// The yardstick: a reverse proxy that does nothing else. Started by the benchmark itself
+    #[command(hide = true)]
+    Proxy {
+        #[arg(long)]
+        upstream: SocketAddr,
+    },
+}
+
+/// What to load and for how long.
+#[derive(Args, Debug)]
+struct Call {
+    /// Seconds of measurement for each row; a second of warming up comes before
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Numbers of connections, one row each; a connection has one request under way at a time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    connections: Vec<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Load this MCP endpoint instead of a node of our own
+    #[arg(long, requires = "tool")]
+    url: Option<String>,
+    /// The tool to call there
+    #[arg(long, requires = "url")]
+    tool: Option<String>,
+    /// Its arguments, a JSON object
+    #[arg(long, default_value = "{}", requires = "url")]
+    arguments: String,
+    /// Bearer token or API key for it
+    #[arg(long, requires = "url")]
+    token: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Cli::parse().what {
+        What::Call(options) => call::run(&options).await,
+        What::Proxy { upstream } => servers::run_proxy(upstream).await,
+    }
+}

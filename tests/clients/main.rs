@@ -1,1 +1,188 @@
-//! Placeholder.
+//! Clients written by others, from discovery to a call's result: each registers, sends a person's browser to log in and
+//! consent, lists, calls, and refreshes its token. The browser is Chromium, the API behind the connector the emulated GitHub.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use toolmesh_tests::browser::Browser;
+use toolmesh_tests::child::{Kept, Start};
+use toolmesh_tests::emulate::{Emulate, MINE};
+use toolmesh_tests::github::assigned_issues_tool;
+use toolmesh_tests::wait::SOON;
+use toolmesh_tests::{Person, System, TestResult, Workspace, eventually, paths};
+
+/// How long a script may take for one step; a cold start of Node on a busy machine is slow.
+const STEP: Duration = Duration::from_secs(60);
+
+/// A workspace with GitHub, a member who is not its owner, and the tool to call.
+struct Scene {
+    system: &'static System,
+    workspace: Workspace,
+    member: Person,
+    tool: String,
+    _github: Emulate,
+}
+
+impl Scene {
+    async fn new() -> Result<Self> {
+        let system = System::shared().await?;
+        let (github, workspace) = (Emulate::github().await?, system.workspace().await?);
+        system.enable_github(&workspace, &github.url).await?;
+        let member = system.person().await?;
+        system.join(&workspace, &member, "member").await?;
+        let mcp = system.mcp(&workspace, &workspace.key);
+        let tool =
+            eventually("the tools are there", SOON, || async { Ok(assigned_issues_tool(&mcp).await.ok()) })
+                .await?;
+        Ok(Self { system, workspace, member, tool, _github: github })
+    }
+}
+
+/// A script at work.
+struct Script {
+    process: Kept,
+    folder: tempfile::TempDir,
+}
+
+impl Script {
+    fn start(scene: &Scene, program: &Path, script: &str, envs: &[(&str, &str)]) -> Result<Self> {
+        let folder = paths::scratch("toolmesh-client-")?;
+        let log = folder.path().join("client.log");
+        let script = paths::client(script).display().to_string();
+        let home = folder.path().display().to_string();
+        let preload = format!("--require {}", paths::client("node/resolve-localhost.cjs").display());
+        let resolve = paths::client("python/resolve_localhost").display().to_string();
+        let mut all = vec![
+            ("HOME", home.as_str()),
+            ("NODE_OPTIONS", preload.as_str()),
+            ("PYTHONPATH", resolve.as_str()),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+        ];
+        all.extend_from_slice(envs);
+        let start = Start { name: "the client", program, log: &log, clean: None, save: None };
+        let args = [script.as_str(), &scene.workspace.mcp_url, &scene.tool, "{}"];
+        Ok(Self { process: Kept::start(&start, &args, &all)?, folder })
+    }
+
+    /// Waits for a line such as `RESULT …` and returns what follows.
+    async fn said(&mut self, kind: &str) -> Result<String> {
+        let start = format!("{kind} ");
+        self.process
+            .until_printed(kind, STEP, |text| {
+                // Only whole lines: the last may still be on its way.
+                let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+                whole.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+            })
+            .await
+    }
+
+    async fn json(&mut self, kind: &str) -> Result<Value> {
+        let line = self.said(kind).await?;
+        serde_json::from_str(&line).with_context(|| format!("{kind} is followed by no JSON: {line}"))
+    }
+
+    async fn end(mut self) -> TestResult {
+        let status = self.process.end(STEP).await?;
+        ensure!(status.success(), "the client ended with {status}:\n{}", self.process.printed());
+        drop(self.folder);
+        Ok(())
+    }
+}
+
+fn node() -> Result<PathBuf> {
+    paths::node_module("@modelcontextprotocol/sdk/package.json")?;
+    Ok(PathBuf::from("node"))
+}
+
+/// A person who is not logged in follows the client's address, logs in on the way, reads the consent page and allows.
+async fn allow(scene: &Scene, url: &str, client_name: &str) -> TestResult {
+    let browser = Browser::open().await?;
+    browser.go(url).await?;
+    browser.at("/login").await?;
+    browser.fill("email", &scene.member.email).await?;
+    browser.fill("password", &scene.member.password).await?;
+    browser.click("log in").await?;
+    browser.read(client_name).await?;
+    browser.read("localhost").await?;
+    browser.click("allow").await?;
+    browser.read("you can close this window").await?;
+    let landed = browser.at("/callback").await?;
+    let issuer = toolmesh_tests::oauth::parameter(&landed, "iss");
+    ensure!(issuer.as_deref() == Some(scene.workspace.origin.as_str()), "iss is {issuer:?}");
+    browser.close().await
+}
+
+fn check_list(scene: &Scene, tools: &Value) -> TestResult {
+    let tools = tools.as_array().context("no list")?;
+    ensure!(tools.len() >= 25, "{} tools", tools.len());
+    let tool = tools.iter().find(|tool| tool["name"] == scene.tool.as_str());
+    let tool = tool.with_context(|| format!("{} is not in the list", scene.tool))?;
+    ensure!(tool["annotations"]["readOnlyHint"] == true, "{tool}");
+    ensure!(tool["title"].is_string(), "{tool}");
+    Ok(())
+}
+
+fn check_result(result: &Value) -> TestResult {
+    ensure!(result["isError"] != json!(true), "{result}");
+    let text = result["content"][0]["text"].as_str().with_context(|| format!("no text in {result}"))?;
+    for title in MINE {
+        ensure!(text.contains(title), "{title:?} is not in {text}");
+    }
+    Ok(())
+}
+
+/// The whole way of a client that speaks OAuth.
+async fn journey(program: &Path, script: &str, client_name: &str) -> TestResult {
+    let scene = Scene::new().await?;
+    let mut client = Script::start(&scene, program, script, &[])?;
+    let url = client.said("AUTHORIZE").await?;
+    ensure!(url.starts_with(&scene.system.ready.console_url), "the person is sent to {url}");
+    allow(&scene, &url, client_name).await?;
+    client.json("CONNECTED").await?;
+    check_list(&scene, &client.json("TOOLS").await?)?;
+    check_result(&client.json("RESULT").await?)?;
+    check_result(&client.json("REFRESHED").await?).context("after refreshing")?;
+    client.end().await?;
+
+    // What the client did is in the log under its name.
+    let console = scene.system.console(&scene.workspace.owner).await?;
+    let log = format!("/w/{}/audit", scene.workspace.slug);
+    eventually("the calls are in the log", SOON, || async {
+        let text = console.visit(&log).await?.ok()?.text();
+        Ok((text.contains(&scene.tool) && text.contains(&scene.member.email)).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_of_the_first_generation() -> TestResult {
+    journey(&node()?, "node/sdk-v1.mjs", "TypeScript SDK test").await
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_of_the_second_generation() -> TestResult {
+    journey(&node()?, "node/sdk-v2.mjs", "TypeScript SDK test").await
+}
+
+#[tokio::test]
+async fn the_python_sdk() -> TestResult {
+    journey(&paths::python()?, "python/sdk.py", "Python SDK test").await
+}
+
+#[tokio::test]
+async fn mcp_remote_with_an_api_key() -> TestResult {
+    let scene = Scene::new().await?;
+    let key = scene.system.key(&scene.workspace.slug, &scene.member.email).await?;
+    let mcp = scene.system.mcp(&scene.workspace, &key);
+    eventually("the key works", SOON, || async {
+        Ok((mcp.request("ping", json!({})).await?.status == 200).then_some(()))
+    })
+    .await?;
+    let mut client = Script::start(&scene, &node()?, "node/mcp-remote.mjs", &[("API_KEY", &key)])?;
+    client.json("CONNECTED").await?;
+    check_list(&scene, &client.json("TOOLS").await?)?;
+    check_result(&client.json("RESULT").await?)?;
+    client.end().await
+}

@@ -61,7 +61,8 @@ async fn refused_and_failed_calls_are_in_the_log_with_their_outcome() -> TestRes
         let answer = echo.mcp.call(tool, arguments).await?;
         ensure!(answer.refusal()?.is_some(), "{tool} was a success");
         let id = answer.header("x-request-id");
-        let page = detail(&echo, &console, id, Duration::from_secs(5)).await.with_context(|| tool.to_owned())?;
+        let page =
+            detail(&echo, &console, id, Duration::from_secs(5)).await.with_context(|| tool.to_owned())?;
         let text = page.text().to_lowercase();
         ensure!(text.contains(tool), "{tool}: {text}");
         ensure!(words.iter().any(|word| text.contains(word)), "{tool}: {text}");
@@ -109,11 +110,15 @@ async fn what_a_client_says_is_shown_as_text() -> TestResult {
     let echo = Echo::new().await?;
     let evil = "<img src=x onerror=alert(1)>";
     let mcp = echo.mcp.clone().header("user-agent", evil);
-    let answer = mcp.call("echo_create_item", json!({"title": evil, "options": {"\"><script>": evil}})).await?;
+    let answer =
+        mcp.call("echo_create_item", json!({"title": evil, "options": {"\"><script>": evil}})).await?;
     answer.text()?;
     let console = echo.system.console(&echo.workspace.owner).await?;
     let page = detail(&echo, &console, answer.header("x-request-id"), Duration::from_secs(5)).await?;
-    ensure!(!page.body.contains("<img src=x") && !page.body.contains("\"><script>"), "markup of a client is on the page");
+    ensure!(
+        !page.body.contains("<img src=x") && !page.body.contains("\"><script>"),
+        "markup of a client is on the page"
+    );
     ensure!(page.text().contains("onerror"), "what was sent is not shown: {}", page.text());
     Ok(())
 }

@@ -16,7 +16,14 @@ async fn each_command_answers_with_the_promised_fields() -> TestResult {
     let system = System::shared().await?;
     let (email, slug) = (format!("{}@example.org", unique()), format!("w{}", unique()));
     let user = system
-        .admin(&["create-user", "--email", &email, "--password", "a phrase with seven odd words 4Q", "--verified"])
+        .admin(&[
+            "create-user",
+            "--email",
+            &email,
+            "--password",
+            "a phrase with seven odd words 4Q",
+            "--verified",
+        ])
         .await?;
     assert_eq!(fields(&user), ["email", "user_id"]);
 
@@ -26,20 +33,35 @@ async fn each_command_answers_with_the_promised_fields() -> TestResult {
     assert_eq!(workspace["mcp_url"], format!("{}/mcp", system.tenant(&slug)));
 
     let dadl = paths::fixture("echo.dadl").display().to_string();
-    let args = ["enable-connector", "--workspace", &slug, "--dadl", &dadl, "--as", "echo2", "--credential", "token=abcd1234"];
+    let args = [
+        "enable-connector",
+        "--workspace",
+        &slug,
+        "--dadl",
+        &dadl,
+        "--as",
+        "echo2",
+        "--credential",
+        "token=abcd1234",
+    ];
     let installation = system.admin(&args).await?;
     assert_eq!(fields(&installation), ["disabled", "installation_id", "name", "tools"]);
     assert_eq!((&installation["name"], &installation["tools"]), (&Value::from("echo2"), &Value::from(15)));
 
-    let key = system.admin(&["create-api-key", "--workspace", &slug, "--user", &email, "--name", "ci"]).await?;
+    let key =
+        system.admin(&["create-api-key", "--workspace", &slug, "--user", &email, "--name", "ci"]).await?;
     assert_eq!(fields(&key), ["api_key_id", "key"]);
 
     let tools = system.admin(&["list-tools", "--workspace", &slug, "--user", &email]).await?;
     let tools = tools.as_array().context("list-tools gives no array")?;
     assert_eq!(tools.len(), 15);
     assert_eq!(fields(&tools[0]), ["access", "description", "enabled", "installation", "name", "title"]);
-    let delete = tools.iter().find(|tool| tool["name"] == "echo2_delete_item").context("no echo2_delete_item")?;
-    assert_eq!((&delete["access"], &delete["installation"]), (&Value::from("dangerous"), &Value::from("echo2")));
+    let delete =
+        tools.iter().find(|tool| tool["name"] == "echo2_delete_item").context("no echo2_delete_item")?;
+    assert_eq!(
+        (&delete["access"], &delete["installation"]),
+        (&Value::from("dangerous"), &Value::from("echo2"))
+    );
     Ok(())
 }
 
@@ -86,10 +108,22 @@ async fn the_line_and_column_of_a_mistake_in_a_connector_are_named() -> TestResu
     let line = broken.lines().position(|line| line.contains("REMOVE")).context("no such line")? + 1;
     std::fs::write(&file, broken)?;
     let ran = system
-        .run_admin(&["enable-connector", "--workspace", &workspace.slug, "--dadl", &file.display().to_string()])
+        .run_admin(&[
+            "enable-connector",
+            "--workspace",
+            &workspace.slug,
+            "--dadl",
+            &file.display().to_string(),
+        ])
         .await?;
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains(&line.to_string()) && ran.stderr.contains("REMOVE"), "{}", ran.stderr);
-    assert!(system.admin(&["list-tools", "--workspace", &workspace.slug]).await?.as_array().is_some_and(Vec::is_empty));
+    assert!(
+        system
+            .admin(&["list-tools", "--workspace", &workspace.slug])
+            .await?
+            .as_array()
+            .is_some_and(Vec::is_empty)
+    );
     Ok(())
 }

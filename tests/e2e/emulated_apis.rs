@@ -51,13 +51,15 @@ async fn the_catalog_has_a_connector_that_needs_no_credential() -> TestResult {
     let page = console.visit(&catalog).await?.ok()?;
     let mut free = Vec::new();
     for link in page.links(&format!("{catalog}/")) {
-        let name = link.trim_start_matches(&format!("{catalog}/")).split('/').next().unwrap_or_default().to_owned();
+        let name =
+            link.trim_start_matches(&format!("{catalog}/")).split('/').next().unwrap_or_default().to_owned();
         let enable = console.visit(&format!("{catalog}/{name}/enable")).await?.ok()?;
         if !enable.body.contains("name=\"credential.") && !free.contains(&name) {
             free.push(name);
         }
     }
-    let name = free.first().with_context(|| format!("every connector wants a credential: {}", page.text()))?;
+    let name =
+        free.first().with_context(|| format!("every connector wants a credential: {}", page.text()))?;
     let made = system.enable(&workspace.slug, &["--connector", name], &[]).await?;
     assert!(made.tools > 0);
     Ok(())

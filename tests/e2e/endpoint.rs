@@ -24,9 +24,14 @@ async fn without_a_token_the_answer_says_where_to_get_one() -> TestResult {
 
     let wrong = open.clone().token("wrong").initialize(REVISION).await?;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
-    assert!(wrong.header("www-authenticate").contains("error=\"invalid_token\""), "{}", wrong.header("www-authenticate"));
+    assert!(
+        wrong.header("www-authenticate").contains("error=\"invalid_token\""),
+        "{}",
+        wrong.header("www-authenticate")
+    );
     let url = format!("{}?access_token={}", echo.workspace.mcp_url, echo.workspace.key);
-    let query = echo.system.http.post(url).header("content-type", "application/json").body("{}").send().await?;
+    let query =
+        echo.system.http.post(url).header("content-type", "application/json").body("{}").send().await?;
     assert_eq!(query.status(), StatusCode::UNAUTHORIZED, "a token in the address must not count");
     Ok(())
 }
@@ -51,10 +56,16 @@ async fn each_revision_is_negotiated() -> TestResult {
         ensure!(answer.header("mcp-session-id").is_empty(), "no session is needed, none is given");
         let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         let noted = mcp.post(note.to_string()).await?;
-        ensure!((noted.status, noted.body.as_str()) == (StatusCode::ACCEPTED, ""), "{} {}", noted.status, noted.body);
+        ensure!(
+            (noted.status, noted.body.as_str()) == (StatusCode::ACCEPTED, ""),
+            "{} {}",
+            noted.status,
+            noted.body
+        );
         ensure!(!mcp.header("mcp-protocol-version", given).names().await?.is_empty());
     }
-    let unknown = echo.mcp.clone().header("mcp-protocol-version", "1999-01-01").request("ping", json!({})).await?;
+    let unknown =
+        echo.mcp.clone().header("mcp-protocol-version", "1999-01-01").request("ping", json!({})).await?;
     assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
     Ok(())
 }
@@ -140,7 +151,10 @@ async fn tools_carry_the_installations_name_their_title_and_hints_for_the_client
     ] {
         let tool = tools.iter().find(|tool| tool["name"] == name).with_context(|| format!("no {name}"))?;
         let hints = &tool["annotations"];
-        ensure!(hints["readOnlyHint"] == read_only && hints["destructiveHint"] == destructive, "{name}: {hints}");
+        ensure!(
+            hints["readOnlyHint"] == read_only && hints["destructiveHint"] == destructive,
+            "{name}: {hints}"
+        );
         ensure!(hints["openWorldHint"] == true, "{name}: {hints}");
         ensure!(hints["title"].is_string() && tool["title"].is_string(), "{name} has no title");
         ensure!(tool["inputSchema"]["type"] == "object", "{name}: {}", tool["inputSchema"]);
@@ -208,7 +222,8 @@ async fn a_tool_that_is_switched_off_is_neither_listed_nor_called() -> TestResul
             Ok((!mcp.names().await?.contains(&"echo_get_item".to_owned())).then_some(()))
         })
         .await?;
-        let refusal = mcp.call("echo_get_item", json!({"id": "1"})).await?.refusal()?.context("it was called")?;
+        let refusal =
+            mcp.call("echo_get_item", json!({"id": "1"})).await?.refusal()?.context("it was called")?;
         ensure!(refusal.contains("echo_get_item"), "{refusal}");
     }
     assert!(echo.upstream.seen().is_empty());
@@ -220,7 +235,12 @@ async fn a_tool_that_is_switched_off_is_neither_listed_nor_called() -> TestResul
 async fn every_answer_carries_a_request_id_of_its_own() -> TestResult {
     let echo = Echo::new().await?;
     let first = echo.mcp.request("ping", json!({})).await?;
-    let second = echo.mcp.clone().header("x-request-id", first.header("x-request-id")).request("ping", json!({})).await?;
+    let second = echo
+        .mcp
+        .clone()
+        .header("x-request-id", first.header("x-request-id"))
+        .request("ping", json!({}))
+        .await?;
     assert!(uuid::Uuid::parse_str(first.header("x-request-id")).is_ok(), "{}", first.header("x-request-id"));
     assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
     assert_eq!(first.json()?["result"], json!({}));

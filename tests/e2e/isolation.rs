@@ -30,12 +30,22 @@ async fn a_stranger_finds_none_of_a_workspaces_pages() -> TestResult {
     let slug = &ours.workspace.slug;
     let missing = console.get("/w/no-such-workspace-1/connectors").await?;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
-    for path in
-        ["", "/catalog", "/catalog/github", "/catalog/github/enable", "/connectors", "/add", "/members", "/keys", "/audit", "/settings"]
-    {
+    for path in [
+        "",
+        "/catalog",
+        "/catalog/github",
+        "/catalog/github/enable",
+        "/connectors",
+        "/add",
+        "/members",
+        "/keys",
+        "/audit",
+        "/settings",
+    ] {
         let page = console.get(&format!("/w/{slug}{path}")).await?;
         ensure!(page.status == StatusCode::NOT_FOUND, "{path}: {}", page.status);
-        let (found, unknown) = (page.text().replace(slug.as_str(), "S"), missing.text().replace("no-such-workspace-1", "S"));
+        let (found, unknown) =
+            (page.text().replace(slug.as_str(), "S"), missing.text().replace("no-such-workspace-1", "S"));
         ensure!(found == unknown, "{path}: the page tells a workspace from none:\n{found}\n{unknown}");
     }
     let page = console.get(&ours.page("")).await?;

@@ -23,7 +23,8 @@ where
 {
     let nodes = &echo.system.ready.nodes;
     ensure!(nodes.len() >= 2, "one node proves little");
-    let clients: Vec<_> = nodes.iter().map(|node| echo.system.mcp_on(&node.http, &echo.workspace, token)).collect();
+    let clients: Vec<_> =
+        nodes.iter().map(|node| echo.system.mcp_on(&node.http, &echo.workspace, token)).collect();
     for mcp in &clients {
         ensure!(!check(mcp.clone()).await?, "{what}: in force before the change");
     }
@@ -139,7 +140,8 @@ async fn a_new_key_works_and_a_revoked_one_does_not_within_a_second() -> TestRes
         forms.into_iter().map(|form| form.action).filter(|a| a.ends_with("/revoke")).collect::<Vec<_>>()
     };
     let old = revoke(&before);
-    let new = revoke(&after).into_iter().find(|action| !old.contains(action)).context("no button to revoke it")?;
+    let new =
+        revoke(&after).into_iter().find(|action| !old.contains(action)).context("no button to revoke it")?;
     in_force(&echo, &key, "key revoked", console.submit(&keys, &new, &[]), |mcp| async move {
         Ok(mcp.request("ping", json!({})).await?.status == StatusCode::UNAUTHORIZED)
     })
@@ -221,7 +223,10 @@ async fn a_killed_node_serves_again_from_its_disk_without_the_control_plane() ->
 #[tokio::test]
 async fn a_nodes_disk_holds_no_secret_in_the_clear() -> TestResult {
     let echo = Echo::new().await?;
-    echo.mcp.call("echo_create_item", json!({"title": "x", "password": "hunter2-in-the-clear"})).await?.text()?;
+    echo.mcp
+        .call("echo_create_item", json!({"title": "x", "password": "hunter2-in-the-clear"}))
+        .await?
+        .text()?;
     let mut files = vec![echo.system.data.join("nodes")];
     let mut read = 0;
     while let Some(path) = files.pop() {
@@ -232,7 +237,12 @@ async fn a_nodes_disk_holds_no_secret_in_the_clear() -> TestResult {
         // A file may be replaced while we look.
         let Ok(bytes) = std::fs::read(&path) else { continue };
         read += 1;
-        for secret in ["s3cret-upstream-token", "hunter2-in-the-clear", &echo.workspace.key, &echo.workspace.owner.email] {
+        for secret in [
+            "s3cret-upstream-token",
+            "hunter2-in-the-clear",
+            &echo.workspace.key,
+            &echo.workspace.owner.email,
+        ] {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             ensure!(!found, "{} holds {secret}", path.display());
         }

@@ -48,10 +48,14 @@ impl Echo {
         // The nodes learn of what was just made within a second; all of them do, before a test begins.
         for node in &system.ready.nodes {
             let mcp = system.mcp_on(&node.http, &workspace, &workspace.key);
-            toolmesh_tests::eventually("every node knows the workspace", toolmesh_tests::wait::SOON, || async {
-                let listed = mcp.names().await;
-                Ok(listed.is_ok_and(|names| !names.is_empty()).then_some(()))
-            })
+            toolmesh_tests::eventually(
+                "every node knows the workspace",
+                toolmesh_tests::wait::SOON,
+                || async {
+                    let listed = mcp.names().await;
+                    Ok(listed.is_ok_and(|names| !names.is_empty()).then_some(()))
+                },
+            )
             .await?;
         }
         Ok(Self { system, workspace, installation, upstream, mcp })

@@ -113,7 +113,8 @@ async fn registration_answers_with_what_is_in_force() -> TestResult {
         "https://vscode.dev/redirect",
         "cursor://anysphere.cursor-mcp/oauth/callback",
     ]);
-    document["grant_types"] = json!(["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"]);
+    document["grant_types"] =
+        json!(["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"]);
     document["application_type"] = json!("native");
     document["something_new"] = json!({"x": 1});
     let answer = flow.server.register(&document).await?;
@@ -157,8 +158,13 @@ async fn consent_names_the_client_and_where_it_leads_and_success_carries_the_iss
     let page = flow.server.authorize(&flow.console, &flow.query()).await?.ok()?;
     let text = page.text();
     assert!(text.contains("Test client") && text.contains("client.example"), "{text}");
-    let header = |name: &str| page.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{}", header("content-security-policy"));
+    let header =
+        |name: &str| page.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    assert!(
+        header("content-security-policy").contains("frame-ancestors 'none'"),
+        "{}",
+        header("content-security-policy")
+    );
     assert_eq!(header("cache-control"), "no-store");
     assert_eq!(header("referrer-policy"), "no-referrer");
 
@@ -251,8 +257,13 @@ async fn a_loopback_redirect_may_come_back_on_another_port_and_nowhere_else() ->
         let query = flow.server.query(&client, &moved, &flow.pkce);
         let back = flow.server.consent(&flow.console, &query, "allow").await?;
         ensure!(back.as_str().starts_with(&moved), "{back}");
-        for bad in [moved.replace("/cb", "/other"), moved.replace("http:", "https:"), "http://10.0.0.1:1234/cb".to_owned()] {
-            let page = flow.server.authorize(&flow.console, &flow.server.query(&client, &bad, &flow.pkce)).await?;
+        for bad in [
+            moved.replace("/cb", "/other"),
+            moved.replace("http:", "https:"),
+            "http://10.0.0.1:1234/cb".to_owned(),
+        ] {
+            let page =
+                flow.server.authorize(&flow.console, &flow.server.query(&client, &bad, &flow.pkce)).await?;
             ensure!(page.status.is_client_error() && page.location().is_none(), "{bad}: {}", page.status);
         }
     }
@@ -288,7 +299,8 @@ async fn a_code_is_worth_nothing_with_another_verifier_client_or_redirect() -> T
     ] {
         let code = flow.code().await?;
         let answer = flow.server.token(&with(flow.form(&code), name, value)).await?;
-        let status = if expected == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        let status =
+            if expected == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
         ensure!(answer.status == status, "{name}={value}: {} {}", answer.status, answer.body);
         ensure!(expected.contains(&error_of(&answer)?), "{name}={value}: {}", answer.body);
         ensure!(answer.header("cache-control").contains("no-store"), "{name}={value}: it may be cached");
@@ -301,7 +313,9 @@ async fn an_expired_code_is_worth_nothing() -> TestResult {
     let flow = Flow::new().await?;
     let code = flow.code().await?;
     let tenant = &flow.workspace.tenant_id;
-    let past = format!("UPDATE oauth_codes SET expires_at = now() - interval '1 second' WHERE tenant_id = '{tenant}'");
+    let past = format!(
+        "UPDATE oauth_codes SET expires_at = now() - interval '1 second' WHERE tenant_id = '{tenant}'"
+    );
     assert_eq!(flow.system.sql(&past).await?, 1);
     let answer = flow.server.token(&flow.form(&code)).await?;
     assert_eq!(error_of(&answer)?, "invalid_grant");
@@ -372,7 +386,11 @@ async fn a_token_of_one_tenant_is_refused_by_another() -> TestResult {
         assert!(flow.works(token).await?);
         let answer = flow.system.mcp(&both, token).request("ping", json!({})).await?;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "even of the same person");
-        assert!(answer.header("www-authenticate").contains("invalid_token"), "{}", answer.header("www-authenticate"));
+        assert!(
+            answer.header("www-authenticate").contains("invalid_token"),
+            "{}",
+            answer.header("www-authenticate")
+        );
     }
     Ok(())
 }
@@ -420,7 +438,8 @@ async fn forged_tokens_are_refused() -> TestResult {
     ] {
         let answer = flow.system.mcp(&flow.workspace, &forged).request("ping", json!({})).await?;
         let short: String = forged.chars().take(40).collect();
-        let refused = [StatusCode::UNAUTHORIZED, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE].contains(&answer.status);
+        let refused =
+            [StatusCode::UNAUTHORIZED, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE].contains(&answer.status);
         ensure!(refused, "{short} got {}", answer.status);
     }
     assert!(flow.works(&token).await?);
@@ -441,8 +460,14 @@ async fn someone_who_is_no_member_cannot_consent() -> TestResult {
     let console = flow.system.console(&stranger).await?;
     let page = flow.server.authorize(&console, &flow.query()).await?;
     let back = page.location();
-    ensure!(back.as_ref().is_none_or(|to| parameter(to, "code").is_none()), "a code for a stranger: {back:?}");
-    ensure!(page.form(&format!("/oauth/{}/authorize", flow.workspace.slug)).is_err(), "a consent page for a stranger");
+    ensure!(
+        back.as_ref().is_none_or(|to| parameter(to, "code").is_none()),
+        "a code for a stranger: {back:?}"
+    );
+    ensure!(
+        page.form(&format!("/oauth/{}/authorize", flow.workspace.slug)).is_err(),
+        "a consent page for a stranger"
+    );
     Ok(())
 }
 
@@ -455,7 +480,8 @@ async fn a_member_who_is_not_logged_in_logs_in_on_the_way() -> TestResult {
     assert_eq!(login.url.path(), "/login");
     let owner = &flow.workspace.owner;
     let at = login.url.as_str().to_owned();
-    let page = console.submit(&at, "/login", &[("email", &owner.email), ("password", &owner.password)]).await?;
+    let page =
+        console.submit(&at, "/login", &[("email", &owner.email), ("password", &owner.password)]).await?;
     let consent = console.follow(page).await?.ok()?;
     assert!(consent.text().contains("Test client"), "{}", consent.text());
     Ok(())
@@ -472,7 +498,12 @@ async fn a_consent_that_was_prepared_elsewhere_is_refused() -> TestResult {
     flow.system.join(&flow.workspace, &victim, "member").await?;
     let victim = flow.system.console(&victim).await?;
     let answer = victim.post(&action, &fields).await?;
-    assert!(answer.status.is_client_error(), "another's form was taken: {} {:?}", answer.status, answer.location());
+    assert!(
+        answer.status.is_client_error(),
+        "another's form was taken: {} {:?}",
+        answer.status,
+        answer.location()
+    );
 
     let without: Vec<_> = fields.iter().filter(|(name, _)| name != "_csrf").cloned().collect();
     assert_eq!(flow.console.post(&action, &without).await?.status, StatusCode::FORBIDDEN);

@@ -21,7 +21,10 @@ async fn arguments_leave_in_path_query_and_headers_with_defaults() -> TestResult
     let mut pairs = seen.pairs();
     pairs.sort();
     let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    assert_eq!(pairs, [("exact", "true"), ("labels", "one"), ("labels", "two"), ("limit", "20"), ("q", "x&y=z +ü")]);
+    assert_eq!(
+        pairs,
+        [("exact", "true"), ("labels", "one"), ("labels", "two"), ("limit", "20"), ("q", "x&y=z +ü")]
+    );
     assert_eq!((seen.header("x-trace"), seen.header("x-client")), ("t-1", "toolmesh"));
     assert_eq!(seen.header("authorization"), "Bearer s3cret-upstream-token");
     assert_eq!((seen.body.as_str(), seen.header("content-type")), ("", ""));
@@ -63,7 +66,12 @@ async fn a_form_leaves_in_bracket_form() -> TestResult {
 #[tokio::test]
 async fn each_kind_of_credential_is_shown_its_way_and_never_the_clients_own() -> TestResult {
     for (auth, credentials, name, value) in [
-        (Auth::Basic, [("user", "ada"), ("password", "p:w")].as_slice(), "authorization", "Basic YWRhOnA6dw=="),
+        (
+            Auth::Basic,
+            [("user", "ada"), ("password", "p:w")].as_slice(),
+            "authorization",
+            "Basic YWRhOnA6dw==",
+        ),
         (Auth::KeyInHeader, [("token", "k1")].as_slice(), "x-token", "key k1"),
         (Auth::KeyInQuery, [("token", "k&2")].as_slice(), "", ""),
         (Auth::None, [].as_slice(), "authorization", ""),
@@ -78,7 +86,10 @@ async fn each_kind_of_credential_is_shown_its_way_and_never_the_clients_own() ->
         }
         let all = format!("{seen:?}");
         ensure!(!all.contains(&echo.workspace.key), "{auth:?}: the client's key went to the API");
-        ensure!(seen.header("cookie").is_empty() && seen.header("x-forwarded-for").is_empty(), "{auth:?}: {all}");
+        ensure!(
+            seen.header("cookie").is_empty() && seen.header("x-forwarded-for").is_empty(),
+            "{auth:?}: {all}"
+        );
     }
     Ok(())
 }
@@ -137,7 +148,10 @@ async fn an_api_that_is_down_is_named_as_down() -> TestResult {
     let answer = echo.mcp.call("echo_whoami", json!({})).await?;
     let refusal = answer.refusal()?.context("it passed for a success")?.to_lowercase();
     assert!(refusal.contains("connect") || refusal.contains("reach"), "{refusal}");
-    assert!(!refusal.contains("os error") && !refusal.contains("hyper"), "the wording is ours, not a library's: {refusal}");
+    assert!(
+        !refusal.contains("os error") && !refusal.contains("hyper"),
+        "the wording is ours, not a library's: {refusal}"
+    );
     Ok(())
 }
 
@@ -155,7 +169,9 @@ async fn answers_that_are_slow_huge_packed_broken_or_no_json_end_in_bounded_time
         let start = Instant::now();
         let answer = echo.mcp.call(tool, json!({})).await.with_context(|| tool.to_owned())?;
         let took = start.elapsed();
-        let refusal = answer.refusal()?.with_context(|| format!("{tool} passed for a success: {:.300}", answer.body))?;
+        let refusal = answer
+            .refusal()?
+            .with_context(|| format!("{tool} passed for a success: {:.300}", answer.body))?;
         ensure!(words.iter().any(|word| refusal.to_lowercase().contains(word)), "{tool}: {refusal}");
         ensure!(refusal.len() < 4096, "{tool}: {} bytes came back", refusal.len());
         ensure!(took < Duration::from_secs(65), "{tool} took {took:?}");

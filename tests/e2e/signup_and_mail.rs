@@ -33,11 +33,17 @@ async fn a_person_signs_up_confirms_the_address_and_is_asked_for_a_workspace() -
     let system = System::shared().await?;
     let (console, person) = (Console::new(system)?, stranger());
     let sent = sign_up(&console, &person).await?;
-    assert_eq!((sent.status, sent.location().map(|to| to.path().to_owned())), (StatusCode::SEE_OTHER, Some("/signup/sent".into())));
+    assert_eq!(
+        (sent.status, sent.location().map(|to| to.path().to_owned())),
+        (StatusCode::SEE_OTHER, Some("/signup/sent".into()))
+    );
     let path = link(system, &console, &person).await?;
 
     let page = console.get(&path).await?.ok()?;
-    assert!(!is_logged_in(&console).await?, "opening the link alone must not log in: mail scanners open links");
+    assert!(
+        !is_logged_in(&console).await?,
+        "opening the link alone must not log in: mail scanners open links"
+    );
     let done = console.submit(&path, "/verify", &[]).await?;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text());
     assert_eq!(done.location().context("no location")?.path(), "/workspaces/new");
@@ -99,7 +105,9 @@ async fn an_expired_link_says_so_and_logs_nobody_in() -> TestResult {
 async fn an_invented_link_is_refused() -> TestResult {
     let system = System::shared().await?;
     for token in ["", "x", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "%00%ff", "../../etc/passwd"] {
-        dead_link(system, &format!("/verify?token={token}"), &stranger()).await.with_context(|| token.to_owned())?;
+        dead_link(system, &format!("/verify?token={token}"), &stranger())
+            .await
+            .with_context(|| token.to_owned())?;
     }
     Ok(())
 }
@@ -143,7 +151,10 @@ async fn a_weak_or_common_password_is_refused_and_what_was_typed_stays() -> Test
         ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{password:?} got {}", page.status);
         ensure!(page.text().to_lowercase().contains("password"), "{}", page.text());
         let form = page.form("/signup")?;
-        ensure!(form.fields.iter().any(|(name, value)| name == "email" && *value == person.email), "lost the address");
+        ensure!(
+            form.fields.iter().any(|(name, value)| name == "email" && *value == person.email),
+            "lost the address"
+        );
         ensure!(!page.body.contains(&format!("value=\"{password}\"")), "the password is in the page");
         ensure!(system.mails_to(&person.email).await?.is_empty(), "a mail went out");
     }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::json;
 use tonic::Code;
@@ -29,9 +29,15 @@ async fn a_second_start_keeps_everything_and_stopping_leaves_nothing_behind() ->
     let upstream = Upstream::start().await?;
     let echo = paths::fixture("echo.dadl");
     system.enable_file(&workspace.slug, &echo, "echo", &upstream.url(), &[("token", "kept")]).await?;
-    let pids: Vec<i32> =
-        system.ready.nodes.iter().map(|node| node.pid).chain([system.ready.control_plane.pid, system.ready.pid]).collect();
-    let postgres = std::fs::read_to_string(data.join("postgres/postmaster.pid")).context("no cluster of its own")?;
+    let pids: Vec<i32> = system
+        .ready
+        .nodes
+        .iter()
+        .map(|node| node.pid)
+        .chain([system.ready.control_plane.pid, system.ready.pid])
+        .collect();
+    let postgres =
+        std::fs::read_to_string(data.join("postgres/postmaster.pid")).context("no cluster of its own")?;
     let postgres: i32 = postgres.lines().next().unwrap_or_default().parse()?;
     system.stop()?;
     for pid in pids.into_iter().chain([postgres]) {
@@ -100,7 +106,12 @@ async fn a_second_start_on_the_same_folder_says_that_one_is_running() -> TestRes
 
 #[tokio::test]
 async fn wrong_options_are_explained() -> TestResult {
-    for args in [&["up", "--port", "99999"][..], &["up", "--nodes", "0"], &["up", "--public-url", "nonsense"], &["down"]] {
+    for args in [
+        &["up", "--port", "99999"][..],
+        &["up", "--nodes", "0"],
+        &["up", "--public-url", "nonsense"],
+        &["down"],
+    ] {
         let folder = paths::scratch("toolmesh-options-")?;
         let data = folder.path().join("data").display().to_string();
         let mut all = args.to_vec();
@@ -109,7 +120,11 @@ async fn wrong_options_are_explained() -> TestResult {
         }
         let ran = toolmesh(&all, &[]).await?;
         ensure!(ran.code.is_some_and(|code| code != 0), "{args:?} was taken");
-        ensure!(!ran.stderr.trim().is_empty() && !ran.stderr.contains("panicked"), "{args:?}: {}", ran.stderr);
+        ensure!(
+            !ran.stderr.trim().is_empty() && !ran.stderr.contains("panicked"),
+            "{args:?}: {}",
+            ran.stderr
+        );
     }
     Ok(())
 }
@@ -150,7 +165,11 @@ async fn a_stranger_on_the_nodes_port_learns_nothing() -> TestResult {
             Err(status) => status,
             Ok(stream) => stream.into_inner().message().await.err().context("a stranger got a message")?,
         };
-        let recorded = TelemetryClient::new(channel).record(record).await.err().context("a stranger's batch was taken")?;
+        let recorded = TelemetryClient::new(channel)
+            .record(record)
+            .await
+            .err()
+            .context("a stranger's batch was taken")?;
         for status in [synced, recorded] {
             ensure!(status.code() == Code::Unauthenticated, "{token:?}: {status}");
             ensure!(status.message().is_empty() && status.details().is_empty(), "{token:?} learns: {status}");
@@ -184,7 +203,9 @@ async fn private_addresses_are_not_called_unless_the_operator_says_so() -> TestR
         ensure!(made.is_err(), "{base} was taken");
     }
     // A name that leads to this machine can only be noticed when it is resolved.
-    let named = system.enable_file(&workspace.slug, &echo, "named", "https://localhost:8443", &[("token", "t")]).await;
+    let named = system
+        .enable_file(&workspace.slug, &echo, "named", "https://localhost:8443", &[("token", "t")])
+        .await;
     if named.is_ok() {
         let mcp = system.mcp(&workspace, &workspace.key);
         let refusal = eventually("the call is refused", Duration::from_secs(30), || async {

@@ -10,11 +10,15 @@ async fn a_workspace_is_made_and_its_owner_sees_its_address() -> TestResult {
     let system = System::shared().await?;
     let console = system.console(&system.person().await?).await?;
     let slug = format!("w{}", unique());
-    let made = console.submit("/workspaces/new", "/workspaces/new", &[("name", "Acme"), ("slug", &slug)]).await?;
+    let made =
+        console.submit("/workspaces/new", "/workspaces/new", &[("name", "Acme"), ("slug", &slug)]).await?;
     assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text());
     assert_eq!(made.location().map(|to| to.path().to_owned()), Some(format!("/w/{slug}")));
     let page = console.visit(&format!("/w/{slug}")).await?.ok()?;
-    assert!(page.body.contains(&format!("{}/mcp", system.tenant(&slug))), "the endpoint's address is not on the page");
+    assert!(
+        page.body.contains(&format!("{}/mcp", system.tenant(&slug))),
+        "the endpoint's address is not on the page"
+    );
     Ok(())
 }
 
@@ -22,12 +26,27 @@ async fn a_workspace_is_made_and_its_owner_sees_its_address() -> TestResult {
 async fn a_wrong_or_reserved_slug_is_refused_and_what_was_typed_stays() -> TestResult {
     let system = System::shared().await?;
     let console = system.console(&system.person().await?).await?;
-    for slug in ["a", "Acme", "acme_inc", "-acme", "acme-", "ac--me", "1acme", "admin", "mcp", "login", &"a".repeat(31)] {
+    for slug in [
+        "a",
+        "Acme",
+        "acme_inc",
+        "-acme",
+        "acme-",
+        "ac--me",
+        "1acme",
+        "admin",
+        "mcp",
+        "login",
+        &"a".repeat(31),
+    ] {
         let fields = [("name", "Acme & Söhne"), ("slug", slug)];
         let page = console.submit("/workspaces/new", "/workspaces/new", &fields).await?;
         ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{slug:?} got {}", page.status);
         let form = page.form("/workspaces/new")?;
-        ensure!(form.fields.iter().any(|(name, value)| name == "name" && value == "Acme & Söhne"), "lost the name");
+        ensure!(
+            form.fields.iter().any(|(name, value)| name == "name" && value == "Acme & Söhne"),
+            "lost the name"
+        );
         let check = console.get(&format!("/workspaces/check-slug?slug={slug}")).await?;
         ensure!(!check.text().to_lowercase().contains("is available"), "{slug:?}: {}", check.text());
     }
@@ -85,7 +104,8 @@ async fn someone_who_is_not_logged_in_is_sent_to_log_in_and_comes_back() -> Test
     assert_eq!(login.url.path(), "/login");
     let owner = &workspace.owner;
     let at = login.url.as_str().to_owned();
-    let back = console.submit(&at, "/login", &[("email", &owner.email), ("password", &owner.password)]).await?;
+    let back =
+        console.submit(&at, "/login", &[("email", &owner.email), ("password", &owner.password)]).await?;
     assert_eq!(back.location().map(|to| to.path().to_owned()), Some(path));
     Ok(())
 }
@@ -96,7 +116,8 @@ async fn after_a_login_nobody_is_sent_to_a_foreign_site() -> TestResult {
     let person = system.person().await?;
     for next in ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"] {
         let console = toolmesh_tests::Console::new(system)?;
-        let fields = [("email", person.email.as_str()), ("password", person.password.as_str()), ("next", next)];
+        let fields =
+            [("email", person.email.as_str()), ("password", person.password.as_str()), ("next", next)];
         let page = console.submit("/login", "/login", &fields).await?;
         let to = page.location();
         ensure!(to.as_ref().is_none_or(|to| to.host_str() == Some("localhost")), "{next:?} leads to {to:?}");

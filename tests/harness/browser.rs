@@ -294,7 +294,11 @@ impl Browser {
     pub async fn quiet(&self) -> Result<()> {
         let complaints = self.complaints().await?;
         let url = self.client.current_url().await?;
-        ensure!(complaints.is_empty(), "the browser's console complains, at {url} or before:\n{}", complaints.join("\n"));
+        ensure!(
+            complaints.is_empty(),
+            "the browser's console complains, at {url} or before:\n{}",
+            complaints.join("\n")
+        );
         Ok(())
     }
 

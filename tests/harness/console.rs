@@ -187,7 +187,12 @@ impl Console {
     /// When it is refused.
     pub async fn login(&self, person: &Person) -> Result<()> {
         let page = self.try_login(&person.email, &person.password).await?;
-        ensure!(page.status == StatusCode::SEE_OTHER, "login answered {}: {}", page.status, cut(&page.text()));
+        ensure!(
+            page.status == StatusCode::SEE_OTHER,
+            "login answered {}: {}",
+            page.status,
+            cut(&page.text())
+        );
         Ok(())
     }
 

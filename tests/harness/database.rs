@@ -12,7 +12,9 @@ impl System {
     /// # Errors
     /// When the database refuses.
     pub async fn database(&self) -> Result<PgConnection> {
-        PgConnection::connect(&self.ready.database_url).await.context("cannot connect to the system's database")
+        PgConnection::connect(&self.ready.database_url)
+            .await
+            .context("cannot connect to the system's database")
     }
 
     /// Runs one statement, e.g. to move an expiry into the past, and says how many rows it changed.

@@ -117,7 +117,11 @@ pub fn forms(page: &str) -> Vec<Form> {
         let end = lower[tag.end..].find("</form").map_or(page.len(), |found| tag.end + found);
         let fields = tags(&page[tag.end..end]).iter().filter_map(field).collect();
         forms.push(Form {
-            action: tag.attribute("action").or_else(|| tag.attribute("hx-post")).unwrap_or_default().to_owned(),
+            action: tag
+                .attribute("action")
+                .or_else(|| tag.attribute("hx-post"))
+                .unwrap_or_default()
+                .to_owned(),
             method: tag.attribute("method").unwrap_or("get").to_ascii_lowercase(),
             fields,
         });

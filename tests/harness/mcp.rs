@@ -44,7 +44,11 @@ impl Answer {
     /// When there is none.
     pub fn json(&self) -> Result<Value> {
         let text = if self.header("content-type").starts_with("text/event-stream") {
-            self.body.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim).rfind(|d| !d.is_empty())
+            self.body
+                .lines()
+                .filter_map(|line| line.strip_prefix("data:"))
+                .map(str::trim)
+                .rfind(|d| !d.is_empty())
         } else {
             Some(self.body.as_str())
         };
@@ -184,7 +188,12 @@ impl Mcp {
         for _ in 0..100 {
             let params = cursor.as_ref().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
             let answer = self.request("tools/list", params).await?;
-            ensure!(answer.status == StatusCode::OK, "tools/list answered {}: {}", answer.status, answer.body);
+            ensure!(
+                answer.status == StatusCode::OK,
+                "tools/list answered {}: {}",
+                answer.status,
+                answer.body
+            );
             let json = answer.json()?;
             let page = json.pointer("/result/tools").and_then(Value::as_array);
             tools.extend(page.with_context(|| format!("no tools in {json}"))?.iter().cloned());

@@ -52,7 +52,8 @@ impl Node {
         kill(Pid::from_raw(pid), Signal::SIGKILL).context("the node is not there to be killed")?;
         self.process.end(Duration::from_secs(10)).await?;
         let life = self.lives() + 1;
-        let (process, http) = run(&self.name, &self.control_url, &self.join_secret, &self.folder, life).await?;
+        let (process, http) =
+            run(&self.name, &self.control_url, &self.join_secret, &self.folder, life).await?;
         (self.process, self.http) = (process, http);
         Ok(())
     }
@@ -69,7 +70,8 @@ impl Node {
 
     /// The process that listens: found by the name in its environment, since its keeper is another.
     fn pid(&self) -> Result<i32> {
-        let text = std::fs::read_to_string(self.folder.path().join("pid")).context("the node wrote no pid")?;
+        let text =
+            std::fs::read_to_string(self.folder.path().join("pid")).context("the node wrote no pid")?;
         Ok(text.trim().parse()?)
     }
 }
@@ -84,8 +86,13 @@ async fn run(
     let binary = paths::binary("toolmesh-data-plane")?;
     let log = folder.path().join(format!("life-{life}.log"));
     let state = folder.path().join("state");
-    let start =
-        Start { name: "a node", program: std::path::Path::new("/bin/sh"), log: &log, clean: None, save: None };
+    let start = Start {
+        name: "a node",
+        program: std::path::Path::new("/bin/sh"),
+        log: &log,
+        clean: None,
+        save: None,
+    };
     let pid_file = folder.path().join("pid");
     let (state, secret) = (state.display().to_string(), join_secret.display().to_string());
     let (binary, pid_file) = (binary.display().to_string(), pid_file.display().to_string());

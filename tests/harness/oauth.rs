@@ -79,7 +79,12 @@ impl Tokens {
     /// # Errors
     /// When the answer is a refusal.
     pub fn of(client_id: &str, answer: &Answer) -> Result<Self> {
-        ensure!(answer.status == StatusCode::OK, "the token endpoint answered {}: {}", answer.status, answer.body);
+        ensure!(
+            answer.status == StatusCode::OK,
+            "the token endpoint answered {}: {}",
+            answer.status,
+            answer.body
+        );
         let json = answer.json()?;
         Ok(Self {
             client_id: client_id.to_owned(),
@@ -121,7 +126,12 @@ impl Server {
     /// When it is refused.
     pub async fn client(&self, redirect: &str) -> Result<String> {
         let answer = self.register(&registration(&[redirect])).await?;
-        ensure!(answer.status == StatusCode::CREATED, "registration answered {}: {}", answer.status, answer.body);
+        ensure!(
+            answer.status == StatusCode::CREATED,
+            "registration answered {}: {}",
+            answer.status,
+            answer.body
+        );
         text(&answer.json()?, "client_id")
     }
 
@@ -154,7 +164,12 @@ impl Server {
     ///
     /// # Errors
     /// When there is no consent page or it leads nowhere.
-    pub async fn consent(&self, console: &Console, query: &[(String, String)], decision: &str) -> Result<Url> {
+    pub async fn consent(
+        &self,
+        console: &Console,
+        query: &[(String, String)],
+        decision: &str,
+    ) -> Result<Url> {
         let page = self.authorize(console, query).await?;
         if page.status.is_redirection() {
             return page.location().context("a redirect without a place");
@@ -178,7 +193,13 @@ impl Server {
 
     /// The form that trades a code.
     #[must_use]
-    pub fn code_form(&self, client_id: &str, redirect: &str, code: &str, pkce: &Pkce) -> Vec<(String, String)> {
+    pub fn code_form(
+        &self,
+        client_id: &str,
+        redirect: &str,
+        code: &str,
+        pkce: &Pkce,
+    ) -> Vec<(String, String)> {
         let pairs = [
             ("grant_type", "authorization_code"),
             ("client_id", client_id),

@@ -54,7 +54,11 @@ pub fn client(path: &str) -> PathBuf {
 /// When they have not been installed.
 pub fn node_module(path: &str) -> Result<PathBuf> {
     let path = client("node/node_modules").join(path);
-    ensure!(path.exists(), "install the Node packages first (npm ci in tests/clients/node): no {}", path.display());
+    ensure!(
+        path.exists(),
+        "install the Node packages first (npm ci in tests/clients/node): no {}",
+        path.display()
+    );
     Ok(path)
 }
 

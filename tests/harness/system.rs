@@ -91,7 +91,8 @@ impl System {
                 (folder.join("data"), Some(folder))
             }
         };
-        let save = paths::output("logs")?.join(format!("up-{}-{}", std::process::id(), &crate::workspace::unique()));
+        let save =
+            paths::output("logs")?.join(format!("up-{}-{}", std::process::id(), &crate::workspace::unique()));
         let log = save.with_extension("log");
         let start = Start {
             name: "toolmesh up",
@@ -105,7 +106,8 @@ impl System {
         let file = data.join("ready.json");
         let found = up.until_printed("it was ready", START, |_| std::fs::read_to_string(&file).ok()).await;
         let ready = match found {
-            Ok(text) => serde_json::from_str(&text).with_context(|| format!("ready.json is not as promised: {text}"))?,
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("ready.json is not as promised: {text}"))?,
             Err(error) => bail!("{error:#}\n{}", planes_logs(&data)),
         };
         Ok(Self { ready, data, http: net::client()?, up: Mutex::new(up) })
@@ -116,7 +118,8 @@ impl System {
     /// # Errors
     /// When it has to be killed or ends with an error.
     pub fn stop(self) -> Result<()> {
-        let mut up = self.up.into_inner().map_err(|_| anyhow::anyhow!("a test panicked while it held the system"))?;
+        let mut up =
+            self.up.into_inner().map_err(|_| anyhow::anyhow!("a test panicked while it held the system"))?;
         let status = up.stop()?;
         anyhow::ensure!(status.success(), "toolmesh up ended with {status}:\n{}", tail(&up.printed()));
         Ok(())

@@ -39,7 +39,11 @@ impl Seen {
     /// A header; "" where there is none.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+        self.headers
+            .iter()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
     }
 
     /// The query, decoded, in order.
@@ -139,7 +143,9 @@ pub fn connector(folder: &std::path::Path, auth: Auth) -> Result<PathBuf> {
         Auth::KeyInHeader => {
             "auth: { type: apikey, credential: token, inject_into: header, header_name: X-Token, prefix: \"key \" }"
         }
-        Auth::KeyInQuery => "auth: { type: apikey, credential: token, inject_into: query, query_param: api_key }",
+        Auth::KeyInQuery => {
+            "auth: { type: apikey, credential: token, inject_into: query, query_param: api_key }"
+        }
         Auth::None => "",
     };
     let original = "auth: { type: bearer, credential: token }";
@@ -149,7 +155,11 @@ pub fn connector(folder: &std::path::Path, auth: Auth) -> Result<PathBuf> {
     Ok(path)
 }
 
-async fn record(State(log): State<Log>, request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+async fn record(
+    State(log): State<Log>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, 16 << 20).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -217,7 +227,9 @@ async fn bomb() -> Response {
         gzip.finish()
     };
     match tokio::task::spawn_blocking(pack).await {
-        Ok(Ok(body)) => ([(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")], body).into_response(),
+        Ok(Ok(body)) => {
+            ([(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")], body).into_response()
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -246,7 +258,10 @@ mod tests {
         let upstream = Upstream::start().await?;
         let url = format!("{}/echo/a%2Fb?x=1&x=2", upstream.url());
         let seen: Seen = net::client()?.post(url).body("hi").send().await?.json().await?;
-        assert_eq!((seen.method.as_str(), seen.path.as_str(), seen.body.as_str()), ("POST", "/echo/a%2Fb", "hi"));
+        assert_eq!(
+            (seen.method.as_str(), seen.path.as_str(), seen.body.as_str()),
+            ("POST", "/echo/a%2Fb", "hi")
+        );
         assert_eq!(upstream.only()?.query, "x=1&x=2");
         Ok(())
     }

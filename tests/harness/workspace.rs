@@ -121,7 +121,12 @@ impl System {
     ///
     /// # Errors
     /// When the command line refuses.
-    pub async fn enable(&self, slug: &str, args: &[&str], credentials: &[(&str, &str)]) -> Result<Installation> {
+    pub async fn enable(
+        &self,
+        slug: &str,
+        args: &[&str],
+        credentials: &[(&str, &str)],
+    ) -> Result<Installation> {
         let credentials: Vec<_> = credentials.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut all = vec!["enable-connector", "--workspace", slug];
         all.extend_from_slice(args);

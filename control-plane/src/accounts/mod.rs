@@ -125,7 +125,9 @@ impl Accounts {
         let id = UserId::new();
         store::insert_user(&mut tx, id, email.as_str(), &name, &hash)
             .await
-            .on_constraint("users_email_key", || Error::field("email", "This address already has an account."))?;
+            .on_constraint("users_email_key", || {
+                Error::field("email", "This address already has an account.")
+            })?;
         store::mark_verified(&mut tx, id).await?;
         let user = store::user_by_id(&mut tx, id).await?.ok_or(Error::NotFound)?;
         tx.commit().await?;
@@ -146,7 +148,12 @@ impl Accounts {
     ///
     /// # Errors
     /// When the link is dead or the password is wrong.
-    pub async fn verify(&self, token: &str, same_browser: Option<UserId>, password: SecretString) -> Result<User> {
+    pub async fn verify(
+        &self,
+        token: &str,
+        same_browser: Option<UserId>,
+        password: SecretString,
+    ) -> Result<User> {
         let hash = token::hash(token);
         let mut tx = self.db.global().await?;
         let user = store::open_email_token(&mut tx, &hash).await?.ok_or_else(dead_link)?;
@@ -231,7 +238,9 @@ impl Accounts {
 }
 
 fn dead_link() -> Error {
-    Error::Refused("This link has been used or has expired. Log in, or sign up again to get a new one.".to_owned())
+    Error::Refused(
+        "This link has been used or has expired. Log in, or sign up again to get a new one.".to_owned(),
+    )
 }
 
 /// A name as people are shown it: 1 to 80 characters, no control or direction-changing ones.
@@ -252,7 +261,8 @@ pub fn person_name(text: &str) -> Result<String> {
 /// Control characters and those that change the direction of text, which can make a name read as another.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -262,7 +272,9 @@ mod tests {
     #[test]
     fn addresses_are_compared_in_lower_case_and_implausible_ones_refused() {
         assert_eq!(Email::parse(" Ana@Example.COM ").unwrap().as_str(), "ana@example.com");
-        for bad in ["", "ana", "ana@", "@example.com", "ana@com", "a b@example.com", "ana@[127.0.0.1]", "a\n@b.c"] {
+        for bad in
+            ["", "ana", "ana@", "@example.com", "ana@com", "a b@example.com", "ana@[127.0.0.1]", "a\n@b.c"]
+        {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
     }

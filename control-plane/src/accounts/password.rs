@@ -27,7 +27,10 @@ pub fn check(password: &SecretString, context: &[&str]) -> Result<()> {
     let text = password.expose_secret();
     let length = text.chars().count();
     if length < 12 {
-        return Err(Error::field("password", "Use at least 12 characters. A few unrelated words are easy to remember."));
+        return Err(Error::field(
+            "password",
+            "Use at least 12 characters. A few unrelated words are easy to remember.",
+        ));
     }
     if length > MAX_LENGTH {
         return Err(Error::field("password", "Use at most 128 characters."));
@@ -37,7 +40,8 @@ pub fn check(password: &SecretString, context: &[&str]) -> Result<()> {
         words.extend(word.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2));
     }
     if zxcvbn::zxcvbn(text, &words).score() < zxcvbn::Score::Three {
-        let message = "This password is common or easy to guess. Use a few unrelated words, or a password manager's.";
+        let message =
+            "This password is common or easy to guess. Use a few unrelated words, or a password manager's.";
         return Err(Error::field("password", message));
     }
     Ok(())
@@ -143,7 +147,15 @@ mod tests {
 
     #[test]
     fn short_common_and_personal_passwords_are_refused() {
-        for bad in ["short", "password1234", "qwertyuiop123", "123456789012", "aaaaaaaaaaaa", "ana.lopez@acme", "toolmesh2026"] {
+        for bad in [
+            "short",
+            "password1234",
+            "qwertyuiop123",
+            "123456789012",
+            "aaaaaaaaaaaa",
+            "ana.lopez@acme",
+            "toolmesh2026",
+        ] {
             assert!(check_text(bad).is_err(), "{bad}");
         }
         assert!(check_text(&"x9$".repeat(50)).is_err(), "too long");
@@ -159,9 +171,12 @@ mod tests {
         let passwords = Passwords::new(1).unwrap();
         let hash = passwords.hash(SecretString::from("copper lantern drifts")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"));
-        let right = passwords.verify(SecretString::from("copper lantern drifts"), Some(hash.clone())).await.unwrap();
+        let right =
+            passwords.verify(SecretString::from("copper lantern drifts"), Some(hash.clone())).await.unwrap();
         assert!(right.is_right() && right.rehashed().is_none());
-        assert!(!passwords.verify(SecretString::from("copper lantern"), Some(hash)).await.unwrap().is_right());
+        assert!(
+            !passwords.verify(SecretString::from("copper lantern"), Some(hash)).await.unwrap().is_right()
+        );
         let dummy = passwords.verify(SecretString::from("a password that nobody has"), None).await.unwrap();
         assert!(!dummy.is_right(), "the stand-in for unknown users must never fit");
     }

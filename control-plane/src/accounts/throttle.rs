@@ -21,11 +21,7 @@ pub struct Throttle {
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self {
-            account: buckets(10, 6),
-            network: buckets(100, 60),
-            sign_ups: buckets(60, 30),
-        }
+        Self { account: buckets(10, 6), network: buckets(300, 120), sign_ups: buckets(100, 60) }
     }
 }
 

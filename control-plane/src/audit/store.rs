@@ -17,7 +17,12 @@ pub(super) async fn tenant_exists(tx: &mut TenantTx) -> Result<bool> {
 }
 
 /// Inserts a batch in one statement; what is there already stays as it is.
-pub(super) async fn insert(tx: &mut TenantTx, node: &str, boot_id: &str, events: &[AuditEvent]) -> Result<()> {
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    node: &str,
+    boot_id: &str,
+    events: &[AuditEvent],
+) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let rows: Vec<Value> = events.iter().map(row).collect();
     sqlx::query(

@@ -136,7 +136,13 @@ pub struct Installations {
 
 impl Installations {
     #[must_use]
-    pub const fn new(db: Db, vault: Vault, sealer: Sealer, catalog: Arc<Catalog>, egress: EgressPolicy) -> Self {
+    pub const fn new(
+        db: Db,
+        vault: Vault,
+        sealer: Sealer,
+        catalog: Arc<Catalog>,
+        egress: EgressPolicy,
+    ) -> Self {
         Self { db, vault, sealer, catalog, egress }
     }
 
@@ -147,7 +153,8 @@ impl Installations {
     pub async fn install(&self, by: &Membership, input: Install) -> Result<Installation> {
         by.require_admin()?;
         let prepared = self.prepare(&input.source)?;
-        let name = if input.name.trim().is_empty() { prepared.connector.name.as_str() } else { input.name.trim() };
+        let name =
+            if input.name.trim().is_empty() { prepared.connector.name.as_str() } else { input.name.trim() };
         let name = check_name(name)?;
         let base_url = self.base_url(&input.base_url, &prepared.connector)?;
         let mut tx = self.db.tenant(by.tenant).await?;
@@ -185,7 +192,13 @@ impl Installations {
     ///
     /// # Errors
     /// `NotFound` for an unknown installation or tool.
-    pub async fn set_tool(&self, by: &Membership, id: InstallationId, tool: &str, enabled: bool) -> Result<Installation> {
+    pub async fn set_tool(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        tool: &str,
+        enabled: bool,
+    ) -> Result<Installation> {
         self.set_tools(by, id, |row| row.tool == tool, enabled).await
     }
 
@@ -193,7 +206,13 @@ impl Installations {
     ///
     /// # Errors
     /// `NotFound` when no tool has this class.
-    pub async fn set_access(&self, by: &Membership, id: InstallationId, class: &str, enabled: bool) -> Result<Installation> {
+    pub async fn set_access(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        class: &str,
+        enabled: bool,
+    ) -> Result<Installation> {
         self.set_tools(by, id, |row| class == "all" || row.access.as_str() == class, enabled).await
     }
 
@@ -331,7 +350,8 @@ impl Installations {
                 })
             }
             Source::Dadl { text, origin } => {
-                let compiled = dadl::compile(text, origin).map_err(|e| Error::field("source", e.to_string()))?;
+                let compiled =
+                    dadl::compile(text, origin).map_err(|e| Error::field("source", e.to_string()))?;
                 let hash = connector_hash(&compiled.connector);
                 Ok(Prepared { source: text.clone(), connector: compiled.connector, hash, built_in: false })
             }
@@ -341,7 +361,10 @@ impl Installations {
     fn base_url(&self, typed: &str, connector: &v1::Connector) -> Result<String> {
         let text = if typed.trim().is_empty() { connector.base_url.as_str() } else { typed.trim() };
         if text.is_empty() {
-            return Err(Error::field("base_url", "This connector has no address of its own. Enter its base URL."));
+            return Err(Error::field(
+                "base_url",
+                "This connector has no address of its own. Enter its base URL.",
+            ));
         }
         let url = self.egress.parse(text).map_err(|e| Error::field("base_url", sentence(&e.to_string())))?;
         if url.query().is_some() || url.fragment().is_some() {
@@ -410,17 +433,22 @@ fn pushed(installation: &Installation, credentials: Vec<v1::SealedCredential>) -
 }
 
 /// The secrets that were filled in; one that the connector does not know is a mistake worth telling.
-fn given(connector: &v1::Connector, secrets: Vec<(String, SecretString)>) -> Result<Vec<(String, SecretString)>> {
+fn given(
+    connector: &v1::Connector,
+    secrets: Vec<(String, SecretString)>,
+) -> Result<Vec<(String, SecretString)>> {
     use secrecy::ExposeSecret as _;
     let known = known_credentials(connector);
     let filled: Vec<_> = secrets.into_iter().filter(|(_, s)| !s.expose_secret().trim().is_empty()).collect();
     match filled.iter().find(|(name, _)| !known.contains(name)) {
         None => Ok(filled),
-        Some((name, _)) if known.is_empty() => {
-            Err(Error::field("credential", format!("{} needs no credential, so {name:?} is not used.", connector.title)))
-        }
+        Some((name, _)) if known.is_empty() => Err(Error::field(
+            "credential",
+            format!("{} needs no credential, so {name:?} is not used.", connector.title),
+        )),
         Some((name, _)) => {
-            let message = format!("{} has no credential {name:?}; it uses {}.", connector.title, known.join(" and "));
+            let message =
+                format!("{} has no credential {name:?}; it uses {}.", connector.title, known.join(" and "));
             Err(Error::field("credential", message))
         }
     }
@@ -435,7 +463,10 @@ fn check_name(name: &str) -> Result<String> {
 }
 
 fn name_taken(name: &str) -> Error {
-    Error::field("name", format!("A connector named {name} is enabled already. Choose another name, such as {name}-2."))
+    Error::field(
+        "name",
+        format!("A connector named {name} is enabled already. Choose another name, such as {name}-2."),
+    )
 }
 
 fn sentence(text: &str) -> String {

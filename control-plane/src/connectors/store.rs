@@ -114,10 +114,12 @@ pub(super) async fn set_tools(
 ) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let query = if enabled {
-        sqlx::query("DELETE FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = ANY($3)")
-            .bind(tenant)
-            .bind(id.uuid())
-            .bind(tools)
+        sqlx::query(
+            "DELETE FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = ANY($3)",
+        )
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(tools)
     } else {
         sqlx::query(
             "INSERT INTO disabled_tools (tenant_id, installation_id, tool, disabled_by)

@@ -12,7 +12,9 @@ use super::App;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::{self, Visitor, safe_next};
-use super::view::{CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
+use super::view::{
+    CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState,
+};
 use crate::accounts::SignUp;
 use crate::error::{Error, Result};
 use crate::peer::ClientAddress;
@@ -83,19 +85,30 @@ pub(super) async fn signup(
     }
 }
 
-pub(super) async fn signup_sent(visitor: Visitor) -> Page {
+pub(super) async fn signup_sent(State(app): State<App>, visitor: Visitor) -> Page {
     let email: Option<String> = visitor.session.get(SENT_TO).await.map_err(Error::internal)?;
     let focus = visitor.focus("Check your mail").await?;
-    page(&SignupSentPage { focus, email, valid_for: "24 hours", mailbox_url: None })
+    page(&SignupSentPage { focus, email, valid_for: "24 hours", mailbox_url: app.mailbox_url.clone() })
 }
 
 /// Shows a button and uses nothing: programs that look into mails open links before people do.
-pub(super) async fn verify_form(State(app): State<App>, visitor: Visitor, Query(links): Query<Links>) -> Page {
+pub(super) async fn verify_form(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(links): Query<Links>,
+) -> Page {
     match app.accounts.verification(&links.token).await {
         Ok(user) => {
             let same_browser = session::signed_up(&visitor.session).await? == Some(user.id);
             let password = (!same_browser).then(Field::empty);
-            verify_page(&visitor, &links.token, Some(user.email), VerifyState::Ready { password }, StatusCode::OK).await
+            verify_page(
+                &visitor,
+                &links.token,
+                Some(user.email),
+                VerifyState::Ready { password },
+                StatusCode::OK,
+            )
+            .await
         }
         Err(Error::Refused(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
         Err(error) => Err(error.into()),
@@ -122,7 +135,13 @@ pub(super) async fn verify(State(app): State<App>, visitor: Visitor, fields: Fie
     }
 }
 
-async fn verify_page(visitor: &Visitor, token: &str, email: Option<String>, state: VerifyState, status: StatusCode) -> Page {
+async fn verify_page(
+    visitor: &Visitor,
+    token: &str,
+    email: Option<String>,
+    state: VerifyState,
+    status: StatusCode,
+) -> Page {
     let focus = visitor.focus("Confirm your address").await?;
     with_status(status, &VerifyPage { focus, token: token.to_owned(), email, state })
 }
@@ -135,7 +154,12 @@ pub(super) async fn login_form(visitor: Visitor, Query(links): Query<Links>) -> 
     page(&LoginPage { reason, ..LoginPage::new(visitor.focus("Log in").await?, links.next) })
 }
 
-pub(super) async fn login(State(app): State<App>, visitor: Visitor, address: ClientAddress, fields: Fields) -> Page {
+pub(super) async fn login(
+    State(app): State<App>,
+    visitor: Visitor,
+    address: ClientAddress,
+    fields: Fields,
+) -> Page {
     let next = fields.get("next");
     match app.accounts.log_in(fields.get("email"), fields.secret("password"), address.as_str()).await {
         Ok(user) => {
@@ -164,10 +188,16 @@ pub(super) async fn login(State(app): State<App>, visitor: Visitor, address: Cli
     }
 }
 
-pub(super) async fn logout(State(_app): State<Arc<super::Console>>, visitor: Visitor, _fields: Fields) -> Page {
+pub(super) async fn logout(
+    State(_app): State<Arc<super::Console>>,
+    visitor: Visitor,
+    _fields: Fields,
+) -> Page {
     visitor.session.flush().await.map_err(Error::internal)?;
     let mut response = see_other("/login")?.into_response();
-    response.headers_mut().insert("clear-site-data", http::HeaderValue::from_static("\"cache\", \"storage\""));
+    response
+        .headers_mut()
+        .insert("clear-site-data", http::HeaderValue::from_static("\"cache\", \"storage\""));
     Ok(response)
 }
 

@@ -22,7 +22,8 @@ pub(super) async fn serve(Path(path): Path<String>) -> Response {
     let kind = HeaderValue::from_str(file.metadata.mimetype());
     let mut response = file.data.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers
+        .insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     response
 }

@@ -10,8 +10,8 @@ use super::App;
 use super::respond::{Page, page};
 use super::session::{Admin, Workspace};
 use super::view::{
-    Access, AuditFilters, AuditList, AuditPage, CallDetail, CallPath, CallRow, Choice, Moment, Nav, Outcome, Verdict,
-    duration,
+    Access, AuditFilters, AuditList, AuditPage, CallDetail, CallPath, CallRow, Choice, Moment, Nav, Outcome,
+    Verdict, duration,
 };
 use crate::audit::{self, Event, Filter};
 use crate::error::{Error, Result};
@@ -115,7 +115,8 @@ async fn filters(app: &App, at: &Workspace, asked: &Asked) -> Result<AuditFilter
 
 /// One call in a list.
 pub(super) fn row(event: &Event, now: OffsetDateTime) -> CallRow {
-    let who = event.user_name.clone().or_else(|| event.user_email.clone()).unwrap_or_else(|| "Unknown".to_owned());
+    let who =
+        event.user_name.clone().or_else(|| event.user_email.clone()).unwrap_or_else(|| "Unknown".to_owned());
     let key = event.api_key_name.as_ref().map(|name| format!("Key: {name}"));
     let client = event.client_name.clone().or(key).unwrap_or_else(|| event.client_agent.clone());
     CallRow {

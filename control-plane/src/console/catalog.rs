@@ -11,8 +11,8 @@ use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Admin;
 use super::view::{
-    Access, AccessCounts, CatalogPage, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field, InstalledAs,
-    Nav, SetupHelp, Shell, TestReport, ToolGroup, ToolInfo,
+    Access, AccessCounts, CatalogPage, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field,
+    InstalledAs, Nav, SetupHelp, Shell, TestReport, ToolGroup, ToolInfo,
 };
 use crate::connectors::catalog::CatalogEntry;
 use crate::connectors::{Install, Installation, Source};
@@ -44,12 +44,20 @@ pub(super) async fn show(State(app): State<App>, Admin(at): Admin, Path(path): P
         shell: at.shell(&entry.title, Nav::Catalog).await?,
         connector: card(entry, &installed),
         groups: groups(connector),
-        version: if connector.version.is_empty() { entry.connector_hash[..8].to_owned() } else { connector.version.clone() },
+        version: if connector.version.is_empty() {
+            entry.connector_hash[..8].to_owned()
+        } else {
+            connector.version.clone()
+        },
         docs_url: docs_url(entry),
     })
 }
 
-pub(super) async fn enable_form(State(app): State<App>, Admin(at): Admin, Path(path): Path<ConnectorPath>) -> Page {
+pub(super) async fn enable_form(
+    State(app): State<App>,
+    Admin(at): Admin,
+    Path(path): Path<ConnectorPath>,
+) -> Page {
     let entry = entry(&app, &path.connector)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
@@ -119,7 +127,13 @@ pub(super) async fn again(
     Ok(form)
 }
 
-fn form(shell: Shell, entry: &CatalogEntry, installed: &[Installation], name: String, base_url: &str) -> EnablePage {
+fn form(
+    shell: Shell,
+    entry: &CatalogEntry,
+    installed: &[Installation],
+    name: String,
+    base_url: &str,
+) -> EnablePage {
     EnablePage {
         shell,
         connector: card(entry, installed),
@@ -193,7 +207,8 @@ fn groups(connector: &v1::Connector) -> Vec<ToolGroup> {
         };
         match groups.iter_mut().find(|(known, _)| *known == class) {
             Some((_, group)) => group.tools.push(info),
-            None => groups.push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info] })),
+            None => groups
+                .push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info] })),
         }
     }
     groups.sort_by(|(a, _), (b, _)| a.cmp(b));

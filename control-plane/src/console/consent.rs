@@ -10,7 +10,9 @@ use super::App;
 use super::forms::Fields;
 use super::respond::{Page, consent_policy, login_address, see_other, with_status};
 use super::session::Visitor;
-use super::view::{AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole};
+use super::view::{
+    AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole,
+};
 use crate::accounts::members::{self, Membership};
 use crate::connectors::Installation;
 use crate::error::{Error, Result};
@@ -42,8 +44,10 @@ pub(super) async fn show(
     let member = match members::membership(&app.db, tenant.id, user.id).await {
         Ok(member) => member,
         Err(Error::NotFound) => {
-            let what = format!("{} is not a member of {}. Ask an admin for an invitation, or log in as somebody else.",
-                user.email, tenant.slug);
+            let what = format!(
+                "{} is not a member of {}. Ask an admin for an invitation, or log in as somebody else.",
+                user.email, tenant.slug
+            );
             return refuse(&visitor, &what, "access_denied").await;
         }
         Err(error) => return Err(error.into()),
@@ -91,7 +95,8 @@ async fn view(
     here: &str,
 ) -> Result<ConsentPage> {
     let installations = app.installations.list(tenant.id).await?;
-    let tools: Vec<_> = installations.iter().flat_map(Installation::tools).filter(|tool| tool.enabled).collect();
+    let tools: Vec<_> =
+        installations.iter().flat_map(Installation::tools).filter(|tool| tool.enabled).collect();
     let connector = |installation: &Installation| ConsentConnector {
         connector: installation.connector.name.clone(),
         name: installation.name.clone(),

@@ -54,7 +54,10 @@ pub(super) struct Nonce(String);
 impl<S: Send + Sync> FromRequestParts<S> for Nonce {
     type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> std::result::Result<Self, PageError> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> std::result::Result<Self, PageError> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::internal("no form nonce").into())
     }
 }

@@ -76,7 +76,8 @@ pub(super) async fn set_tool(
     fields: Fields,
 ) -> Page {
     let tool = fields.get("tool");
-    let after = app.installations.set_tool(&at.member, path.id()?, tool, fields.get("enabled") == "true").await?;
+    let after =
+        app.installations.set_tool(&at.member, path.id()?, tool, fields.get("enabled") == "true").await?;
     if !headers.contains_key("hx-request") {
         return see_other(&at.path(&format!("/connectors/{}", after.id)));
     }
@@ -162,7 +163,12 @@ pub(super) async fn remove(
 }
 
 /// The page again, with a field that has to be mended.
-async fn refused(app: &App, at: &Workspace, id: InstallationId, mend: impl FnOnce(&mut InstallationPage)) -> Page {
+async fn refused(
+    app: &App,
+    at: &Workspace,
+    id: InstallationId,
+    mend: impl FnOnce(&mut InstallationPage),
+) -> Page {
     let installation = app.installations.get(at.tenant.id, id).await?;
     let mut view = detail(app, at, &installation, &Filter::default()).await?;
     mend(&mut view);
@@ -200,7 +206,12 @@ fn host(base_url: &str) -> String {
     }
 }
 
-async fn detail(app: &App, at: &Workspace, installation: &Installation, filter: &Filter) -> Result<InstallationPage> {
+async fn detail(
+    app: &App,
+    at: &Workspace,
+    installation: &Installation,
+    filter: &Filter,
+) -> Result<InstallationPage> {
     let now = OffsetDateTime::now_utc();
     let tools = installation.tools();
     let shown = |tool: &installations::ToolRow| {
@@ -246,8 +257,14 @@ fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
     installations::known_credentials(&installation.connector).into_iter().map(field).collect()
 }
 
-fn facts(installation: &Installation, fields: &[CredentialField], now: OffsetDateTime) -> Vec<CredentialFact> {
-    let label = |name: &str| fields.iter().find(|f| f.name == name).map_or_else(|| name.to_owned(), |f| f.label.clone());
+fn facts(
+    installation: &Installation,
+    fields: &[CredentialField],
+    now: OffsetDateTime,
+) -> Vec<CredentialFact> {
+    let label = |name: &str| {
+        fields.iter().find(|f| f.name == name).map_or_else(|| name.to_owned(), |f| f.label.clone())
+    };
     let fact = |c: &crate::credentials::CredentialFacts| CredentialFact {
         label: label(&c.name),
         last4: c.last4.clone(),

@@ -40,7 +40,12 @@ pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields
     }
 }
 
-pub(super) async fn revoke(State(app): State<App>, at: Workspace, Path(path): Path<KeyPath>, _fields: Fields) -> Page {
+pub(super) async fn revoke(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<KeyPath>,
+    _fields: Fields,
+) -> Page {
     let id: ApiKeyId = path.id.parse().map_err(|_| Error::NotFound)?;
     keys::revoke(&app.db, &at.member, id).await?;
     at.flash("The key is revoked. Whatever used it gets an error from now on.").await?;

@@ -41,8 +41,7 @@ pub(super) async fn list(State(app): State<App>, Admin(at): Admin) -> Page {
 
 pub(super) async fn invite(State(app): State<App>, Admin(at): Admin, fields: Fields) -> Page {
     let email = fields.get("email");
-    let inviter =
-        Inviter { user: &at.user, workspace: &at.tenant.name, console_origin: &app.console_origin };
+    let inviter = Inviter { user: &at.user, workspace: &at.tenant.name, console_origin: &app.console_origin };
     let role = fields.get("role").parse();
     let sent = match role {
         Ok(role) => invitations::invite(&app.db, &app.mailer, &at.member, inviter, email, role).await,

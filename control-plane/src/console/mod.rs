@@ -55,6 +55,8 @@ pub struct Console {
     pub origins: TenantOrigins,
     pub console_origin: String,
     pub https: bool,
+    /// Where mail can be read, where it stays on this machine.
+    pub mailbox_url: Option<String>,
     pub forms: forms::FormTokens,
 }
 
@@ -63,7 +65,6 @@ pub use forms::FormTokens;
 type App = Arc<Console>;
 
 /// All pages.
-#[must_use]
 pub fn router(console: App) -> Router {
     let sessions = sessions::layer(console.db.clone(), console.https);
     let pages = Router::new()
@@ -85,7 +86,10 @@ pub fn router(console: App) -> Router {
         .layer(sessions)
         .layer(from_fn(respond::page_errors))
         .with_state(console);
-    Router::new().route("/static/{*path}", get(assets::serve)).merge(pages).layer(from_fn(respond::security_headers))
+    Router::new()
+        .route("/static/{*path}", get(assets::serve))
+        .merge(pages)
+        .layer(from_fn(respond::security_headers))
 }
 
 fn workspace_pages() -> Router<App> {

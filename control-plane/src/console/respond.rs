@@ -1,5 +1,7 @@
 //! From errors to pages, in one place; and the headers that every page has.
 
+use std::time::Instant;
+
 use askama::Template;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -64,9 +66,10 @@ fn failed(error: &Error) -> (StatusCode, Option<String>) {
         }
         Error::NotFound => (StatusCode::NOT_FOUND, None),
         Error::Forbidden(text) => (StatusCode::FORBIDDEN, Some((*text).to_owned())),
-        Error::TooMany(seconds) => {
-            (StatusCode::TOO_MANY_REQUESTS, Some(format!("Too many attempts. Try again in {seconds} seconds.")))
-        }
+        Error::TooMany(seconds) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some(format!("Too many attempts. Try again in {seconds} seconds.")),
+        ),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, None),
         Error::Db(_) | Error::Internal(_) => {
             tracing::error!(error = ?error, "page failed");
@@ -106,15 +109,23 @@ pub(super) async fn not_found() -> PageError {
     PageError::Failed(Error::NotFound)
 }
 
-/// Gives every request an id and draws the pages of errors.
+/// Gives every request an id, draws the pages of errors, and logs what was asked and answered.
 pub(super) async fn page_errors(request: Request, next: Next) -> Response {
     let id = RequestId::new().to_string();
     let fragment = request.headers().contains_key("hx-request");
+    let (method, started) = (request.method().clone(), Instant::now());
+    // Without the query, which may hold a token of a mail.
+    let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     let drawn = response.extensions_mut().remove::<ErrorInfo>();
     let status = response.status();
-    let bare = matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST)
-        && !response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
+    let bare = matches!(
+        status,
+        StatusCode::METHOD_NOT_ALLOWED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST
+    ) && !response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
     if drawn.is_some() || bare {
         let mut page = ErrorPage::of_status(status.as_u16(), id.clone());
         if let Some(text) = drawn.and_then(|info| info.0) {
@@ -124,6 +135,8 @@ pub(super) async fn page_errors(request: Request, next: Next) -> Response {
         let body = if fragment { Ok(page.text.clone()) } else { page.render() };
         response = (status, Html(body.unwrap_or_default())).into_response();
     }
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%method, path, status = status.as_u16(), millis, request_id = id, "page");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
@@ -145,7 +158,9 @@ pub(super) async fn security_headers(request: Request, next: Next) -> Response {
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    headers.entry("permissions-policy").or_insert(HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
+    headers
+        .entry("permissions-policy")
+        .or_insert(HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
     headers.entry("cross-origin-resource-policy").or_insert(HeaderValue::from_static("same-origin"));
     response
 }

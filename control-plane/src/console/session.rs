@@ -11,7 +11,9 @@ use tower_sessions::Session;
 use super::App;
 use super::forms::Nonce;
 use super::respond::PageError;
-use super::view::{Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink};
+use super::view::{
+    Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
+};
 use crate::accounts::User;
 use crate::accounts::members::{self, Membership};
 use crate::accounts::sessions::store::USER_KEY;
@@ -20,6 +22,7 @@ use crate::tenants::{self, Tenant};
 
 const FLASH_KEY: &str = "flash";
 const PENDING_KEY: &str = "signed_up";
+const SEEN_KEY: &str = "seen";
 
 /// The user of a session, if somebody is logged in.
 pub(super) async fn user_id(session: &Session) -> Result<Option<UserId>> {
@@ -32,6 +35,16 @@ pub(super) async fn log_in(session: &Session, user: UserId) -> Result<()> {
     session.clear().await;
     session.cycle_id().await.map_err(Error::internal)?;
     session.insert(USER_KEY, user.to_string()).await.map_err(Error::internal)
+}
+
+/// Notes once an hour that the session is in use, which puts its end off; writing at every request would cost more than it
+/// tells.
+async fn keep_alive(session: &Session) -> Result<()> {
+    let hour = time::OffsetDateTime::now_utc().unix_timestamp() / 3600;
+    if session.get::<i64>(SEEN_KEY).await.map_err(Error::internal)? != Some(hour) {
+        session.insert(SEEN_KEY, hour).await.map_err(Error::internal)?;
+    }
+    Ok(())
 }
 
 /// Remembers who signed up in this browser, until the link in the mail is opened.
@@ -86,12 +99,16 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
-        let session = Session::from_request_parts(parts, app).await.map_err(|_| Error::internal("no session layer"))?;
+        let session =
+            Session::from_request_parts(parts, app).await.map_err(|_| Error::internal("no session layer"))?;
         let nonce = Nonce::from_request_parts(parts, app).await?;
         let user = match user_id(&session).await? {
             None => None,
             Some(id) => match app.accounts.user(id).await {
-                Ok(user) => Some(user),
+                Ok(user) => {
+                    keep_alive(&session).await?;
+                    Some(user)
+                }
                 Err(Error::NotFound) => None,
                 Err(error) => return Err(error.into()),
             },
@@ -117,7 +134,11 @@ impl FromRequestParts<App> for LoggedIn {
                 let original = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.clone());
                 let uri = original.unwrap_or_else(|| parts.uri.clone());
                 // A form cannot be sent again after the login; its page can be shown again.
-                let back = if parts.method == http::Method::GET { uri.to_string() } else { "/workspaces".to_owned() };
+                let back = if parts.method == http::Method::GET {
+                    uri.to_string()
+                } else {
+                    "/workspaces".to_owned()
+                };
                 Err(PageError::LogIn(back))
             }
         }
@@ -144,7 +165,8 @@ impl FromRequestParts<App> for Workspace {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
         let LoggedIn { visitor, user } = LoggedIn::from_request_parts(parts, app).await?;
-        let Path(SlugPath { slug }) = Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
+        let Path(SlugPath { slug }) =
+            Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
         let tenant = tenants::by_slug(&app.db, &slug).await?;
         let member = members::membership(&app.db, tenant.id, user.id).await?;
         Ok(Self { visitor, user, tenant, member, app: App::clone(app) })
@@ -180,7 +202,9 @@ impl Workspace {
                 role: ViewRole::parse(self.member.role.as_str()),
                 tenant_url: self.origin(),
             },
-            others: others.map(|w| WorkspaceLink { slug: w.tenant.slug.to_string(), name: w.tenant.name }).collect(),
+            others: others
+                .map(|w| WorkspaceLink { slug: w.tenant.slug.to_string(), name: w.tenant.name })
+                .collect(),
             flash: take_flash(&self.visitor.session).await?,
         })
     }
@@ -213,7 +237,14 @@ mod tests {
 
     #[test]
     fn after_login_nobody_is_sent_to_another_site() {
-        for bad in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\t/evil"] {
+        for bad in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "/\t/evil",
+        ] {
             assert_eq!(safe_next(bad), "/workspaces", "{bad:?}");
         }
         assert_eq!(safe_next("/oauth/acme/authorize?x=1"), "/oauth/acme/authorize?x=1");

@@ -52,7 +52,11 @@ pub(super) async fn create(State(app): State<App>, who: LoggedIn, fields: Fields
     }
 }
 
-pub(super) async fn check_slug(State(app): State<App>, _who: LoggedIn, Query(query): Query<SlugQuery>) -> Page {
+pub(super) async fn check_slug(
+    State(app): State<App>,
+    _who: LoggedIn,
+    Query(query): Query<SlugQuery>,
+) -> Page {
     page(&answer(&app, query.slug.trim()).await?)
 }
 
@@ -61,15 +65,24 @@ async fn answer(app: &App, slug: &str) -> Result<SlugAnswer> {
         return Ok(SlugAnswer { state: SlugState::Blank, endpoint: String::new() });
     }
     match tenants::check_slug(&app.db, slug).await {
-        Ok(slug) => {
-            Ok(SlugAnswer { state: SlugState::Available, endpoint: format!("{}/mcp", app.origins.origin(&slug)) })
+        Ok(slug) => Ok(SlugAnswer {
+            state: SlugState::Available,
+            endpoint: format!("{}/mcp", app.origins.origin(&slug)),
+        }),
+        Err(Error::Field { message, .. }) => {
+            Ok(SlugAnswer { state: SlugState::No(message), endpoint: String::new() })
         }
-        Err(Error::Field { message, .. }) => Ok(SlugAnswer { state: SlugState::No(message), endpoint: String::new() }),
         Err(error) => Err(error),
     }
 }
 
-async fn form(app: &App, who: &LoggedIn, name: Field, slug: &str, answer: SlugAnswer) -> Result<WorkspaceNewPage> {
+async fn form(
+    app: &App,
+    who: &LoggedIn,
+    name: Field,
+    slug: &str,
+    answer: SlugAnswer,
+) -> Result<WorkspaceNewPage> {
     Ok(WorkspaceNewPage {
         focus: who.visitor.focus("Create a workspace").await?,
         name,

@@ -51,7 +51,10 @@ pub async fn set(
         return Err(Error::field("credential", "This is longer than 16 KiB, which no credential is."));
     }
     if text.chars().any(char::is_control) {
-        return Err(Error::field("credential", "A credential is one line. Copy it again without line breaks."));
+        return Err(Error::field(
+            "credential",
+            "A credential is one line. Copy it again without line breaks.",
+        ));
     }
     let key = tenant_key(tx, vault).await?;
     let version = store::current_version(tx, installation, name).await?.unwrap_or(0) + 1;
@@ -78,7 +81,8 @@ pub async fn for_nodes(
     let tenant = tx.tenant();
     rows.into_iter()
         .map(|row| {
-            let plain = key.open(&place(tx, installation, &row.name, row.version), &row.nonce, &row.ciphertext)?;
+            let plain =
+                key.open(&place(tx, installation, &row.name, row.version), &row.nonce, &row.ciphertext)?;
             let place = CredentialPlace { tenant, installation, name: &row.name };
             sealer.seal(place, row.version.cast_unsigned(), &plain).map_err(Error::internal)
         })

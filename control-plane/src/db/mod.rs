@@ -100,7 +100,10 @@ impl Db {
     /// When no connection is to be had.
     pub async fn user(&self, user: UserId) -> Result<UserTx, DbError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT set_config('app.user', $1, true)").bind(user.to_string()).execute(&mut *tx).await?;
+        sqlx::query("SELECT set_config('app.user', $1, true)")
+            .bind(user.to_string())
+            .execute(&mut *tx)
+            .await?;
         Ok(UserTx { tx, user })
     }
 
@@ -108,7 +111,10 @@ impl Db {
     /// When no connection is to be had.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, DbError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT set_config('app.tenant', $1, true)").bind(tenant.to_string()).execute(&mut *tx).await?;
+        sqlx::query("SELECT set_config('app.tenant', $1, true)")
+            .bind(tenant.to_string())
+            .execute(&mut *tx)
+            .await?;
         Ok(TenantTx { tx, tenant })
     }
 
@@ -188,7 +194,8 @@ impl TenantTx {
     /// When the database refuses to commit.
     pub async fn commit_change(mut self) -> Result<u64, DbError> {
         let tenant = self.tenant.uuid();
-        let sql = "UPDATE tenants SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision";
+        let sql =
+            "UPDATE tenants SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision";
         let revision: i64 = sqlx::query_scalar(sql).bind(tenant).fetch_one(&mut *self.tx).await?;
         let sql = "INSERT INTO outbox (tenant_id, revision) VALUES ($1, $2)";
         sqlx::query(sql).bind(tenant).bind(revision).execute(&mut *self.tx).await?;

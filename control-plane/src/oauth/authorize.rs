@@ -78,7 +78,11 @@ impl Oauth {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn check(&self, tenant: &Tenant, params: &Params) -> Result<std::result::Result<Request, Refusal>> {
+    pub async fn check(
+        &self,
+        tenant: &Tenant,
+        params: &Params,
+    ) -> Result<std::result::Result<Request, Refusal>> {
         let page = |text| Ok(Err(Refusal::Page(text)));
         if ["client_id", "redirect_uri"].iter().any(|name| params.repeated(name)) {
             return page("The application sent a parameter twice. Start again from the application.");
@@ -95,10 +99,14 @@ impl Oauth {
         };
         let only = (client.redirect_uris.len() == 1).then(|| client.redirect_uris[0].as_str());
         let Some(redirect_uri) = params.get("redirect_uri").or(only).map(str::to_owned) else {
-            return page("The application did not say where to send you back. Start again from the application.");
+            return page(
+                "The application did not say where to send you back. Start again from the application.",
+            );
         };
         if !redirect::is_registered(&redirect_uri, &client.redirect_uris) {
-            return page("The application asked to send you to an address that it did not register. Nothing was shared.");
+            return page(
+                "The application asked to send you to an address that it did not register. Nothing was shared.",
+            );
         }
         let state = params.get("state").map(str::to_owned);
         let origin = self.origin(tenant.slug.as_str());
@@ -135,7 +143,13 @@ impl Oauth {
     ///
     /// # Errors
     /// `Refused` when the form is too old or was made for somebody else.
-    pub async fn decide(&self, tenant: &Tenant, member: &Membership, sealed: &str, allow: bool) -> Result<String> {
+    pub async fn decide(
+        &self,
+        tenant: &Tenant,
+        member: &Membership,
+        sealed: &str,
+        allow: bool,
+    ) -> Result<String> {
         let stale = || Error::Refused("This page is too old. Start again from the application.".to_owned());
         let pending: Pending = self.requests.open(sealed).ok_or_else(stale)?;
         let now = OffsetDateTime::now_utc().unix_timestamp();
@@ -190,7 +204,8 @@ fn rules(params: &Params, origin: &str) -> std::result::Result<String, (&'static
     if challenge.len() != 43 || !urlsafe {
         return invalid("code_challenge must be the base64url of a SHA-256, 43 characters");
     }
-    let foreign = params.0.iter().filter(|(key, _)| key == "resource").any(|(_, value)| !is_resource(value, origin));
+    let foreign =
+        params.0.iter().filter(|(key, _)| key == "resource").any(|(_, value)| !is_resource(value, origin));
     if foreign {
         return Err(("invalid_target", "resource must be this workspace's MCP endpoint"));
     }
@@ -205,7 +220,12 @@ pub(super) fn is_resource(value: &str, origin: &str) -> bool {
 }
 
 /// The client's redirect with our answer; `iss` always, also with an error (RFC 9207).
-fn answer_url(redirect_uri: &str, answer: &[(&str, &str)], state: Option<&str>, origin: &str) -> Result<String> {
+fn answer_url(
+    redirect_uri: &str,
+    answer: &[(&str, &str)],
+    state: Option<&str>,
+    origin: &str,
+) -> Result<String> {
     let mut url = Url::parse(redirect_uri).map_err(Error::internal)?;
     {
         let mut pairs = url.query_pairs_mut();
@@ -226,10 +246,17 @@ mod tests {
 
     #[test]
     fn a_resource_of_another_tenant_or_path_is_foreign() {
-        for good in ["https://acme.example.net/mcp", "https://ACME.example.net/mcp/", "https://acme.example.net"] {
+        for good in
+            ["https://acme.example.net/mcp", "https://ACME.example.net/mcp/", "https://acme.example.net"]
+        {
             assert!(is_resource(good, ORIGIN), "{good}");
         }
-        for bad in ["https://beta.example.net/mcp", "http://acme.example.net/mcp", "https://acme.example.net/mcp?x=1", "x"] {
+        for bad in [
+            "https://beta.example.net/mcp",
+            "http://acme.example.net/mcp",
+            "https://acme.example.net/mcp?x=1",
+            "x",
+        ] {
             assert!(!is_resource(bad, ORIGIN), "{bad}");
         }
     }

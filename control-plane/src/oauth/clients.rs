@@ -54,7 +54,9 @@ struct Sealed {
 /// Why a registration was refused (RFC 7591, section 3.2.2).
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
-    #[error("redirect_uris must hold at least one https URL, http URL on localhost, or application's own scheme")]
+    #[error(
+        "redirect_uris must hold at least one https URL, http URL on localhost, or application's own scheme"
+    )]
     RedirectUri,
     #[error("the redirect URIs are too many or too long: at most 10, together under 1,000 characters")]
     TooLong,
@@ -94,7 +96,8 @@ impl Oauth {
         if uris.len() > MAX_REDIRECTS {
             return Err(RegistrationError::TooLong);
         }
-        let name = display_name(registration.client_name.as_deref(), registration.client_uri.as_deref(), &uris);
+        let name =
+            display_name(registration.client_name.as_deref(), registration.client_uri.as_deref(), &uris);
         let issued = OffsetDateTime::now_utc().unix_timestamp();
         let sealed = Sealed { t: tenant, n: name.clone(), r: uris.clone(), i: issued };
         let client_id = format!("{PREFIX}{}", self.registrations.seal(&sealed)?);
@@ -136,7 +139,8 @@ fn display_name(name: Option<&str>, uri: Option<&str>, redirects: &[String]) -> 
         return clean.to_owned();
     }
     let host = uri.and_then(|u| url::Url::parse(u).ok()).and_then(|u| u.host_str().map(str::to_owned));
-    host.or_else(|| redirects.first().map(|r| redirect::display_host(r))).unwrap_or_else(|| "Unnamed client".to_owned())
+    host.or_else(|| redirects.first().map(|r| redirect::display_host(r)))
+        .unwrap_or_else(|| "Unnamed client".to_owned())
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ impl IntoResponse for OauthError {
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => Self(StatusCode::NOT_FOUND, "not_found", "there is no such workspace".to_owned()),
+            Error::NotFound => {
+                Self(StatusCode::NOT_FOUND, "not_found", "there is no such workspace".to_owned())
+            }
             error => {
                 tracing::error!(error = ?error, "oauth endpoint failed");
                 Self(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "try again in a moment".to_owned())
@@ -71,7 +73,8 @@ pub async fn register(
     body: Bytes,
 ) -> Result<Response, Response> {
     if !state.oauth.may_register(address.network()) {
-        let error = OauthError(StatusCode::TOO_MANY_REQUESTS, "slow_down", "try again in a few seconds".to_owned());
+        let error =
+            OauthError(StatusCode::TOO_MANY_REQUESTS, "slow_down", "try again in a few seconds".to_owned());
         return Err(with_header(error.into_response(), header::RETRY_AFTER, "5"));
     }
     let tenant = tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
@@ -117,7 +120,10 @@ pub async fn revoke(
 }
 
 /// `GET /oauth/{slug}/jwks.json` (RFC 7517).
-pub async fn jwks(State(state): State<OauthState>, Path(slug): Path<String>) -> Result<Json<Value>, Response> {
+pub async fn jwks(
+    State(state): State<OauthState>,
+    Path(slug): Path<String>,
+) -> Result<Json<Value>, Response> {
     tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
     Ok(Json(state.oauth.keys().jwks()))
 }

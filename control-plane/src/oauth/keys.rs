@@ -57,7 +57,10 @@ impl KeyRing {
     /// For nodes.
     #[must_use]
     pub fn key_set(&self) -> v1::KeySet {
-        let key = |(kid, public): &(String, Vec<u8>)| v1::VerifyingKey { kid: kid.clone(), ed25519: public.clone() };
+        let key = |(kid, public): &(String, Vec<u8>)| v1::VerifyingKey {
+            kid: kid.clone(),
+            ed25519: public.clone(),
+        };
         v1::KeySet { keys: self.public.iter().map(key).collect() }
     }
 
@@ -80,7 +83,9 @@ fn generate(vault: &Vault) -> Result<store::KeyRow> {
     let pair = Ed25519KeyPair::generate().map_err(Error::internal)?;
     let pkcs8 = pair.to_pkcs8().map_err(Error::internal)?;
     let public = pair.public_key().as_ref().to_vec();
-    let kid = toolmesh_proto::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &public).as_ref())[..16].to_owned();
+    let kid = toolmesh_proto::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &public).as_ref())
+        [..16]
+        .to_owned();
     let sealed = vault.seal(&place(&kid), pkcs8.as_ref())?;
     Ok(store::KeyRow { kid, public, nonce: sealed.nonce, wrapped: sealed.ciphertext })
 }

@@ -7,15 +7,29 @@ const MAX_LENGTH: usize = 512;
 
 /// Schemes that run or show something instead of handing the code to a program.
 const FORBIDDEN: &[&str] = &[
-    "about", "blob", "chrome", "data", "file", "filesystem", "ftp", "javascript", "mailto", "sms", "tel", "vbscript",
-    "view-source", "ws", "wss",
+    "about",
+    "blob",
+    "chrome",
+    "data",
+    "file",
+    "filesystem",
+    "ftp",
+    "javascript",
+    "mailto",
+    "sms",
+    "tel",
+    "vbscript",
+    "view-source",
+    "ws",
+    "wss",
 ];
 
 /// Whether a client may register this URI: https, http on the loopback interface (RFC 8252, section 7.3), or an application's
 /// own scheme (section 7.1). No fragment, no user info.
 #[must_use]
 pub fn is_acceptable(text: &str) -> bool {
-    let plain = text.len() <= MAX_LENGTH && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['*', '\\']);
+    let plain =
+        text.len() <= MAX_LENGTH && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['*', '\\']);
     let Ok(url) = Url::parse(text) else { return false };
     if !plain || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return false;
@@ -99,9 +113,18 @@ mod tests {
     #[test]
     fn redirects_that_leak_or_run_something_are_refused() {
         for bad in [
-            "", "nonsense", "http://example.com/cb", "https://user@example.com/cb", "https://example.com/cb#x",
-            "javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "https://*.example.com/cb",
-            "http://localhost.evil.example/cb", "https://exa mple.com/", "mailto:a@b.c",
+            "",
+            "nonsense",
+            "http://example.com/cb",
+            "https://user@example.com/cb",
+            "https://example.com/cb#x",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "file:///etc/passwd",
+            "https://*.example.com/cb",
+            "http://localhost.evil.example/cb",
+            "https://exa mple.com/",
+            "mailto:a@b.c",
         ] {
             assert!(!is_acceptable(bad), "{bad}");
         }
@@ -112,12 +135,22 @@ mod tests {
     fn a_redirect_matches_exactly_but_for_the_port_on_loopback() {
         let known = |text: &str| vec![text.to_owned()];
         assert!(is_registered("https://a.example/cb", &known("https://a.example/cb")));
-        for bad in ["https://a.example/cb/", "https://a.example/cb?x=1", "https://a.example:444/cb", "https://A.example/cb"] {
+        for bad in [
+            "https://a.example/cb/",
+            "https://a.example/cb?x=1",
+            "https://a.example:444/cb",
+            "https://A.example/cb",
+        ] {
             assert!(!is_registered(bad, &known("https://a.example/cb")), "{bad}");
         }
         assert!(is_registered("http://127.0.0.1:5000/cb", &known("http://127.0.0.1/cb")));
         assert!(is_registered("http://localhost:5000/cb", &known("http://localhost:1/cb")));
-        for bad in ["http://localhost:5000/other", "http://127.0.0.1:5000/cb", "http://localhost:5000/cb#x", "http://u@localhost:5/cb"] {
+        for bad in [
+            "http://localhost:5000/other",
+            "http://127.0.0.1:5000/cb",
+            "http://localhost:5000/cb#x",
+            "http://u@localhost:5/cb",
+        ] {
             assert!(!is_registered(bad, &known("http://localhost:1/cb")), "{bad}");
         }
     }

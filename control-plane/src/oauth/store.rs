@@ -55,7 +55,8 @@ pub(super) async fn lock_keys(tx: &mut GlobalTx) -> Result<()> {
 }
 
 pub(super) async fn keys(tx: &mut GlobalTx) -> Result<Vec<KeyRow>> {
-    let sql = "SELECT kid, public, nonce, wrapped FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at";
+    let sql =
+        "SELECT kid, public, nonce, wrapped FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at";
     Ok(sqlx::query_as(sql).fetch_all(tx.conn()).await?)
 }
 
@@ -72,7 +73,8 @@ pub(super) async fn insert_key(tx: &mut GlobalTx, row: &KeyRow) -> Result<()> {
 
 pub(super) async fn client(tx: &mut TenantTx, client_id: &str) -> Result<Option<Client>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT client_id, name, redirect_uris FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2";
+    let sql =
+        "SELECT client_id, name, redirect_uris FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2";
     Ok(sqlx::query_as(sql).bind(tenant).bind(client_id).fetch_optional(tx.conn()).await?)
 }
 
@@ -98,14 +100,16 @@ pub(super) async fn insert_grant(
     scope: &str,
 ) -> Result<()> {
     let tenant = tx.tenant().uuid();
-    sqlx::query("INSERT INTO oauth_grants (tenant_id, id, user_id, client_id, scope) VALUES ($1, $2, $3, $4, $5)")
-        .bind(tenant)
-        .bind(id.uuid())
-        .bind(user.uuid())
-        .bind(client_id)
-        .bind(scope)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "INSERT INTO oauth_grants (tenant_id, id, user_id, client_id, scope) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(user.uuid())
+    .bind(client_id)
+    .bind(scope)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -96,8 +96,15 @@ impl Oauth {
         }
     }
 
-    async fn redeem_code(&self, mut tx: TenantTx, origin: &str, request: &TokenRequest) -> Result<TokenAnswer> {
-        let dead = TokenError::InvalidGrant("the code is unknown, was used, has expired, or belongs to another client");
+    async fn redeem_code(
+        &self,
+        mut tx: TenantTx,
+        origin: &str,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer> {
+        let dead = TokenError::InvalidGrant(
+            "the code is unknown, was used, has expired, or belongs to another client",
+        );
         let hash = token::hash(&request.code);
         let Some(code) = store::lock_code(&mut tx, &hash).await? else { return Err(dead) };
         if code.used_at.is_some() {
@@ -107,19 +114,26 @@ impl Oauth {
             return Err(dead);
         }
         let same_redirect = request.redirect_uri.is_empty() || request.redirect_uri == code.redirect_uri;
-        if code.client_id != request.client_id || !same_redirect || code.expires_at < OffsetDateTime::now_utc() {
+        if code.client_id != request.client_id
+            || !same_redirect
+            || code.expires_at < OffsetDateTime::now_utc()
+        {
             return Err(dead);
         }
         if !verifier_fits(&request.code_verifier, &code.challenge) {
             return Err(TokenError::InvalidGrant("code_verifier does not fit the code's challenge"));
         }
         store::mark_code_used(&mut tx, &hash).await?;
-        let grant = store::lock_grant(&mut tx, code.grant_id).await?.filter(|g| g.revoked_at.is_none()).ok_or(dead)?;
+        let grant = store::lock_grant(&mut tx, code.grant_id)
+            .await?
+            .filter(|g| g.revoked_at.is_none())
+            .ok_or(dead)?;
         self.issue(tx, origin, &grant, None).await
     }
 
     async fn refresh(&self, mut tx: TenantTx, origin: &str, request: &TokenRequest) -> Result<TokenAnswer> {
-        let dead = || TokenError::InvalidGrant("the refresh token is unknown, was used, has expired or was revoked");
+        let dead =
+            || TokenError::InvalidGrant("the refresh token is unknown, was used, has expired or was revoked");
         let hash = token::hash(&request.refresh_token);
         let Some(grant_id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Err(dead()) };
         // The grant's row is the family's lock: refreshes of one family happen one after the other.
@@ -187,7 +201,9 @@ impl Oauth {
         let hash = token::hash(&request.token);
         let Some(id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Ok(()) };
         let grant = store::lock_grant(&mut tx, id).await?;
-        if grant.is_some_and(|g: store::GrantRow| request.client_id.is_empty() || g.client_id == request.client_id) {
+        if grant.is_some_and(|g: store::GrantRow| {
+            request.client_id.is_empty() || g.client_id == request.client_id
+        }) {
             revoke(&mut tx, id).await?;
             tx.commit().await?;
         }

@@ -65,7 +65,11 @@ impl Compiler {
 }
 
 fn member(member: members::Member) -> v1::Member {
-    v1::Member { user_id: member.user_id.to_string(), email: member.email, role: member.role.as_str().to_owned() }
+    v1::Member {
+        user_id: member.user_id.to_string(),
+        email: member.email,
+        role: member.role.as_str().to_owned(),
+    }
 }
 
 fn api_key(key: keys::store::NodeKey) -> v1::ApiKey {

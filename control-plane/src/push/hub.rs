@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{broadcast, mpsc, oneshot};
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
-use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::compile::Compiled;
 use crate::error::{Error, Result};
@@ -153,7 +153,11 @@ impl Hub {
     /// # Errors
     /// `Refused` when no node is connected or none answers in time.
     pub async fn probe(&self, request: v1::ProbeRequest) -> Result<v1::ProbeResult> {
-        let away = || Error::Refused("No data-plane node is connected, so the connection cannot be tested now.".to_owned());
+        let away = || {
+            Error::Refused(
+                "No data-plane node is connected, so the connection cannot be tested now.".to_owned(),
+            )
+        };
         let (sender, receiver) = oneshot::channel();
         let id = request.probe_id.clone();
         {

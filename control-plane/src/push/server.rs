@@ -37,7 +37,10 @@ pub struct NodeDoor {
 impl Config for NodeDoor {
     type SyncStream = Pin<Box<dyn Stream<Item = Result<v1::ControlMessage, Status>> + Send>>;
 
-    async fn sync(&self, request: Request<Streaming<v1::NodeMessage>>) -> Result<Response<Self::SyncStream>, Status> {
+    async fn sync(
+        &self,
+        request: Request<Streaming<v1::NodeMessage>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
         let (sender, receiver) = mpsc::channel(OUTGOING);
         let (hub, stop) = (self.hub.clone(), self.stop.clone());
         let incoming = request.into_inner();
@@ -66,7 +69,11 @@ impl Telemetry for NodeDoor {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, door: NodeDoor, join_secret: SecretString) -> Result<(), tonic::transport::Error> {
+pub async fn serve(
+    listener: TcpListener,
+    door: NodeDoor,
+    join_secret: SecretString,
+) -> Result<(), tonic::transport::Error> {
     let stop = door.stop.clone();
     let config = ConfigServer::new(door.clone())
         .max_decoding_message_size(MAX_GRPC_MESSAGE)
@@ -77,13 +84,14 @@ pub async fn serve(listener: TcpListener, door: NodeDoor, join_secret: SecretStr
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))
         // Before routing, so that a stranger cannot even learn which services there are.
-        .layer(tonic::service::InterceptorLayer::new(move |request: Request<()>| authenticate(request, &join_secret)))
+        .layer(tonic::service::InterceptorLayer::new(move |request: Request<()>| {
+            authenticate(request, &join_secret)
+        }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
         .await
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's interceptors answer with a Status")]
 fn authenticate(request: Request<()>, join_secret: &SecretString) -> Result<Request<()>, Status> {
     let given = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();

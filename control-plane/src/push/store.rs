@@ -18,6 +18,8 @@ pub(super) async fn recent_changes(tx: &mut GlobalTx) -> Result<Vec<(TenantId, u
 
 /// Deletes what every relay has long seen.
 pub(super) async fn prune(tx: &mut GlobalTx) -> Result<()> {
-    sqlx::query("DELETE FROM outbox WHERE created_at < now() - interval '10 minutes'").execute(tx.conn()).await?;
+    sqlx::query("DELETE FROM outbox WHERE created_at < now() - interval '10 minutes'")
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }

@@ -88,7 +88,8 @@ pub(super) async fn serve(
 }
 
 fn held(hello: v1::Hello) -> Held {
-    let tenants = hello.tenants.into_iter().filter_map(|head| Some((head.tenant_id.parse().ok()?, head.revision)));
+    let tenants =
+        hello.tenants.into_iter().filter_map(|head| Some((head.tenant_id.parse().ok()?, head.revision)));
     Held { tenants: tenants.collect(), connectors: hello.connector_hashes.into_iter().collect() }
 }
 

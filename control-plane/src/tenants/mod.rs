@@ -83,7 +83,13 @@ pub async fn check_slug(db: &Db, text: &str) -> Result<Slug> {
 ///
 /// # Errors
 /// Names the field that has to be mended.
-pub async fn create(db: &Db, vault: &Vault, owner: UserId, name: &str, slug: &str) -> Result<(Tenant, Membership)> {
+pub async fn create(
+    db: &Db,
+    vault: &Vault,
+    owner: UserId,
+    name: &str,
+    slug: &str,
+) -> Result<(Tenant, Membership)> {
     let name = workspace_name(name)?;
     let slug = Slug::parse(slug).map_err(|e| Error::field("slug", e.to_string()))?;
     let id = TenantId::new();

@@ -12,7 +12,11 @@ pub(super) async fn slug_exists(tx: &mut GlobalTx, slug: &str) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).bind(slug).fetch_one(tx.conn()).await?)
 }
 
-pub(super) async fn insert(tx: &mut TenantTx, slug: &str, name: &str) -> std::result::Result<(), sqlx::Error> {
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    slug: &str,
+    name: &str,
+) -> std::result::Result<(), sqlx::Error> {
     let tenant = tx.tenant().uuid();
     sqlx::query("INSERT INTO tenants (id, slug, name) VALUES ($1, $2, $3)")
         .bind(tenant)
@@ -49,7 +53,11 @@ pub(super) async fn count_owned(tx: &mut UserTx) -> Result<i64> {
 
 pub(super) async fn set_name(tx: &mut TenantTx, name: &str) -> Result<()> {
     let tenant = tx.tenant().uuid();
-    sqlx::query("UPDATE tenants SET name = $2 WHERE id = $1").bind(tenant).bind(name).execute(tx.conn()).await?;
+    sqlx::query("UPDATE tenants SET name = $2 WHERE id = $1")
+        .bind(tenant)
+        .bind(name)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

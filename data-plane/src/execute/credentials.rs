@@ -222,7 +222,7 @@ fn scrub(text: &mut String, secret: &str) {
     }
     // Within JSON a secret with quotes, backslashes or control characters is written otherwise.
     if let Ok(written) = serde_json::to_string(secret) {
-        let inner = written.trim_matches('"');
+        let inner = &written[1..written.len() - 1];
         if inner != secret && text.contains(inner) {
             *text = text.replace(inner, REDACTED);
         }

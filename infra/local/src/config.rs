@@ -23,6 +23,8 @@ pub struct Environment {
     pub console_url: Option<String>,
     /// `TOOLMESH_TENANT_URL`
     pub tenant_url: Option<String>,
+    /// `TOOLMESH_ALLOW_PRIVATE_UPSTREAMS`: for the operator's commands; `up` has an option of its own.
+    pub allow_private_upstreams: bool,
     /// `TOOLMESH_LOG`: what `tracing` shows.
     pub log: Option<String>,
     /// The folder of this program, where the planes' programs lie too.
@@ -42,16 +44,11 @@ impl Environment {
             join_secret_file: text("TOOLMESH_JOIN_SECRET_FILE").map(PathBuf::from),
             console_url: text("TOOLMESH_CONSOLE_URL"),
             tenant_url: text("TOOLMESH_TENANT_URL"),
+            allow_private_upstreams: text("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS").as_deref() == Some("true"),
             log: text("TOOLMESH_LOG"),
             program_dir: program_dir(),
         }
     }
-}
-
-/// Where temporary clusters of tests go.
-#[must_use]
-pub(crate) fn temp_dir() -> PathBuf {
-    std::env::temp_dir()
 }
 
 fn program_dir() -> Option<PathBuf> {

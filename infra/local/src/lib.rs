@@ -9,7 +9,6 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod edge;
-pub mod locate;
 pub mod mailbox;
 pub mod operate;
 pub mod origins;

@@ -237,6 +237,7 @@ fn configuration(args: &AdminArgs, env: &Environment) -> anyhow::Result<Config> 
         join_secret: config::join_secret_from_file(&join)?,
         // No command of this program sends mail.
         smtp_url: SecretString::from("smtp://127.0.0.1:25"),
+        mailbox_url: None,
         mail_from: "ToolMesh <no-reply@localhost>".to_owned(),
         egress: EgressPolicy {
             allow_private: running.is_some_and(|r| r.allow_private_upstreams) || env.allow_private_upstreams,

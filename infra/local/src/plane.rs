@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::files;
-use crate::process::{Ending, Process, Stopped};
+use crate::process::{Process, Stopped};
 
 /// Longest `ready` line.
 const LINE_MAX: u64 = 16 * 1024;
@@ -115,8 +115,7 @@ impl Plane {
             command.env_remove(name);
         }
         command.envs(plane.set);
-        let ending = Ending { signal: Signal::SIGTERM, remove: None };
-        let process = Process::spawn(&plane.name, &mut command, ending).map_err(failed)?;
+        let process = Process::spawn(&plane.name, &mut command, Signal::SIGTERM).map_err(failed)?;
         Ok(Self { name: plane.name, process, log: plane.log, log_start, drain: None })
     }
 

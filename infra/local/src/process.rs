@@ -7,7 +7,6 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,14 +16,13 @@ use nix::unistd::Pid;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Waits for the pipe to end, then asks the process to stop, then insists. `$1` pid, `$2` signal, `$3` folder to remove.
+/// Waits for the pipe to end, then asks the process to stop, then insists. `$1` pid, `$2` signal.
 const GUARD_SCRIPT: &str = r#"
 read -r _ && exit 0
 kill -s "$2" "$1" 2>/dev/null
 tries=0
 while kill -0 "$1" 2>/dev/null && [ "$tries" -lt 100 ]; do sleep 0.2; tries=$((tries + 1)); done
 kill -s KILL "$1" 2>/dev/null
-[ -z "$3" ] || rm -rf -- "$3"
 "#;
 
 /// A running child. Dropping it asks it to stop and does not wait; [`Process::stop`] waits.
@@ -34,15 +32,6 @@ pub struct Process {
     gentle: Signal,
     stdout: Option<ChildStdout>,
     exit: watch::Receiver<Option<ExitStatus>>,
-}
-
-/// How a process is asked to stop, and what goes with it.
-#[derive(Clone, Copy, Debug)]
-pub struct Ending<'a> {
-    /// What the process takes as a request to stop in an orderly way.
-    pub signal: Signal,
-    /// Removed by the guard once the process is gone, if this program is killed.
-    pub remove: Option<&'a Path>,
 }
 
 /// How a stop went.
@@ -55,16 +44,17 @@ pub enum Stopped {
 }
 
 impl Process {
-    /// Starts a command. `name` is for the thread that waits for it.
+    /// Starts a command. `name` is for the thread that waits for it, `gentle` is what the program takes as a request to stop
+    /// in an orderly way.
     ///
     /// # Errors
     /// When the program, its guard or the thread cannot be started; nothing is left running then.
-    pub fn spawn(name: &str, command: &mut Command, ending: Ending<'_>) -> io::Result<Self> {
+    pub fn spawn(name: &str, command: &mut Command, gentle: Signal) -> io::Result<Self> {
         let mut child = command.process_group(0).spawn()?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         let stdout = child.stdout.take();
         let (sender, exit) = watch::channel(None);
-        let watcher = Guard::spawn(pid, ending).and_then(|guard| {
+        let watcher = Guard::spawn(pid, gentle).and_then(|guard| {
             let name = format!("wait-{name}");
             std::thread::Builder::new().name(name).spawn(move || watch_child(child, guard, &sender))
         });
@@ -73,7 +63,7 @@ impl Process {
             let _ = kill(pid, Signal::SIGKILL);
             return Err(error);
         }
-        Ok(Self { pid, gentle: ending.signal, stdout, exit })
+        Ok(Self { pid, gentle, stdout, exit })
     }
 
     /// The operating system's number of the process.
@@ -140,12 +130,11 @@ struct Guard {
 }
 
 impl Guard {
-    fn spawn(pid: Pid, ending: Ending<'_>) -> io::Result<Self> {
-        let signal = ending.signal.as_str().trim_start_matches("SIG");
+    fn spawn(pid: Pid, gentle: Signal) -> io::Result<Self> {
+        let signal = gentle.as_str().trim_start_matches("SIG");
         let mut shell = Command::new("/bin/sh")
             .args(["-c", GUARD_SCRIPT, "toolmesh-guard"])
             .args([&pid.to_string(), signal])
-            .arg(ending.remove.unwrap_or(Path::new("")))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -206,8 +195,6 @@ pub async fn stop_stranger(pid: i32, signal: Signal, patience: Duration) -> bool
 mod tests {
     use super::*;
 
-    const TERM: Ending<'static> = Ending { signal: Signal::SIGTERM, remove: None };
-
     fn shell(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).stdin(Stdio::null());
@@ -216,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ends_by_itself_is_noticed() {
-        let process = Process::spawn("test", &mut shell("exit 7"), TERM).unwrap();
+        let process = Process::spawn("test", &mut shell("exit 7"), Signal::SIGTERM).unwrap();
         assert_eq!(process.exited().await.unwrap().code(), Some(7));
         assert_eq!(process.stop(Duration::from_secs(5), &CancellationToken::new()).await, Stopped::InTime);
     }
@@ -224,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ignores_the_request_is_killed_after_the_deadline() {
         let mut command = shell("trap '' TERM; echo up; while :; do sleep 1; done");
-        let mut process = Process::spawn("test", command.stdout(Stdio::piped()), TERM).unwrap();
+        let mut process = Process::spawn("test", command.stdout(Stdio::piped()), Signal::SIGTERM).unwrap();
         let mut byte = [0];
         io::Read::read_exact(&mut process.take_stdout().unwrap(), &mut byte).unwrap();
         assert_eq!(
@@ -234,20 +221,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_this_program_is_killed_the_guard_stops_the_child_and_removes_its_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        let leftover = dir.path().join("leftover");
-        std::fs::create_dir(&leftover).unwrap();
+    async fn when_this_program_is_killed_the_guard_stops_the_child() {
         let mut child = shell("exec sleep 600").spawn().unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-        let mut guard =
-            Guard::spawn(pid, Ending { signal: Signal::SIGTERM, remove: Some(&leftover) }).unwrap();
-
+        let mut guard = Guard::spawn(pid, Signal::SIGTERM).unwrap();
+        // As when this program ends: the pipe closes without a word.
         drop(guard.pipe.take());
-
-        assert!(!child.wait().unwrap().success());
-        assert!(!guard.shell.wait().unwrap().success() || !leftover.exists());
-        assert!(!leftover.exists());
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(15));
+        guard.shell.wait().unwrap();
     }
 
     #[test]

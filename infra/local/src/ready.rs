@@ -23,6 +23,9 @@ pub struct Ready {
     /// Process id of `toolmesh up`.
     pub pid: u32,
     pub database_url: String,
+    /// Whether connectors may call private addresses, which the operator's commands must know too.
+    #[serde(default)]
+    pub allow_private_upstreams: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,6 +113,7 @@ mod tests {
             control_plane: RunningControlPlane { http: address, grpc: address, pid },
             pid,
             database_url: "postgres://x".into(),
+            allow_private_upstreams: false,
         }
     }
 

@@ -78,6 +78,7 @@
 
   const prepare = (within) => {
     tellTimes(within);
+    all(".tabs [aria-current]", within).forEach((tab) => { tab.parentElement.scrollLeft = tab.offsetLeft - 48; });
     all("[data-needs-js]", within).forEach((element) => { element.hidden = false; });
   };
 

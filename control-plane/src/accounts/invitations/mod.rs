@@ -109,7 +109,10 @@ pub async fn accept(db: &Db, link_token: &str, user: &User) -> Result<TenantId> 
     let mut tx = db.tenant(tenant).await?;
     let invitation = store::open(&mut tx, &hash).await?.ok_or_else(dead)?;
     if invitation.email != user.email {
-        let message = format!("This invitation was sent to {}. Log in with that address to accept it.", invitation.email);
+        let message = format!(
+            "This invitation was sent to {}. Log in with that address to accept it.",
+            invitation.email
+        );
         return Err(Error::Refused(message));
     }
     if !store::mark_accepted(&mut tx, invitation.id).await? {

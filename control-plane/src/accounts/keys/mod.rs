@@ -42,7 +42,8 @@ pub struct NewKey {
 /// # Errors
 /// When the name is empty or too long, there are too many, or `user` is no member.
 pub async fn create(db: &Db, by: &Membership, name: &str) -> Result<NewKey> {
-    let name = super::person_name(name).map_err(|_| Error::field("name", "Enter a name of 1 to 80 characters."))?;
+    let name =
+        super::person_name(name).map_err(|_| Error::field("name", "Enter a name of 1 to 80 characters."))?;
     let token = Token::new(API_KEY_PREFIX)?;
     let mut tx = db.tenant(by.tenant).await?;
     members::store::role(&mut tx, by.user).await?.ok_or(Error::NotFound)?;

@@ -20,17 +20,25 @@ pub(crate) struct NodeKey {
     pub expires_at: Option<OffsetDateTime>,
 }
 
-pub(super) async fn insert(tx: &mut TenantTx, id: ApiKeyId, user: UserId, name: &str, token: &Token) -> Result<()> {
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: ApiKeyId,
+    user: UserId,
+    name: &str,
+    token: &Token,
+) -> Result<()> {
     let tenant = tx.tenant().uuid();
-    sqlx::query("INSERT INTO api_keys (tenant_id, id, user_id, name, sha256, last4) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(tenant)
-        .bind(id.uuid())
-        .bind(user.uuid())
-        .bind(name)
-        .bind(&token.hash)
-        .bind(token.last4())
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "INSERT INTO api_keys (tenant_id, id, user_id, name, sha256, last4) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(user.uuid())
+    .bind(name)
+    .bind(&token.hash)
+    .bind(token.last4())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

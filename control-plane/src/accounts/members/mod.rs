@@ -66,7 +66,11 @@ impl Membership {
     /// # Errors
     /// `Forbidden` for plain members.
     pub fn require_admin(&self) -> Result<()> {
-        if self.role.is_admin() { Ok(()) } else { Err(Error::Forbidden("Only admins of this workspace may do this.")) }
+        if self.role.is_admin() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("Only admins of this workspace may do this."))
+        }
     }
 }
 

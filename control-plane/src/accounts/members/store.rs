@@ -9,7 +9,8 @@ use crate::error::Result;
 pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result<Option<Role>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2";
-    let role: Option<String> = sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?;
+    let role: Option<String> =
+        sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?;
     role.map(|text| text.parse()).transpose()
 }
 
@@ -45,6 +46,7 @@ pub(super) async fn set_role(tx: &mut TenantTx, user: UserId, role: Role) -> Res
 /// Locks all owners' rows and counts them.
 pub(super) async fn lock_owners(tx: &mut TenantTx) -> Result<usize> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT user_id FROM memberships WHERE tenant_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE";
+    let sql =
+        "SELECT user_id FROM memberships WHERE tenant_id = $1 AND role = 'owner' ORDER BY user_id FOR UPDATE";
     Ok(sqlx::query(sql).bind(tenant).fetch_all(tx.conn()).await?.len())
 }

@@ -47,7 +47,8 @@ pub(super) async fn upsert(tx: &mut GlobalTx, hash: &[u8], record: &Record) -> R
 
 pub(super) async fn load(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<(Value, OffsetDateTime)>> {
     // A session lives seven days at most, whatever is done with it.
-    let sql = "SELECT data, least(expires_at, created_at + interval '7 days') FROM sessions WHERE id_hash = $1";
+    let sql =
+        "SELECT data, least(expires_at, created_at + interval '7 days') FROM sessions WHERE id_hash = $1";
     Ok(sqlx::query_as(sql).bind(hash).fetch_optional(tx.conn()).await?)
 }
 

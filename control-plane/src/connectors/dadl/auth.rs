@@ -28,7 +28,9 @@ impl Auth {
     pub(super) fn owns_header(&self, name: &str) -> bool {
         let header = match &self.kind {
             Kind::Bearer(bearer) => bearer.header.as_str(),
-            Kind::ApiKey(v1::ApiKeyAuth { place: Some(v1::api_key_auth::Place::Header(header)), .. }) => header,
+            Kind::ApiKey(v1::ApiKeyAuth { place: Some(v1::api_key_auth::Place::Header(header)), .. }) => {
+                header
+            }
             Kind::Basic(_) => "authorization",
             Kind::ApiKey(_) | Kind::None(_) => return false,
         };
@@ -63,7 +65,11 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
         "none" => Some(Auth::nothing()),
         "" => None,
         other => {
-            kind.error(report, format!("{} is not a kind of authentication", quote(other)), one_of(&TYPES[..4]));
+            kind.error(
+                report,
+                format!("{} is not a kind of authentication", quote(other)),
+                one_of(&TYPES[..4]),
+            );
             return Auth::nothing();
         }
     };
@@ -107,15 +113,15 @@ fn basic(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
         return Some(Auth::nothing());
     }
     let password = password.filter(|name| name != NO_CREDENTIAL).unwrap_or_default();
-    let mut user_field = CredentialField::secret(&username, "User name of HTTP basic authentication.".to_owned());
+    let mut user_field =
+        CredentialField::secret(&username, "User name of HTTP basic authentication.".to_owned());
     user_field.secret = false;
     let mut credentials = vec![user_field];
     if !password.is_empty() && password != username {
         let help = "Password, or the token that stands for it.".to_owned();
         credentials.push(CredentialField::secret(&password, help));
     }
-    let kind =
-        Kind::Basic(v1::BasicAuth { username_credential: username, password_credential: password });
+    let kind = Kind::Basic(v1::BasicAuth { username_credential: username, password_credential: password });
     Some(Auth { kind, credentials })
 }
 
@@ -162,7 +168,11 @@ fn credential(
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/'));
     if !fits {
         let message = format!("{} is not a name of a credential", quote(&name));
-        field.error(report, message, "use letters, digits and `_`; the secret itself is never written in a file");
+        field.error(
+            report,
+            message,
+            "use letters, digits and `_`; the secret itself is never written in a file",
+        );
         return None;
     }
     Some(name)

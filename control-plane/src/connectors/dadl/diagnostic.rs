@@ -87,7 +87,13 @@ impl Report {
         Self { origin: origin.to_owned(), errors: Vec::new(), more_errors: 0, warnings: Vec::new() }
     }
 
-    pub(super) fn error(&mut self, at: Mark, path: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        at: Mark,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         if self.errors.len() < MAX_KEPT {
             let found = self.diagnostic(at, path, message.into(), help.into());
             self.errors.push(found);

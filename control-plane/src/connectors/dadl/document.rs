@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::json;
 use toolmesh_proto::v1;
 use url::Url;
 
@@ -71,7 +70,8 @@ fn read_requires(field: &Field<'_>, report: &mut Report) {
             Some(true) => {}
             Some(false) => {
                 let [major, minor, patch] = LANGUAGE_LEVEL;
-                let message = format!("asks for {range}; this version reads DADL up to {major}.{minor}.{patch}");
+                let message =
+                    format!("asks for {range}; this version reads DADL up to {major}.{minor}.{patch}");
                 field.error(report, message, "");
             }
             None => {
@@ -117,7 +117,8 @@ fn satisfies(range: &str) -> Option<bool> {
 
 fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<Compiled> {
     let mut fields = field.fields(report)?;
-    let name = fields.need("name", report, "give the API a short name").and_then(|field| read_name(&field, report));
+    let name =
+        fields.need("name", report, "give the API a short name").and_then(|field| read_name(&field, report));
     if fields.need("type", report, "write `type: rest`").is_some() {
         fields.word("type", &["rest"], report);
     }
@@ -128,7 +129,12 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let auth_field = fields.get("auth");
     if auth_field.is_none() {
         let path = format!("{}.auth", fields.path);
-        report.warn(fields.at, &path, "is missing; no credential is sent", "write `auth: {type: none}` to say so");
+        report.warn(
+            fields.at,
+            &path,
+            "is missing; no credential is sent",
+            "write `auth: {type: none}` to say so",
+        );
     }
     let auth = auth::read(auth_field, report);
     let defaults = rules::read_defaults(fields.get("defaults"), &auth, report);
@@ -308,9 +314,4 @@ fn read_setup(field: &Field<'_>, report: &mut Report) -> Setup {
     fields.skip(&["env_var", "backends_yaml"]);
     fields.finish(report);
     setup
-}
-
-/// Arguments that ask a list for one item only.
-pub(super) fn one_item(limit: Option<&str>) -> String {
-    limit.map(|name| json!({ name: 1 }).to_string()).unwrap_or_default()
 }

@@ -25,10 +25,6 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn at(&self) -> Mark {
-        self.node.at
-    }
-
     pub(super) fn error(&self, report: &mut Report, message: impl Into<String>, help: impl Into<String>) {
         report.error(self.node.at, &self.path, message, help);
     }

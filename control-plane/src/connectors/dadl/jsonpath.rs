@@ -30,7 +30,9 @@ pub(super) fn normalise(path: &str) -> Result<String, String> {
 /// Moves one segment over and returns what follows it.
 fn segment<'a>(rest: &'a str, strict: &mut String) -> Result<&'a str, String> {
     if rest.starts_with("..") || rest.starts_with("[?") {
-        return Err("`..` and filters are not read; name the keys one by one, as in `$.data.items`".to_owned());
+        return Err(
+            "`..` and filters are not read; name the keys one by one, as in `$.data.items`".to_owned()
+        );
     }
     if let Some(after) = rest.strip_prefix('.') {
         let end = after.find(['.', '[']).unwrap_or(after.len());
@@ -114,8 +116,21 @@ mod tests {
     #[test]
     fn what_is_no_plain_path_is_refused() {
         for bad in [
-            "", "items", "$.", "$..a", "$.a..b", "$[", "$[]", "$['a'", "$[?@.a]", "$[0:2]", "$[0,1]", "$x",
-            "$.page < $.pages", "$[99999999999999999999]", &format!("$.{}", "a".repeat(600)),
+            "",
+            "items",
+            "$.",
+            "$..a",
+            "$.a..b",
+            "$[",
+            "$[]",
+            "$['a'",
+            "$[?@.a]",
+            "$[0:2]",
+            "$[0,1]",
+            "$x",
+            "$.page < $.pages",
+            "$[99999999999999999999]",
+            &format!("$.{}", "a".repeat(600)),
         ] {
             assert!(normalise(bad).is_err(), "{bad}");
         }

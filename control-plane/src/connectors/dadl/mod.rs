@@ -29,6 +29,8 @@ mod rules;
 mod tests;
 #[cfg(test)]
 mod tests_hostile;
+#[cfg(test)]
+mod tests_registry;
 mod text;
 mod tool;
 mod yaml;
@@ -36,8 +38,8 @@ mod yaml;
 use toolmesh_proto::access::Access;
 use toolmesh_proto::v1;
 
-use diagnostic::Report;
-pub use diagnostic::{CompileErrors, Diagnostic, Mark};
+pub use diagnostic::{CompileErrors, Diagnostic};
+use diagnostic::{Mark, Report};
 
 /// Largest document that is read, in bytes.
 pub const MAX_SOURCE: usize = 1024 * 1024;
@@ -123,12 +125,13 @@ pub struct AccessCounts {
 pub fn compile(source: &str, origin: &str) -> Result<Compiled, CompileErrors> {
     let mut report = Report::new(origin);
     let compiled = read(source, &mut report);
-    let warnings = report.finish()?;
-    match compiled {
-        Some(compiled) => Ok(Compiled { warnings, ..compiled }),
-        // Whoever gives up reports why; this is the answer if one forgot.
-        None => Err(CompileErrors { errors: Vec::new(), more: 1 }),
+    if compiled.is_none() && report.error_count() == 0 {
+        report.error(Mark::default(), "", "the document cannot be read", "");
     }
+    let warnings = report.finish()?;
+    compiled
+        .map(|compiled| Compiled { warnings, ..compiled })
+        .ok_or_else(|| CompileErrors { errors: Vec::new(), more: 1 })
 }
 
 fn read(source: &str, report: &mut Report) -> Option<Compiled> {

@@ -64,7 +64,12 @@ fn check_name(name: &str, at: Mark, field: &Field<'_>, report: &mut Report) {
         report.error(at, &field.path, "is not a name of a parameter", "use 1 to 128 characters of text");
     } else if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
         let message = "holds characters that some clients refuse in the names of arguments";
-        report.warn(at, &field.path, message, "where the API allows it, use letters, digits, `_`, `.` and `-`");
+        report.warn(
+            at,
+            &field.path,
+            message,
+            "where the API allows it, use letters, digits, `_`, `.` and `-`",
+        );
     }
 }
 
@@ -214,7 +219,9 @@ impl Params {
     /// Adds the arguments that page through a list, where the file does not declare them.
     pub(super) fn add_paging(&mut self, paging: &Paging) {
         let (kind, meaning) = match paging.strategy {
-            "cursor" => (ParamType::String, "Where to go on: the cursor that the last answer gave.".to_owned()),
+            "cursor" => {
+                (ParamType::String, "Where to go on: the cursor that the last answer gave.".to_owned())
+            }
             "offset" => (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned()),
             _ => (ParamType::Integer, "Number of the page, from 1.".to_owned()),
         };
@@ -243,13 +250,6 @@ impl Params {
         }
         schema["additionalProperties"] = json!(false);
         schema
-    }
-
-    /// Properties of the schema that no description explains.
-    #[cfg(test)]
-    pub(super) fn is_described(schema: &Json) -> bool {
-        let properties = schema["properties"].as_object().expect("an object schema");
-        properties.values().all(|property| property["description"].as_str().is_some_and(|text| text.len() > 2))
     }
 }
 

@@ -1,10 +1,13 @@
 //! The call that tests a connection: harmless, cheap, and possible without knowing anything about the account.
 
+use serde_json::json;
 use toolmesh_proto::v1;
 
 use super::diagnostic::{Report, quote};
-use super::document::one_item;
 use super::fields::Field;
+
+/// Parameters that usually limit a list.
+const LIMITS: &[&str] = &["limit", "per_page", "page_size", "pageSize", "maxResults", "max_results"];
 
 /// Names that say "who am I" or "are you there", best first.
 const WELL_KNOWN: &[&str] = &[
@@ -40,7 +43,15 @@ pub(super) struct Health<'a> {
 pub(super) fn read_health<'a>(field: &Field<'a>, report: &mut Report) -> Option<Health<'a>> {
     let mut fields = field.fields(report)?;
     let tool = fields.get("tool");
-    fields.skip(&["method", "path", "expect_status", "expect_path", "auth_expires_path", "timeout", "expose"]);
+    fields.skip(&[
+        "method",
+        "path",
+        "expect_status",
+        "expect_path",
+        "auth_expires_path",
+        "timeout",
+        "expose",
+    ]);
     fields.finish(report);
     let Some(tool) = tool else {
         field.warn(report, "names no tool and is not used by this version", "write `tool:` with a read tool");
@@ -59,15 +70,21 @@ pub(super) fn choose(
     if let Some(health) = health {
         let named = tools.iter().find(|(tool, _)| tool.name == health.tool);
         match named.filter(|(tool, _)| rank(tool).is_some()) {
-            Some((tool, limit)) => return (tool.name.clone(), one_item(limit.as_deref())),
+            Some((tool, limit)) => return (tool.name.clone(), one_item(tool, limit.as_deref())),
             None => {
-                let message = format!("{} is not a read tool that works without arguments", quote(&health.tool));
-                health.field.warn(report, message, "name a tool with `access: read` and no required parameter");
+                let message =
+                    format!("{} is not a read tool that works without arguments", quote(&health.tool));
+                health.field.warn(
+                    report,
+                    message,
+                    "name a tool with `access: read` and no required parameter",
+                );
             }
         }
     }
-    let best = tools.iter().filter_map(|(tool, limit)| Some((rank(tool)?, tool, limit))).min_by_key(|(r, ..)| *r);
-    best.map(|(_, tool, limit)| (tool.name.clone(), one_item(limit.as_deref()))).unwrap_or_default()
+    let best =
+        tools.iter().filter_map(|(tool, limit)| Some((rank(tool)?, tool, limit))).min_by_key(|(r, ..)| *r);
+    best.map(|(_, tool, limit)| (tool.name.clone(), one_item(tool, limit.as_deref()))).unwrap_or_default()
 }
 
 /// The lower the better; `None` for a tool that may change something or needs arguments. The first of equals wins.
@@ -89,4 +106,14 @@ fn rank(tool: &v1::Tool) -> Option<usize> {
         }
     });
     Some(known * 2 + reads)
+}
+
+/// Arguments that ask a list for one item only.
+fn one_item(tool: &v1::Tool, limit: Option<&str>) -> String {
+    let Some(v1::tool::Call::Rest(call)) = &tool.call else { return String::new() };
+    let limits = |param: &&v1::Param| {
+        let number = param.r#type() == v1::ParamType::Integer;
+        number && limit.map_or_else(|| LIMITS.contains(&param.name.as_str()), |limit| limit == param.name)
+    };
+    call.params.iter().find(limits).map(|param| json!({ &param.name: 1 }).to_string()).unwrap_or_default()
 }

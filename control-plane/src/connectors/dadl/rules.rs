@@ -182,7 +182,11 @@ fn read_paging(field: &Field<'_>, report: &mut Report) -> Option<Paging> {
     let had = report.error_count();
     let strategy = fields.word("strategy", &["cursor", "offset", "page", "link_header"], report);
     if strategy.is_none() && report.error_count() == had {
-        field.warn(report, "names no strategy and has no effect", "write cursor, offset, page or link_header");
+        field.warn(
+            report,
+            "names no strategy and has no effect",
+            "write cursor, offset, page or link_header",
+        );
     }
     // Without a word the caller pages: nothing is hidden and nothing is fetched that nobody asked for.
     let exposed = fields.word("behavior", &["auto", "expose"], report) != Some("auto");

@@ -58,7 +58,8 @@ fn capitalised(word: &str) -> String {
 /// Text for a model or a page: trimmed, without control characters and without the marks that reorder what is shown.
 pub(super) fn clean(text: &str) -> String {
     let shown = |c: &char| {
-        let reorders = matches!(*c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}');
+        let reorders =
+            matches!(*c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}');
         (*c == '\n' || *c == '\t' || !c.is_control()) && !reorders
     };
     text.trim().chars().filter(shown).collect()

@@ -43,7 +43,13 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-pub(super) fn read(name: &str, at: Mark, field: &Field<'_>, context: &Context<'_>, report: &mut Report) -> Outcome {
+pub(super) fn read(
+    name: &str,
+    at: Mark,
+    field: &Field<'_>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Outcome {
     let had = report.error_count();
     if !is_name(name) {
         let help = "use letters, digits, `_` and `-`, at most 96";
@@ -52,10 +58,12 @@ pub(super) fn read(name: &str, at: Mark, field: &Field<'_>, context: &Context<'_
     let Some(mut fields) = field.fields(report) else { return Outcome::Broken };
     let mut blocked: Vec<&'static str> = Vec::new();
     if name.starts_with('_') {
-        blocked.push("tools for composites only, whose names start with `_`");
+        blocked.push("composites, since its name starts with `_`");
     }
-    let method = fields.need("method", report, &one_of(METHODS)).and_then(|field| read_method(&field, report));
-    let path = fields.need("path", report, "write the path below the base URL").and_then(|f| read_path(&f, report));
+    let method =
+        fields.need("method", report, &one_of(METHODS)).and_then(|field| read_method(&field, report));
+    let path =
+        fields.need("path", report, "write the path below the base URL").and_then(|f| read_path(&f, report));
     let (path, placeholders) = path.unwrap_or_default();
     let params = fields.get("params");
     let mut params = params::read(params.as_ref(), &placeholders, context.auth, report);
@@ -92,7 +100,10 @@ pub(super) fn read(name: &str, at: Mark, field: &Field<'_>, context: &Context<'_
         return Outcome::Broken;
     }
     if !blocked.is_empty() {
-        return Outcome::LeftOut(format!("needs {}, which this version does not execute", blocked.join(" and ")));
+        return Outcome::LeftOut(format!(
+            "needs {}, which this version does not execute",
+            blocked.join(" and ")
+        ));
     }
     let limit = paging.as_ref().and_then(|paging| paging.limit_param.clone());
     if let Some(paging) = &paging {
@@ -138,7 +149,10 @@ fn read_path(field: &Field<'_>, report: &mut Report) -> Option<(String, Vec<Stri
     let problem = if path.contains("://") || path.starts_with("//") || path.contains('\\') {
         Some(("leads to another host", "write the path below the base URL; the host belongs into base_url"))
     } else if path.contains(['?', '#']) {
-        Some(("holds a query or a fragment", "declare query parameters under params, with a default if fixed"))
+        Some((
+            "holds a query or a fragment",
+            "declare query parameters under params, with a default if fixed",
+        ))
     } else if path.chars().any(|c| c.is_control() || c == ' ') {
         Some(("holds a space or control character", "write %20 for a space"))
     } else if path.split('/').any(is_dots) {
@@ -192,7 +206,12 @@ fn check_placeholders(fields: &Fields<'_>, names: &[String], params: &Params, re
 fn read_access(fields: &mut Fields<'_>, report: &mut Report) -> String {
     let Some(field) = fields.get("access") else {
         let help = "write read, write, admin or dangerous";
-        report.warn(fields.at, &format!("{}.access", fields.path), "is missing; the tool counts as write", help);
+        report.warn(
+            fields.at,
+            &format!("{}.access", fields.path),
+            "is missing; the tool counts as write",
+            help,
+        );
         return String::new();
     };
     let Some(word) = field.text(report) else { return String::new() };

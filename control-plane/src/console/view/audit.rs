@@ -48,7 +48,8 @@ impl AuditFilters {
     #[must_use]
     pub fn outcome_choices(current: &str) -> Vec<Choice> {
         let all = Choice::new("", "Any outcome", current);
-        let each = Outcome::ALL.into_iter().map(|outcome| Choice::new(outcome.as_str(), outcome.word(), current));
+        let each =
+            Outcome::ALL.into_iter().map(|outcome| Choice::new(outcome.as_str(), outcome.word(), current));
         std::iter::once(all).chain(each).collect()
     }
 }
@@ -105,8 +106,11 @@ impl AuditList {
 
     fn address(&self, path: &str, before: Option<&str>) -> String {
         let before = before.map(|before| format!("before={before}"));
-        let query: Vec<&str> =
-            [Some(self.query.as_str()), before.as_deref()].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let query: Vec<&str> = [Some(self.query.as_str()), before.as_deref()]
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect();
         let mark = if query.is_empty() { "" } else { "?" };
         format!("{}{path}{mark}{}", self.base, query.join("&"))
     }

@@ -81,20 +81,32 @@ const CHATGPT: Client = Client {
             when: "Once, for Business, Enterprise and Edu. On Plus and Pro, skip to the next part.",
             steps: &[
                 ("In ChatGPT, open Workspace settings, then Permissions and roles.", None),
-                ("Under Connected data, allow Developer mode and custom MCP connectors for the people who need them.", None),
-                ("Add the app as described below and publish it to the workspace, or let each member add it.", None),
+                (
+                    "Under Connected data, allow Developer mode and custom MCP connectors for the people who need them.",
+                    None,
+                ),
+                (
+                    "Add the app as described below and publish it to the workspace, or let each member add it.",
+                    None,
+                ),
             ],
         },
         GuideText {
             who: "You",
             when: "Once.",
             steps: &[
-                ("In ChatGPT on the web, open Settings, then Apps and connectors, then Advanced settings, and switch on Developer mode.", None),
+                (
+                    "In ChatGPT on the web, open Settings, then Apps and connectors, then Advanced settings, and switch on Developer mode.",
+                    None,
+                ),
                 ("Go back to Apps and connectors and choose Create.", None),
                 ("Give it a name.", Some("{name}")),
                 ("Paste the endpoint as MCP server URL.", Some("{url}")),
                 ("Leave Authentication at OAuth, confirm that you trust it, and choose Create.", None),
-                ("This console opens. Log in, read what ChatGPT may do, and choose Allow. You are taken back to ChatGPT.", None),
+                (
+                    "This console opens. Log in, read what ChatGPT may do, and choose Allow. You are taken back to ChatGPT.",
+                    None,
+                ),
                 ("In a new chat, open the plus menu, choose the app, and ask for something.", None),
             ],
         },
@@ -111,17 +123,29 @@ const CLAUDE: Client = Client {
             who: "An owner of your Claude organization",
             when: "Once, for Team and Enterprise. On other plans, skip to the next part.",
             steps: &[
-                ("In Claude, open Organization settings, then Connectors, and choose Add custom connector.", None),
-                ("Paste the endpoint and choose Add. Members then connect with their own login.", Some("{url}")),
+                (
+                    "In Claude, open Organization settings, then Connectors, and choose Add custom connector.",
+                    None,
+                ),
+                (
+                    "Paste the endpoint and choose Add. Members then connect with their own login.",
+                    Some("{url}"),
+                ),
             ],
         },
         GuideText {
             who: "You, on claude.ai or in Claude Desktop",
             when: "Once.",
             steps: &[
-                ("Open Settings, then Connectors. If it is not listed yet, choose Add custom connector.", None),
+                (
+                    "Open Settings, then Connectors. If it is not listed yet, choose Add custom connector.",
+                    None,
+                ),
                 ("Paste the endpoint and choose Add. Leave the advanced settings empty.", Some("{url}")),
-                ("Choose Connect. This console opens: log in, read what Claude may do, and choose Allow.", None),
+                (
+                    "Choose Connect. This console opens: log in, read what Claude may do, and choose Allow.",
+                    None,
+                ),
                 ("In a chat, switch it on in the tools menu and ask for something.", None),
             ],
         },
@@ -145,7 +169,10 @@ const CURSOR: Client = Client {
         who: "You",
         when: "Once per machine.",
         steps: &[
-            ("Open the file .cursor/mcp.json in your home folder or in the project, and add this.", Some("{\n  \"mcpServers\": {\n    \"{slug}\": { \"url\": \"{url}\" }\n  }\n}")),
+            (
+                "Open the file .cursor/mcp.json in your home folder or in the project, and add this.",
+                Some("{\n  \"mcpServers\": {\n    \"{slug}\": { \"url\": \"{url}\" }\n  }\n}"),
+            ),
             ("In Cursor, open Settings, then MCP. The server asks for a login: choose it.", None),
             ("This console opens: log in, read what Cursor may do, and choose Allow.", None),
         ],
@@ -161,7 +188,12 @@ const VSCODE: Client = Client {
         who: "You",
         when: "Once per machine, or once per project.",
         steps: &[
-            ("Open the file .vscode/mcp.json in the project, or run MCP: Open User Configuration, and add this.", Some("{\n  \"servers\": {\n    \"{slug}\": { \"type\": \"http\", \"url\": \"{url}\" }\n  }\n}")),
+            (
+                "Open the file .vscode/mcp.json in the project, or run MCP: Open User Configuration, and add this.",
+                Some(
+                    "{\n  \"servers\": {\n    \"{slug}\": { \"type\": \"http\", \"url\": \"{url}\" }\n  }\n}",
+                ),
+            ),
             ("Choose Start above the entry, and Allow when VS Code asks to log in.", None),
             ("This console opens: log in, read what VS Code may do, and choose Allow.", None),
             ("In the chat view, choose Agent mode. The tools are in its tools menu.", None),
@@ -179,7 +211,10 @@ const CODEX: Client = Client {
         when: "Once per machine.",
         steps: &[
             ("Add the server.", Some("codex mcp add {slug} --url {url}")),
-            ("Log in. This console opens in the browser: read what Codex may do, and choose Allow.", Some("codex mcp login {slug}")),
+            (
+                "Log in. This console opens in the browser: read what Codex may do, and choose Allow.",
+                Some("codex mcp login {slug}"),
+            ),
         ],
     }],
 };
@@ -198,14 +233,24 @@ const OTHER: Client = Client {
         GuideText {
             who: "A client that only starts programs",
             when: "The program mcp-remote stands in between.",
-            steps: &[("Use this entry.", Some("{\n  \"mcpServers\": {\n    \"{slug}\": { \"command\": \"npx\", \"args\": [\"-y\", \"mcp-remote\", \"{url}\"] }\n  }\n}"))],
+            steps: &[(
+                "Use this entry.",
+                Some(
+                    "{\n  \"mcpServers\": {\n    \"{slug}\": { \"command\": \"npx\", \"args\": [\"-y\", \"mcp-remote\", \"{url}\"] }\n  }\n}",
+                ),
+            )],
         },
         GuideText {
             who: "A script, without a browser",
             when: "It uses a key of yours, with your rights.",
             steps: &[
                 ("Make a key under Keys.", None),
-                ("Send it as a bearer token.", Some("curl {url} \\\n  -H 'Authorization: Bearer YOUR_KEY' \\\n  -H 'Content-Type: application/json' \\\n  -H 'Accept: application/json, text/event-stream' \\\n  -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}'")),
+                (
+                    "Send it as a bearer token.",
+                    Some(
+                        "curl {url} \\\n  -H 'Authorization: Bearer YOUR_KEY' \\\n  -H 'Content-Type: application/json' \\\n  -H 'Accept: application/json, text/event-stream' \\\n  -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}'",
+                    ),
+                ),
             ],
         },
     ],

@@ -21,15 +21,27 @@ impl ErrorPage {
     #[must_use]
     pub fn of_status(status: u16, request_id: impl Into<String>) -> Self {
         let (title, text) = match status {
-            400 | 422 => ("That request was not understood", "Something in it was missing or not of the right kind. Go back, check what was entered, and try again."),
+            400 | 422 => (
+                "That request was not understood",
+                "Something in it was missing or not of the right kind. Go back, check what was entered, and try again.",
+            ),
             401 => ("Log in first", "This page is only for people who are logged in."),
-            403 => ("Not with this login", "This login may not do that, or the form was open too long. Reload the page you came from; if it stays, ask an admin of the workspace."),
-            404 => ("There is nothing here", "The address is wrong, the thing was removed, or this login may not see it."),
+            403 => (
+                "Not with this login",
+                "This login may not do that, or the form was open too long. Reload the page you came from; if it stays, ask an admin of the workspace.",
+            ),
+            404 => (
+                "There is nothing here",
+                "The address is wrong, the thing was removed, or this login may not see it.",
+            ),
             405 => ("Not that way", "This address does not answer that kind of request."),
             413 => ("Too large", "What was sent is larger than this page takes."),
             429 => ("Too many attempts", "Wait a minute, then try again."),
             503 => ("Busy right now", "The console cannot answer at the moment. Try again in a few seconds."),
-            _ => ("Something failed on our side", "Nothing was changed. Try again; if it happens again, give the request id to whoever runs this console."),
+            _ => (
+                "Something failed on our side",
+                "Nothing was changed. Try again; if it happens again, give the request id to whoever runs this console.",
+            ),
         };
         Self {
             focus: Focus::new(title, ""),

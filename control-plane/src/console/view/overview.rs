@@ -31,7 +31,9 @@ impl Checklist {
         let enable = CheckItem {
             title: "Enable a connector",
             text: match connectors {
-                0 if manages => "Choose an API and give it a credential. Its tools are ready at once.".to_owned(),
+                0 if manages => {
+                    "Choose an API and give it a credential. Its tools are ready at once.".to_owned()
+                }
                 0 => "An admin of this workspace chooses which tools there are.".to_owned(),
                 1 => "1 connector is enabled.".to_owned(),
                 n => format!("{n} connectors are enabled."),
@@ -108,7 +110,12 @@ impl Totals {
     pub fn calls_grouped(&self) -> String {
         let digits = self.calls.to_string();
         let comma = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
-        digits.chars().enumerate().flat_map(|(index, digit)| [comma(index).then_some(','), Some(digit)]).flatten().collect()
+        digits
+            .chars()
+            .enumerate()
+            .flat_map(|(index, digit)| [comma(index).then_some(','), Some(digit)])
+            .flatten()
+            .collect()
     }
 
     /// The share of calls that did not end well: `2.4 %`.
@@ -118,7 +125,11 @@ impl Totals {
             return "none".to_owned();
         }
         let tenths = self.errors * 1_000 / self.calls;
-        if tenths == 0 && self.errors > 0 { "under 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+        if tenths == 0 && self.errors > 0 {
+            "under 0.1 %".to_owned()
+        } else {
+            format!("{}.{} %", tenths / 10, tenths % 10)
+        }
     }
 
     /// The chart's bars; an hour with calls is never invisible.
@@ -126,7 +137,11 @@ impl Totals {
     pub fn bars(&self) -> Vec<Bar> {
         let most = self.hours.iter().map(|hour| hour.calls).max().unwrap_or(0).max(1);
         let scale = |calls: u64| if calls == 0 { 0 } else { (calls * 24 / most).max(2) };
-        let bar = |(index, hour): (usize, &Hour)| Bar { x: index * 6, height: scale(hour.calls), bad: scale(hour.errors) };
+        let bar = |(index, hour): (usize, &Hour)| Bar {
+            x: index * 6,
+            height: scale(hour.calls),
+            bad: scale(hour.errors),
+        };
         self.hours.iter().enumerate().map(bar).collect()
     }
 }

@@ -84,14 +84,19 @@ impl Moment {
     pub fn new(at: OffsetDateTime, now: OffsetDateTime) -> Self {
         let at = at.to_offset(time::UtcOffset::UTC);
         let iso = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-        Self { iso: at.format(iso).unwrap_or_default(), exact: exact(at), relative: relative((now - at).whole_seconds()) }
+        Self {
+            iso: at.format(iso).unwrap_or_default(),
+            exact: exact(at),
+            relative: relative((now - at).whole_seconds()),
+        }
     }
 }
 
 /// A time in full, in UTC, as mails and titles say it.
 #[must_use]
 pub fn exact(at: OffsetDateTime) -> String {
-    let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second] UTC");
+    let format =
+        format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second] UTC");
     at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
 }
 
@@ -282,7 +287,9 @@ impl Outcome {
             Self::Denied => "The call was refused. Nothing left this workspace.",
             Self::Invalid => "The arguments did not fit the tool. Nothing left this workspace.",
             Self::UpstreamError => "The API was called and answered with an error.",
-            Self::UpstreamFailed => "The API gave no usable answer: it was down, slow, or sent something else.",
+            Self::UpstreamFailed => {
+                "The API gave no usable answer: it was down, slow, or sent something else."
+            }
             Self::Internal => "Something failed on our side.",
             Self::Unknown => "The node stopped before it could write down how the call ended.",
         }

@@ -101,18 +101,31 @@ impl CallPath {
         path
     }
 
-    /// The path of a real call, from what the node wrote down. A step without a verdict was not reached.
+    /// The path of a real call, from what the node wrote down. A step without a verdict was not reached, or not used
+    /// where the node checks a later step of the drawing first.
     #[must_use]
     pub fn of_call(verdicts: &[Verdict]) -> Self {
-        let steps = STEPS.iter().map(|(name, parts)| Self::step_of(name, parts, verdicts)).collect();
+        let mut steps: Vec<PathStep> =
+            STEPS.iter().map(|(name, parts)| Self::step_of(name, parts, verdicts)).collect();
+        if let Some(failed) = steps.iter().position(|step| step.state == StepState::Failed) {
+            for step in steps.iter_mut().take(failed).filter(|step| step.state == StepState::Skipped) {
+                "Not used".clone_into(&mut step.says);
+            }
+        }
         Self { steps, form: "upright" }
     }
 
     fn step_of(name: &'static str, parts: &[&str], verdicts: &[Verdict]) -> PathStep {
         if parts.is_empty() {
-            return PathStep { name, state: StepState::Done, says: "In the audit log".to_owned(), took: None };
+            return PathStep {
+                name,
+                state: StepState::Done,
+                says: "In the audit log".to_owned(),
+                took: None,
+            };
         }
-        let found: Vec<&Verdict> = verdicts.iter().filter(|verdict| parts.contains(&verdict.name.as_str())).collect();
+        let found: Vec<&Verdict> =
+            verdicts.iter().filter(|verdict| parts.contains(&verdict.name.as_str())).collect();
         let Some(telling) = found.iter().find(|verdict| !verdict.ok).or_else(|| found.first()) else {
             return PathStep { name, state: StepState::Skipped, says: "Not reached".to_owned(), took: None };
         };

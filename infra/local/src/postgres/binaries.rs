@@ -74,7 +74,7 @@ fn installed() -> Vec<Binaries> {
         .flat_map(|&(folder, prefix, bin)| versions_in(Path::new(folder), prefix, bin))
         .filter_map(|dir| Binaries::read(&dir))
         .collect();
-    others.sort_by(|a, b| b.major.cmp(&a.major));
+    others.sort_by_key(|b| std::cmp::Reverse(b.major));
     others.retain(|b| found.iter().all(|f| f.dir != b.dir));
     found.append(&mut others);
     found

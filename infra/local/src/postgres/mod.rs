@@ -1,5 +1,4 @@
-//! A private PostgreSQL: finds the programs, makes the cluster, runs the server as a child, stops it. The tests use it
-//! for their clusters too.
+//! A private PostgreSQL: finds the programs, makes the cluster, runs the server as a child, stops it.
 //!
 //! Knows nothing of what is stored; migrations are the control plane's.
 

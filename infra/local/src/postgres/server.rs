@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{Account, Binaries, OWNER, Place, PostgresError, init};
-use crate::process::{self, Ending, Process, Stopped};
-use crate::{config, files, secrets};
+use crate::process::{self, Process, Stopped};
+use crate::files;
 
 /// Longest path of a socket that every system takes: macOS allows 104 bytes with the closing zero.
 const SOCKET_PATH_MAX: usize = 103;
@@ -44,8 +44,6 @@ pub struct Cluster {
     password: SecretString,
     log: PathBuf,
     log_start: u64,
-    /// A folder of ours alone, removed with the server.
-    temporary: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -139,48 +137,11 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A cluster for a run of tests: new, fast, without care for power cuts, in a folder of its own that goes with it.
-    /// It may live in a static: when the process ends, however it ends, server and folder go too.
-    ///
-    /// # Errors
-    /// When PostgreSQL is not there or cannot be started.
-    pub async fn temporary(pg_bin: Option<&Path>) -> Result<Self, PostgresError> {
-        let home = config::temp_dir().join(format!("toolmesh-pg-{}", secrets::random_hex::<4>()?));
-        files::make_dir(&home, 0o711).map_err(PostgresError::at(&home))?;
-        let started = Self::start_temporary(&home, pg_bin).await;
-        if started.is_err() {
-            // The cause is reported; a folder that stays in the temporary folder is the lesser evil.
-            let _ = std::fs::remove_dir_all(&home);
-        }
-        started
-    }
-
-    async fn start_temporary(home: &Path, pg_bin: Option<&Path>) -> Result<Self, PostgresError> {
-        let place = Place { home: home.to_owned(), account: Account::for_cluster(home)?, elsewhere: false };
-        let options = ClusterOptions {
-            binaries: Binaries::find(pg_bin, None)?,
-            place,
-            data: home.to_owned(),
-            password: SecretString::from(secrets::random_hex::<16>()?),
-            log: home.join("postgres.log"),
-            durable: false,
-        };
-        options.init().await?;
-        let mut cluster = Self::spawn_with(&options, Some(home)).await?;
-        cluster.temporary = Some(home.to_owned());
-        cluster.wait_ready().await?;
-        Ok(cluster)
-    }
-
     /// Starts the server of a cluster that is made, without waiting for it.
     ///
     /// # Errors
     /// When the program cannot be started, or an earlier server cannot be stopped.
     pub async fn spawn(options: &ClusterOptions) -> Result<Self, PostgresError> {
-        Self::spawn_with(options, None).await
-    }
-
-    async fn spawn_with(options: &ClusterOptions, remove: Option<&Path>) -> Result<Self, PostgresError> {
         stop_leftover(&options.place.cluster()).await?;
         let address = options.address()?;
         let log = files::open_log(&options.log).map_err(PostgresError::at(&options.log))?;
@@ -188,16 +149,14 @@ impl Cluster {
         let mut command = options.command(&address);
         command.stderr(log);
         // SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is lost.
-        let ending = Ending { signal: Signal::SIGINT, remove };
         let program = options.binaries.program("postgres");
-        let process = Process::spawn("postgres", &mut command, ending).map_err(PostgresError::at(program))?;
+        let process = Process::spawn("postgres", &mut command, Signal::SIGINT).map_err(PostgresError::at(program))?;
         Ok(Self {
             process,
             address,
             password: options.password.clone(),
             log: options.log.clone(),
             log_start,
-            temporary: None,
         })
     }
 
@@ -282,12 +241,7 @@ impl Cluster {
 
     /// Stops the server in an orderly way; kills it when that takes too long or `now` is cancelled.
     pub async fn stop(self, now: &CancellationToken) -> Stopped {
-        let stopped = self.process.stop(STOP_DEADLINE, now).await;
-        if let Some(folder) = &self.temporary {
-            // It lies in the temporary folder, where a remainder does no harm.
-            let _ = std::fs::remove_dir_all(folder);
-        }
-        stopped
+        self.process.stop(STOP_DEADLINE, now).await
     }
 }
 

@@ -104,18 +104,6 @@ async fn a_path_too_long_for_a_socket_makes_it_listen_on_a_port_of_this_machine(
 }
 
 #[tokio::test]
-async fn a_temporary_cluster_goes_with_its_folder() {
-    let cluster = Cluster::temporary(None).await.unwrap();
-    cluster.ensure_database("shop").await.unwrap();
-    assert_eq!(count(&cluster, "select count(*) from pg_database where datname = 'shop'").await, 1);
-    let url = url::Url::parse(cluster.database_url("x").expose_secret()).unwrap();
-    let run = url.query_pairs().find(|(name, _)| name == "host").unwrap().1.into_owned();
-    assert!(std::path::Path::new(&run).is_dir());
-    stop(cluster).await;
-    assert!(!std::path::Path::new(&run).exists());
-}
-
-#[tokio::test]
 async fn a_server_that_cannot_start_is_reported_with_its_log() {
     let folder = open_folder();
     let options = options(folder.path());

@@ -114,6 +114,7 @@ impl System {
             control_plane,
             pid: std::process::id(),
             database_url: database_url.expose_secret().to_owned(),
+            allow_private_upstreams: args.allow_private_upstreams,
         };
         ready.write(self.data.root()).map_err(UpError::Ready)?;
         Ok(summary(&ready, &origins, number))

@@ -1,0 +1,166 @@
+//! Connectors, compiled once per content hash and shared by all tenants.
+//!
+//! A connector of which anything is unknown or malformed is refused whole; what refuses it says why.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use toolmesh_proto::access::Access;
+use toolmesh_proto::v1;
+use toolmesh_proto::v1::tool::Call;
+
+use crate::execute::arguments::{self, SchemaError};
+use crate::execute::credentials::{Auth, AuthError};
+use crate::execute::rest::Plan;
+use crate::execute::rest::plan::{PlanError, default_headers};
+
+/// Most characters of a description that clients are shown.
+const DESCRIPTION_CHARS: usize = 1000;
+
+/// What tools an API offers, ready to be called.
+#[derive(Debug)]
+pub struct Connector {
+    /// Hex SHA-256 of the definition.
+    pub hash: String,
+    pub title: String,
+    pub auth: Auth,
+    pub default_headers: HeaderMap,
+    pub tools: Vec<Arc<Tool>>,
+}
+
+/// One tool of a connector.
+#[derive(Debug)]
+pub struct Tool {
+    /// The connector's own name for it.
+    pub name: String,
+    pub title: String,
+    pub description: String,
+    pub access: Access,
+    /// The schema as it was sent.
+    pub schema: Box<RawValue>,
+    pub validator: jsonschema::Validator,
+    pub plan: Plan,
+}
+
+/// Why a connector is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    #[error("authentication: {0}")]
+    Auth(#[from] AuthError),
+    #[error("default headers: {0}")]
+    Headers(PlanError),
+    #[error("tool {0:?}: its kind of call is unknown")]
+    Kind(String),
+    #[error("tool {0:?}: {1}")]
+    Plan(String, PlanError),
+    #[error("tool {0:?}: {1}")]
+    Schema(String, SchemaError),
+    #[error("tool {0:?}: its input schema is not the schema of an object")]
+    NoObject(String),
+    #[error("two tools are named {0:?}")]
+    Twice(String),
+}
+
+impl Connector {
+    /// Compiles a definition.
+    ///
+    /// # Errors
+    /// Says which part cannot be executed.
+    pub fn compile(definition: &v1::Connector) -> Result<Self, ConnectorError> {
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) = definition.tools.iter().find(|tool| !names.insert(&tool.name)) {
+            return Err(ConnectorError::Twice(twice.name.clone()));
+        }
+        let tools = definition.tools.iter().map(|tool| Tool::compile(tool).map(Arc::new));
+        let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
+        Ok(Self {
+            hash: toolmesh_proto::connector_hash(definition),
+            title: title.clone(),
+            auth: Auth::compile(definition.auth.as_ref())?,
+            default_headers: default_headers(&definition.default_headers).map_err(ConnectorError::Headers)?,
+            tools: tools.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The tool with a name of the connector's own.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// How a sentence names it: `The GitHub API`.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        let suffix = if self.title.to_ascii_lowercase().ends_with("api") { "" } else { " API" };
+        format!("The {}{suffix}", self.title)
+    }
+}
+
+impl Tool {
+    fn compile(tool: &v1::Tool) -> Result<Self, ConnectorError> {
+        let name = || tool.name.clone();
+        // An unset call is a kind that this version does not know.
+        let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
+        let plan = Plan::compile(call).map_err(|error| ConnectorError::Plan(name(), error))?;
+        let schema: Value =
+            serde_json::from_str(&tool.input_schema_json).map_err(|_| ConnectorError::NoObject(name()))?;
+        if schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(ConnectorError::NoObject(name()));
+        }
+        let validator = arguments::compile(&schema).map_err(|error| ConnectorError::Schema(name(), error))?;
+        let schema = serde_json::value::to_raw_value(&schema).map_err(|_| ConnectorError::NoObject(name()))?;
+        Ok(Self {
+            name: name(),
+            title: tool.title.clone(),
+            description: cut(&tool.description),
+            access: Access::parse(&tool.access),
+            schema,
+            validator,
+            plan,
+        })
+    }
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().nth(DESCRIPTION_CHARS).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(DESCRIPTION_CHARS - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::samples;
+
+    #[test]
+    fn a_connector_with_a_tool_of_an_unknown_kind_is_refused_whole() {
+        let mut definition = samples::connector();
+        definition.tools[1].call = None;
+        let error = Connector::compile(&definition).unwrap_err().to_string();
+        assert!(error.contains(&definition.tools[1].name), "{error}");
+    }
+
+    #[test]
+    fn an_auth_block_of_an_unknown_kind_is_refused() {
+        let mut definition = samples::connector();
+        definition.auth = Some(v1::Auth { kind: None });
+        assert!(Connector::compile(&definition).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_is_no_object_is_refused() {
+        for schema in ["", "[]", "{\"type\":\"string\"}", "{"] {
+            let mut definition = samples::connector();
+            definition.tools[0].input_schema_json = schema.into();
+            assert!(Connector::compile(&definition).is_err(), "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_long_description_is_cut_between_characters() {
+        assert_eq!(cut(&"é".repeat(2000)).chars().count(), DESCRIPTION_CHARS);
+    }
+}

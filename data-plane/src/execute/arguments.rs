@@ -1,0 +1,193 @@
+//! Whether arguments fit a tool, decided before anything leaves the node.
+//!
+//! Owns the wording of what does not fit: the field by its JSON pointer, and what was expected.
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::{Map, Value};
+
+use super::rest::Plan;
+
+/// Most faults that are listed at once.
+const LISTED: usize = 5;
+/// Longest wording of one fault, in characters.
+const FAULT_CHARS: usize = 300;
+
+/// A schema that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the input schema is unusable: {0}")]
+pub struct SchemaError(String);
+
+/// What does not fit, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// For the caller: may quote what they sent.
+    pub told: String,
+    /// For the log: names fields, quotes nothing.
+    pub logged: String,
+}
+
+/// Compiles a schema once, to check with many times. References are never fetched.
+///
+/// # Errors
+/// When it is no usable JSON Schema.
+pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
+    let options = || {
+        jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .offline()
+            .should_validate_formats(false)
+    };
+    // Patterns run in linear time; one that needs look-around runs under a small limit instead.
+    let linear = options().with_pattern_options(PatternOptions::regex().size_limit(1 << 20)).build(schema);
+    linear
+        .or_else(|_| {
+            let limited = PatternOptions::fancy_regex().backtrack_limit(10_000).size_limit(1 << 20);
+            options().with_pattern_options(limited).build(schema)
+        })
+        .map_err(|error| SchemaError(cut(&error.to_string())))
+}
+
+/// Checks arguments against a tool's schema and its known parameters.
+///
+/// # Errors
+/// Names every field that does not fit, up to a few.
+pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) -> Result<(), Unfit> {
+    let unknown = unknown(plan, arguments);
+    if unknown.is_empty() && validator.is_valid(arguments) {
+        return Ok(());
+    }
+    let mut told: Vec<String> = unknown.iter().map(|name| format!("/{name}: there is no such argument")).collect();
+    let mut logged = told.clone();
+    for error in validator.iter_errors(arguments).take(LISTED) {
+        if matches!(error.kind(), jsonschema::error::ValidationErrorKind::AdditionalProperties { .. })
+            && error.instance_path().as_str().is_empty()
+        {
+            continue;
+        }
+        let field = field(&error);
+        let masked = error.masked_with("the value").to_string();
+        told.push(cut(&format!("{field}: {}", wording(&error, &error.to_string()))));
+        logged.push(cut(&format!("{field}: {}", wording(&error, &masked))));
+    }
+    told.truncate(LISTED);
+    logged.truncate(LISTED);
+    let told = format!("The arguments do not fit {tool}. {}. {}", told.join("; "), takes(plan));
+    Err(Unfit { told, logged: format!("arguments do not fit: {}", logged.join("; ")) })
+}
+
+fn unknown(plan: &Plan, arguments: &Value) -> Vec<String> {
+    let names = arguments.as_object().into_iter().flat_map(Map::keys);
+    let unknown = names.filter(|name| !plan.params.iter().any(|param| param.name == **name));
+    unknown.take(LISTED).map(|name| cut(name)).collect()
+}
+
+fn field(error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().as_str();
+    match error.kind() {
+        jsonschema::error::ValidationErrorKind::Required { property } => {
+            format!("{path}/{}", property.as_str().unwrap_or_default())
+        }
+        _ if path.is_empty() => "/".to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+fn wording(error: &jsonschema::ValidationError<'_>, text: &str) -> String {
+    match error.kind() {
+        jsonschema::error::ValidationErrorKind::Required { .. } => "is required".to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// `It takes owner (required), repo (required), state.`
+fn takes(plan: &Plan) -> String {
+    if plan.params.is_empty() {
+        return "It takes no arguments.".to_owned();
+    }
+    let name = |param: &super::rest::plan::Param| {
+        let required = param.required && param.default.is_none();
+        format!("{}{}", param.name, if required { " (required)" } else { "" })
+    };
+    let names: Vec<String> = plan.params.iter().take(40).map(name).collect();
+    format!("It takes {}.", names.join(", "))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(FAULT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use toolmesh_proto::v1;
+    use toolmesh_proto::v1::param::Place;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let param = |name: &str, required| v1::Param {
+            name: name.into(),
+            place: Place::Query.into(),
+            required,
+            ..Default::default()
+        };
+        Plan::compile(&v1::RestCall {
+            method: "GET".into(),
+            path: "/x".into(),
+            params: vec![param("owner", true), param("labels", false)],
+            body: v1::BodyEncoding::None.into(),
+            ..Default::default()
+        })
+        .unwrap()
+    }
+
+    fn validator() -> Validator {
+        compile(&json!({
+            "type": "object",
+            "properties": {
+                "owner": {"type": "string", "pattern": "^[a-z]+$"},
+                "labels": {"type": "array", "items": {"type": "string"}}
+            },
+            "required": ["owner"],
+            "additionalProperties": false
+        }))
+        .unwrap()
+    }
+
+    fn unfit(arguments: Value) -> Unfit {
+        check("github_x", &validator(), &plan(), &arguments).unwrap_err()
+    }
+
+    #[test]
+    fn arguments_that_fit_pass() {
+        assert_eq!(check("x", &validator(), &plan(), &json!({"owner": "ada", "labels": ["a"]})), Ok(()));
+    }
+
+    #[test]
+    fn a_field_that_does_not_fit_is_named_with_what_is_expected() {
+        let told = unfit(json!({"owner": "ada", "labels": [5]})).told;
+        assert!(told.contains(r#"/labels/0: 5 is not of type "string""#), "{told}");
+        let told = unfit(json!({})).told;
+        assert!(told.contains("/owner: is required"), "{told}");
+        assert!(told.contains("It takes owner (required), labels."), "{told}");
+        let told = unfit(json!({"owner": "ada", "colour": 1})).told;
+        assert!(told.contains("/colour: there is no such argument"), "{told}");
+        assert_eq!(told.matches("colour").count(), 1, "{told}");
+    }
+
+    #[test]
+    fn the_log_names_the_field_and_quotes_nothing() {
+        let logged = unfit(json!({"owner": "S3CRET"})).logged;
+        assert!(logged.contains("/owner") && !logged.contains("S3CRET"), "{logged}");
+    }
+
+    #[test]
+    fn a_schema_that_points_elsewhere_is_refused_without_a_look() {
+        assert!(compile(&json!({"$ref": "http://127.0.0.1:1/schema.json"})).is_err());
+        assert!(compile(&json!({"type": "objekt"})).is_err());
+        assert!(compile(&json!({"properties": {"a": {"pattern": "(?=x)y"}}})).is_ok());
+    }
+}

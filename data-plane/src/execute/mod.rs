@@ -1,0 +1,230 @@
+//! Carrying out one call: credential, request, answer.
+//!
+//! Owns what the caller is told when any of them fails. It is given a tool that policy has allowed and arguments that fit;
+//! it knows nothing of MCP, HTTP handlers or the audit log.
+
+pub mod arguments;
+pub mod credentials;
+pub mod outbound;
+pub mod rest;
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::header::ACCEPT;
+use serde_json::{Map, Value};
+use toolmesh_proto::seal::Sealer;
+
+use self::credentials::{CredentialError, Opened, Placement};
+use self::outbound::{Outbound, OutboundError, OutboundRequest, Reply};
+use self::rest::request::ArgumentError;
+use self::rest::response::{AnswerError, Content, status_text};
+use crate::catalog::{Installation, Tool};
+
+/// Carries out calls; one per node.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    pub outbound: Outbound,
+    pub sealer: Sealer,
+}
+
+/// What became of a call, and how it got there.
+#[derive(Debug)]
+pub struct Execution {
+    pub result: Result<Content, Failure>,
+    pub trace: Trace,
+}
+
+/// Times and facts of one call, as far as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    pub credential: Option<Duration>,
+    pub upstream: Option<Duration>,
+    pub read: Option<Duration>,
+    /// The API's status; `None` where no answer came.
+    pub status: Option<StatusCode>,
+}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Credential(CredentialError),
+    Argument(ArgumentError),
+    Outbound(OutboundError),
+    Answer(AnswerError),
+}
+
+impl Executor {
+    /// The installation's credentials, open.
+    #[must_use]
+    pub fn open(&self, installation: &Installation) -> Opened {
+        Opened::open(&self.sealer, installation.tenant, installation.id, &installation.credentials)
+    }
+
+    /// Makes the one request of a call and reads its answer.
+    pub async fn call(
+        &self,
+        installation: &Installation,
+        tool: &Tool,
+        opened: &Opened,
+        arguments: &Map<String, Value>,
+    ) -> Execution {
+        let mut trace = Trace::default();
+        let result = self.attempt(installation, tool, opened, arguments, &mut trace).await;
+        Execution { result, trace }
+    }
+
+    async fn attempt(
+        &self,
+        installation: &Installation,
+        tool: &Tool,
+        opened: &Opened,
+        arguments: &Map<String, Value>,
+        trace: &mut Trace,
+    ) -> Result<Content, Failure> {
+        let start = Instant::now();
+        let prepared = prepare(installation, tool, opened, arguments);
+        trace.credential = Some(start.elapsed());
+        let (request, placement) = prepared?;
+        let wants_html = asks_for_html(&request);
+
+        let start = Instant::now();
+        let sent = self.outbound.send(request).await;
+        trace.upstream = Some(start.elapsed());
+        let reply = sent.map_err(Failure::Outbound)?;
+        trace.status = Some(reply.status);
+
+        let start = Instant::now();
+        let read = read(tool, &reply, wants_html, opened, &placement);
+        trace.read = Some(start.elapsed());
+        read
+    }
+}
+
+/// The request of a call, ready to leave, and the credential in it.
+///
+/// # Errors
+/// When the credential or an argument cannot be sent.
+pub fn prepare(
+    installation: &Installation,
+    tool: &Tool,
+    opened: &Opened,
+    arguments: &Map<String, Value>,
+) -> Result<(OutboundRequest, Placement), Failure> {
+    let connector = &installation.connector;
+    let placement = opened.place(&connector.auth).map_err(Failure::Credential)?;
+    let request =
+        rest::request::build(&tool.plan, &installation.base, &connector.default_headers, arguments, &placement)
+            .map_err(Failure::Argument)?;
+    Ok((request, placement))
+}
+
+/// Reads an answer by the tool's rules, scrubbed of credentials.
+///
+/// # Errors
+/// When the API said no or answered with what cannot be used.
+pub fn read(
+    tool: &Tool,
+    reply: &Reply,
+    wants_html: bool,
+    opened: &Opened,
+    placement: &Placement,
+) -> Result<Content, Failure> {
+    let scrub = |text: &mut String| {
+        opened.scrub(text);
+        placement.scrub(text);
+    };
+    rest::response::read(&tool.plan, reply, wants_html, &scrub).map_err(Failure::Answer)
+}
+
+/// A web page is an answer only to a request that asks for one.
+#[must_use]
+pub fn asks_for_html(request: &OutboundRequest) -> bool {
+    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("text/html")
+}
+
+impl Failure {
+    /// What the caller is told: what went wrong, where, and the way out.
+    #[must_use]
+    pub fn told(&self, api: &str, workspace: &str) -> String {
+        let admin = format!("an owner or admin of {workspace}");
+        match self {
+            Self::Credential(error) => format!("{api} was not called: {error}. Ask {admin} to do so."),
+            Self::Argument(error) => format!("{api} was not called. {error}."),
+            Self::Outbound(error) => unreachable_text(error, api, &admin),
+            Self::Answer(AnswerError::Status { status, message, retry_after }) => {
+                status_sentence(api, *status, message, *retry_after, &admin)
+            }
+            Self::Answer(error) => {
+                format!("{api} was called, but {error}. If that is not expected, ask {admin} to check the base URL.")
+            }
+        }
+    }
+}
+
+fn unreachable_text(error: &OutboundError, api: &str, admin: &str) -> String {
+    match error {
+        OutboundError::Refused(_) => format!("{api} was not called: {error}. Ask {admin} to correct the base URL."),
+        OutboundError::Name(_) | OutboundError::ConnectionRefused | OutboundError::Unreachable => format!(
+            "{api} could not be reached: {error}. Try again later; if it stays so, ask {admin} to check the base URL."
+        ),
+        OutboundError::Tls(_) => {
+            format!("{api} could not be reached safely: {error}. Ask {admin} to check the base URL.")
+        }
+        OutboundError::Timeout(_) => format!("{api} did not answer in time: {error}. The call may have taken effect."),
+        OutboundError::TooLarge(_) => format!("{api} answered too much: {error}. Ask for less, for example a page."),
+        OutboundError::Packed(_) => format!("{api} answered in a form that cannot be read: {error}."),
+        OutboundError::Broken => format!("{api} broke off: {error}. The call may have taken effect."),
+    }
+}
+
+fn status_sentence(api: &str, status: StatusCode, message: &str, retry_after: Option<u64>, admin: &str) -> String {
+    let answered = match message {
+        "" => format!("{api} answered {} without a message.", status_text(status)),
+        message => format!("{api} answered {}: {message}", status_text(status)),
+    };
+    let hint = match (status.as_u16(), retry_after) {
+        (401, _) => {
+            format!("It refused the workspace's credential. You need not log in again; ask {admin} to replace it.")
+        }
+        (403, _) => format!("The workspace's credential may not do this. If it should, ask {admin}."),
+        (429, Some(seconds)) => format!("Too many calls. Try again in {seconds} seconds."),
+        (429, None) => "Too many calls. Try again later.".to_owned(),
+        (300..=399, _) => {
+            format!("It pointed elsewhere, which is not followed. Ask {admin} to correct the base URL.")
+        }
+        _ => return answered,
+    };
+    let stop = if answered.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{answered}{stop} {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(status: u16, message: &str) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = AnswerError::Status { status, message: message.into(), retry_after: None };
+        Failure::Answer(error).told("The GitHub API", "Acme")
+    }
+
+    #[test]
+    fn an_apis_own_words_are_passed_on_with_its_status() {
+        assert_eq!(told(404, "No such issue"), "The GitHub API answered 404 Not Found: No such issue");
+        assert_eq!(told(500, ""), "The GitHub API answered 500 Internal Server Error without a message.");
+    }
+
+    #[test]
+    fn a_refused_credential_says_whom_to_ask_and_not_to_log_in_again() {
+        let text = told(401, "Bad credentials");
+        assert!(text.contains("Bad credentials. It refused the workspace's credential."), "{text}");
+        assert!(text.contains("ask an owner or admin of Acme"), "{text}");
+    }
+
+    #[test]
+    fn a_redirect_is_named_and_not_followed() {
+        assert!(told(302, "").contains("302 Found"));
+    }
+}

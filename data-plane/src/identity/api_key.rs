@@ -1,0 +1,20 @@
+//! API keys: known by the SHA-256 of the whole key.
+
+use aws_lc_rs::digest;
+use subtle::ConstantTimeEq as _;
+
+use super::{IdentityError, Method, Principal};
+use crate::catalog::Tenant;
+
+pub(super) fn check(tenant: &Tenant, key: &str, now: i64) -> Result<Principal, IdentityError> {
+    let digest = digest::digest(&digest::SHA256, key.as_bytes());
+    let sha256: [u8; 32] = digest.as_ref().try_into().map_err(|_| IdentityError::ApiKey)?;
+    let found = tenant.key(&sha256).ok_or(IdentityError::ApiKey)?;
+    if !bool::from(found.sha256.ct_eq(&sha256)) {
+        return Err(IdentityError::ApiKey);
+    }
+    if found.expires_at != 0 && found.expires_at <= now {
+        return Err(IdentityError::ApiKeyExpired);
+    }
+    Ok(Principal { tenant: tenant.id, user: found.user, method: Method::ApiKey { id: found.id } })
+}

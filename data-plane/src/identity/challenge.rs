@@ -1,0 +1,61 @@
+//! What a caller without a principal is told: RFC 6750 challenges that point to the protected-resource document (RFC 9728).
+
+use http::{HeaderValue, StatusCode};
+use toolmesh_proto::claims::SCOPE_TOOLS;
+
+use super::IdentityError;
+
+/// The status and the `WWW-Authenticate` header of a refusal. `None` only for an origin that fits in no header.
+#[must_use]
+pub fn challenge(origin: &str, error: IdentityError) -> Option<(StatusCode, HeaderValue)> {
+    let metadata = format!("resource_metadata=\"{origin}/.well-known/oauth-protected-resource/mcp\"");
+    let scope = format!("scope=\"{SCOPE_TOOLS}\"");
+    let (status, text) = match error {
+        // Without a token there is no error to name (RFC 6750, section 3.1).
+        IdentityError::Missing => (StatusCode::UNAUTHORIZED, format!("Bearer {metadata}, {scope}")),
+        IdentityError::Scope => (
+            StatusCode::FORBIDDEN,
+            format!("Bearer error=\"insufficient_scope\", error_description=\"{error}\", {scope}, {metadata}"),
+        ),
+        _ => (
+            StatusCode::UNAUTHORIZED,
+            format!("Bearer error=\"invalid_token\", error_description=\"{error}\", {metadata}, {scope}"),
+        ),
+    };
+    Some((status, HeaderValue::from_str(&text).ok()?))
+}
+
+/// The error code of a refusal (RFC 6750, section 3.1), for its body.
+#[must_use]
+pub const fn code(error: IdentityError) -> &'static str {
+    match error {
+        IdentityError::Missing => "unauthorized",
+        IdentityError::Scope => "insufficient_scope",
+        _ => "invalid_token",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_token_is_pointed_to_the_document_and_blamed_for_nothing() {
+        let (status, header) = challenge("https://acme.example.net", IdentityError::Missing).unwrap();
+        assert_eq!(status, 401);
+        assert_eq!(
+            header,
+            "Bearer resource_metadata=\"https://acme.example.net/.well-known/oauth-protected-resource/mcp\", scope=\"mcp:tools\""
+        );
+    }
+
+    #[test]
+    fn a_bad_token_is_named_as_such_and_a_narrow_one_asks_for_more() {
+        let (status, header) = challenge("https://a.example.net", IdentityError::Expired).unwrap();
+        assert_eq!(status, 401);
+        assert!(header.to_str().unwrap().contains("error=\"invalid_token\""));
+        let (status, header) = challenge("https://a.example.net", IdentityError::Scope).unwrap();
+        assert_eq!(status, 403);
+        assert!(header.to_str().unwrap().contains("insufficient_scope"));
+    }
+}

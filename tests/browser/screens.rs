@@ -1,0 +1,90 @@
+//! The screens that the journey does not pass: members, keys, settings, errors, and the pages for people on a workspace's host.
+
+use anyhow::{Context as _, Result, ensure};
+use toolmesh_tests::browser::Browser;
+use toolmesh_tests::{Person, System, TestResult};
+
+async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
+    browser.go(&system.console_url("/login")).await?;
+    browser.fill("email", &person.email).await?;
+    browser.fill("password", &person.password).await?;
+    browser.press("form[action^='/login'] [type=submit], form[action^='/login'] button").await?;
+    browser.at("/workspaces").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn members_keys_and_settings_are_finished_pages() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let guest = system.person().await?;
+    system.join(&workspace, &guest, "member").await?;
+    let browser = Browser::open().await?;
+    browser.go(&system.console_url("/login")).await?;
+    browser.inspect("30-log-in").await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    browser.inspect("31-workspaces").await?;
+    let page = |rest: &str| system.console_url(&format!("/w/{}{rest}", workspace.slug));
+    browser.go(&page("/members")).await?;
+    browser.read(&guest.email).await?;
+    browser.inspect("32-members").await?;
+    browser.go(&page("/settings")).await?;
+    browser.read(&workspace.tenant_id).await?;
+    browser.inspect("33-settings").await?;
+    browser.go(&page("/keys")).await?;
+    browser.fill("name", "laptop").await?;
+    browser.press("form[action$='/keys'] [type=submit], form[action$='/keys'] button").await?;
+    browser.read("once").await?;
+    browser.inspect("34-key-shown-once").await?;
+    browser.go(&page("/keys")).await?;
+    browser.read("laptop").await?;
+    browser.inspect("35-keys").await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn errors_are_pages_with_a_way_out() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let browser = Browser::open().await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    for (name, path) in
+        [("40-not-found", "/no-such-page"), ("41-no-such-workspace", "/w/no-such-workspace-1")]
+    {
+        browser.go(&system.console_url(path)).await?;
+        browser.pictures(name).await?;
+        browser.accessible().await?;
+        browser.see("a[href]").await.context("no way out")?;
+        // The browser notes that the page itself is an answer 404; nothing else may be wrong.
+        let complaints = browser.complaints().await?;
+        let others: Vec<_> = complaints.iter().filter(|line| !line.contains("404")).collect();
+        ensure!(others.is_empty(), "{others:?}");
+    }
+    browser.go(&system.console_url("/workspaces/new")).await?;
+    browser.fill("name", "Söhne & Co").await?;
+    browser.fill("slug", &workspace.slug).await?;
+    browser
+        .press("form[action='/workspaces/new'] [type=submit], form[action='/workspaces/new'] button")
+        .await?;
+    browser.read("taken").await?;
+    let name = browser.see("input[name=name]").await?.prop("value").await?;
+    ensure!(name.as_deref() == Some("Söhne & Co"), "what was typed is lost: {name:?}");
+    browser.pictures("42-slug-taken").await?;
+    browser.accessible().await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_person_who_opens_the_endpoint_learns_what_it_is() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let browser = Browser::open().await?;
+    for (name, url) in
+        [("50-tenant-home", format!("{}/", workspace.origin)), ("51-endpoint", workspace.mcp_url.clone())]
+    {
+        browser.go(&url).await?;
+        browser.read(&workspace.mcp_url).await?;
+        browser.inspect(name).await?;
+    }
+    browser.close().await
+}
