@@ -155,7 +155,7 @@ impl Connection {
 fn check(status: StatusCode, body: &[u8]) -> Result<()> {
     let text = String::from_utf8_lossy(body);
     let failed = text.contains("\"isError\":true") || text.contains("\"error\":{\"code\"");
-    ensure!(status == StatusCode::OK && !failed, "the endpoint answered {status}: {:.500}", text);
+    ensure!(status == StatusCode::OK && !failed, "the endpoint answered {status}: {text:.500}");
     Ok(())
 }
 

@@ -171,7 +171,10 @@ fn past_markup(page: &str, open: usize) -> Option<usize> {
     }
     let tag = tag(page, open)?;
     match tag.name.as_str() {
-        name @ ("script" | "style") => Some(past(&format!("</{name}"))),
+        name @ ("script" | "style") => {
+            let close = past(&format!("</{name}"));
+            Some(page[close..].find('>').map_or(page.len(), |found| close + found + 1))
+        }
         _ => Some(tag.end),
     }
 }

@@ -135,7 +135,7 @@ impl System {
     #[must_use]
     pub fn tenant_host(&self, slug: &str) -> String {
         let origin = self.tenant(slug);
-        origin.split_once("://").map_or(origin.clone(), |(_, host)| host.to_owned())
+        origin.split_once("://").map_or_else(|| origin.clone(), |(_, host)| host.to_owned())
     }
 
     /// A page of the console.

@@ -11,6 +11,7 @@ mod add;
 mod audit;
 mod catalog;
 mod consent;
+mod csrf;
 mod forms;
 mod installations;
 mod keys;
@@ -57,10 +58,10 @@ pub struct Console {
     pub https: bool,
     /// Where mail can be read, where it stays on this machine.
     pub mailbox_url: Option<String>,
-    pub forms: forms::FormTokens,
+    pub forms: FormTokens,
 }
 
-pub use forms::FormTokens;
+pub use csrf::FormTokens;
 
 type App = Arc<Console>;
 
@@ -82,7 +83,7 @@ pub fn router(console: App) -> Router {
         .nest("/w/{slug}", workspace_pages())
         .fallback(respond::not_found)
         .layer(DefaultBodyLimit::max(MAX_FORM))
-        .layer(from_fn_with_state(Arc::clone(&console), forms::nonce))
+        .layer(from_fn_with_state(Arc::clone(&console), csrf::nonce))
         .layer(sessions)
         .layer(from_fn(respond::page_errors))
         .with_state(console);

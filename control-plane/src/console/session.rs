@@ -9,7 +9,7 @@ use toolmesh_proto::ids::UserId;
 use tower_sessions::Session;
 
 use super::App;
-use super::forms::Nonce;
+use super::csrf::Nonce;
 use super::respond::PageError;
 use super::view::{
     Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,

@@ -7,8 +7,8 @@ use toolmesh_proto::claims::{self, SCOPE_TOOLS};
 use toolmesh_proto::ids::{GrantId, UserId};
 use url::Url;
 
-use super::clients::Client;
 use super::redirect;
+use super::store::Client;
 use super::{Oauth, store};
 use crate::accounts::members::Membership;
 use crate::credentials::token::Token;

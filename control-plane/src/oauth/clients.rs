@@ -13,6 +13,7 @@ use toolmesh_proto::claims::SCOPE_TOOLS;
 use toolmesh_proto::ids::TenantId;
 
 use super::redirect;
+use super::store::Client;
 use super::{Oauth, store};
 use crate::accounts::is_invisible;
 use crate::db::TenantTx;
@@ -24,14 +25,6 @@ const MAX_CLIENT_ID: usize = 2000;
 
 /// A registration that led to no consent is forgotten after this many seconds.
 const UNUSED_LIFE: i64 = 24 * 3600;
-
-/// A client, as far as a tenant knows it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Client {
-    pub client_id: String,
-    pub name: String,
-    pub redirect_uris: Vec<String>,
-}
 
 /// The body of a registration; unknown members are ignored (RFC 7591, section 2).
 #[derive(Deserialize)]

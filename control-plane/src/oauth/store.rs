@@ -4,9 +4,16 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{GrantId, UserId};
 use uuid::Uuid;
 
-use super::clients::Client;
 use crate::db::{GlobalTx, TenantTx};
 use crate::error::Result;
+
+/// A client, as far as a tenant knows it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Client {
+    pub client_id: String,
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+}
 
 #[derive(sqlx::FromRow)]
 pub(super) struct KeyRow {
