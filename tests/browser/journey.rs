@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use toolmesh_tests::browser::{Browser, Look};
 use toolmesh_tests::emulate::{self, Emulate, MINE};
-use toolmesh_tests::github::assigned_issues_tool;
+use toolmesh_tests::github::{LIST_ISSUES, assigned_to_me};
 use toolmesh_tests::oauth::{Pkce, Tokens, parameter, registration};
 use toolmesh_tests::workspace::{text, unique};
 use toolmesh_tests::{Mcp, Person, System, TestResult, Workspace, eventually};
@@ -80,7 +80,7 @@ impl Traveller {
         browser.fill("email", &self.person.email).await?;
         browser.fill("password", &self.person.password).await?;
         browser.inspect("02-sign-up").await?;
-        browser.press("form[action='/signup'] [type=submit], form[action='/signup'] button").await?;
+        browser.submit("/signup").await?;
         browser.at("/signup/sent").await?;
         browser.inspect("03-check-your-mail").await?;
 
@@ -90,7 +90,7 @@ impl Traveller {
         let mail = self.system.mail_to(&self.person.email).await?;
         browser.go(mail.link("/verify").context("no link in the mail")?).await?;
         browser.inspect("05-confirm-address").await?;
-        browser.press("form[action^='/verify'] [type=submit], form[action^='/verify'] button").await?;
+        browser.submit("/verify").await?;
         browser.at("/workspaces/new").await?;
         Ok(())
     }
@@ -104,9 +104,7 @@ impl Traveller {
         browser.read("available").await?;
         browser.read(&format!("{}.localhost", self.slug)).await?;
         browser.inspect("06-new-workspace").await?;
-        browser
-            .press("form[action='/workspaces/new'] [type=submit], form[action='/workspaces/new'] button")
-            .await?;
+        browser.submit("/workspaces/new").await?;
         browser.at(&format!("/w/{}", self.slug)).await?;
         browser.read(&format!("{}/mcp", self.system.tenant(&self.slug))).await?;
         browser.inspect("07-overview-empty").await
@@ -129,9 +127,7 @@ impl Traveller {
         browser.click("test connection").await?;
         browser.read("200").await?;
         browser.inspect("10-enable-tested").await?;
-        browser
-            .press("form[action$='/enable'] [type=submit]:not([hx-post]):not([formaction*='test'])")
-            .await?;
+        browser.submit("/enable").await?;
         browser.at("/connectors/").await?;
         browser.read(&emulate::TOKEN[emulate::TOKEN.len() - 4..]).await?;
         let page = browser.client.source().await?;
@@ -223,22 +219,22 @@ impl Traveller {
     async fn sees_a_call(&self, token: &str) -> TestResult {
         let browser = &self.browser;
         let mcp = Mcp::new(self.system.http.clone(), &self.workspace().mcp_url).token(token);
-        let tool = assigned_issues_tool(&mcp).await?;
+        let tool = LIST_ISSUES;
         browser.go(&self.page("/audit")).await?;
         browser.inspect("17-audit-empty").await?;
-        let answer = mcp.call(&tool, json!({})).await?;
+        let answer = mcp.call(tool, assigned_to_me()).await?;
         let issues = answer.text()?;
         ensure!(MINE.iter().all(|title| issues.contains(title)), "{issues}");
         // The page renews itself once a second, and the event takes up to a second to get there.
-        browser.read_within(&tool, Duration::from_secs(2)).await?;
+        browser.read_within(tool, Duration::from_secs(2)).await?;
         browser.read("chatgpt").await?;
         browser.inspect("18-audit").await?;
-        browser.click(&tool).await.or(browser.press("a[href*='/audit/']").await)?;
+        browser.press("#audit-list a[href*='/audit/']").await?;
         browser.read(answer.header("x-request-id")).await?;
         browser.inspect("19-audit-detail").await?;
 
         browser.go(&self.page("")).await?;
-        browser.read(&tool).await?;
+        browser.read(tool).await?;
         browser.inspect("20-overview").await?;
         browser.look(Look::Desktop).await
     }

@@ -8,7 +8,7 @@ async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<(
     browser.go(&system.console_url("/login")).await?;
     browser.fill("email", &person.email).await?;
     browser.fill("password", &person.password).await?;
-    browser.press("form[action^='/login'] [type=submit], form[action^='/login'] button").await?;
+    browser.submit("/login").await?;
     browser.at("/workspaces").await?;
     Ok(())
 }
@@ -33,7 +33,7 @@ async fn members_keys_and_settings_are_finished_pages() -> TestResult {
     browser.inspect("33-settings").await?;
     browser.go(&page("/keys")).await?;
     browser.fill("name", "laptop").await?;
-    browser.press("form[action$='/keys'] [type=submit], form[action$='/keys'] button").await?;
+    browser.submit("/keys").await?;
     browser.read("once").await?;
     browser.inspect("34-key-shown-once").await?;
     browser.go(&page("/keys")).await?;
@@ -63,9 +63,7 @@ async fn errors_are_pages_with_a_way_out() -> TestResult {
     browser.go(&system.console_url("/workspaces/new")).await?;
     browser.fill("name", "Söhne & Co").await?;
     browser.fill("slug", &workspace.slug).await?;
-    browser
-        .press("form[action='/workspaces/new'] [type=submit], form[action='/workspaces/new'] button")
-        .await?;
+    browser.submit("/workspaces/new").await?;
     browser.read("taken").await?;
     let name = browser.see("input[name=name]").await?.prop("value").await?;
     ensure!(name.as_deref() == Some("Söhne & Co"), "what was typed is lost: {name:?}");

@@ -8,20 +8,19 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::child::{Kept, Start};
-use toolmesh_tests::emulate::{Emulate, MINE};
-use toolmesh_tests::github::assigned_issues_tool;
+use toolmesh_tests::emulate::{Emulate, MINE, OTHERS};
+use toolmesh_tests::github::{LIST_ISSUES, assigned_to_me};
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Person, System, TestResult, Workspace, eventually, paths};
 
 /// How long a script may take for one step; a cold start of Node on a busy machine is slow.
 const STEP: Duration = Duration::from_secs(60);
 
-/// A workspace with GitHub, a member who is not its owner, and the tool to call.
+/// A workspace with GitHub, and a member who is not its owner.
 struct Scene {
     system: &'static System,
     workspace: Workspace,
     member: Person,
-    tool: String,
     _github: Emulate,
 }
 
@@ -33,10 +32,15 @@ impl Scene {
         let member = system.person().await?;
         system.join(&workspace, &member, "member").await?;
         let mcp = system.mcp(&workspace, &workspace.key);
-        let tool =
-            eventually("the tools are there", SOON, || async { Ok(assigned_issues_tool(&mcp).await.ok()) })
-                .await?;
-        Ok(Self { system, workspace, member, tool, _github: github })
+        eventually("the tools are there", SOON, || async {
+            Ok(mcp
+                .names()
+                .await
+                .is_ok_and(|names| names.iter().any(|name| name == LIST_ISSUES))
+                .then_some(()))
+        })
+        .await?;
+        Ok(Self { system, workspace, member, _github: github })
     }
 }
 
@@ -62,7 +66,8 @@ impl Script {
         ];
         all.extend_from_slice(envs);
         let start = Start { name: "the client", program, log: &log, clean: None, save: None };
-        let args = [script.as_str(), &scene.workspace.mcp_url, &scene.tool, "{}"];
+        let arguments = assigned_to_me().to_string();
+        let args = [script.as_str(), &scene.workspace.mcp_url, LIST_ISSUES, &arguments];
         Ok(Self { process: Kept::start(&start, &args, &all)?, folder })
     }
 
@@ -114,11 +119,11 @@ async fn allow(scene: &Scene, url: &str, client_name: &str) -> TestResult {
     browser.close().await
 }
 
-fn check_list(scene: &Scene, tools: &Value) -> TestResult {
+fn check_list(tools: &Value) -> TestResult {
     let tools = tools.as_array().context("no list")?;
     ensure!(tools.len() >= 25, "{} tools", tools.len());
-    let tool = tools.iter().find(|tool| tool["name"] == scene.tool.as_str());
-    let tool = tool.with_context(|| format!("{} is not in the list", scene.tool))?;
+    let tool = tools.iter().find(|tool| tool["name"] == LIST_ISSUES);
+    let tool = tool.with_context(|| format!("{LIST_ISSUES} is not in the list"))?;
     ensure!(tool["annotations"]["readOnlyHint"] == true, "{tool}");
     ensure!(tool["title"].is_string(), "{tool}");
     Ok(())
@@ -130,6 +135,7 @@ fn check_result(result: &Value) -> TestResult {
     for title in MINE {
         ensure!(text.contains(title), "{title:?} is not in {text}");
     }
+    ensure!(!text.contains(OTHERS), "someone else's issue is in {text}");
     Ok(())
 }
 
@@ -141,7 +147,7 @@ async fn journey(program: &Path, script: &str, client_name: &str) -> TestResult 
     ensure!(url.starts_with(&scene.system.ready.console_url), "the person is sent to {url}");
     allow(&scene, &url, client_name).await?;
     client.json("CONNECTED").await?;
-    check_list(&scene, &client.json("TOOLS").await?)?;
+    check_list(&client.json("TOOLS").await?)?;
     check_result(&client.json("RESULT").await?)?;
     check_result(&client.json("REFRESHED").await?).context("after refreshing")?;
     client.end().await?;
@@ -151,7 +157,7 @@ async fn journey(program: &Path, script: &str, client_name: &str) -> TestResult 
     let log = format!("/w/{}/audit", scene.workspace.slug);
     eventually("the calls are in the log", SOON, || async {
         let text = console.visit(&log).await?.ok()?.text();
-        Ok((text.contains(&scene.tool) && text.contains(&scene.member.email)).then_some(()))
+        Ok((text.contains(LIST_ISSUES) && text.contains(&scene.member.email)).then_some(()))
     })
     .await
 }
@@ -182,7 +188,7 @@ async fn mcp_remote_with_an_api_key() -> TestResult {
     .await?;
     let mut client = Script::start(&scene, &node()?, "node/mcp-remote.mjs", &[("API_KEY", &key)])?;
     client.json("CONNECTED").await?;
-    check_list(&scene, &client.json("TOOLS").await?)?;
+    check_list(&client.json("TOOLS").await?)?;
     check_result(&client.json("RESULT").await?)?;
     client.end().await
 }

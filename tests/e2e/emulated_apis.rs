@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use toolmesh_tests::emulate::{Emulate, MINE, REPOSITORY};
-use toolmesh_tests::github::assigned_issues_tool;
+use toolmesh_tests::emulate::{Emulate, MINE, OTHERS, REPOSITORY, TOKEN};
+use toolmesh_tests::github::{LIST_ISSUES, assigned_to_me};
 use toolmesh_tests::wait::SOON;
-use toolmesh_tests::{System, TestResult, eventually};
+use toolmesh_tests::{System, TestResult, Upstream, eventually};
 
 #[tokio::test]
 async fn the_github_connector_lists_makes_and_closes_issues() -> TestResult {
@@ -19,10 +19,11 @@ async fn the_github_connector_lists_makes_and_closes_issues() -> TestResult {
     })
     .await?;
 
-    let mine = mcp.call(&assigned_issues_tool(&mcp).await?, json!({})).await?.text()?;
+    let mine = mcp.call(LIST_ISSUES, assigned_to_me()).await?.text()?;
     for title in MINE {
         ensure!(mine.contains(title), "{title:?} is not in {mine}");
     }
+    ensure!(!mine.contains(OTHERS), "someone else's issue is in {mine}");
 
     let (owner, repo) = REPOSITORY.split_once('/').context("no slash")?;
     let issue = json!({"owner": owner, "repo": repo, "title": "Made by a tool", "body": "Hello"});
@@ -39,6 +40,30 @@ async fn the_github_connector_lists_makes_and_closes_issues() -> TestResult {
     let lost = json!({"owner": owner, "repo": "no-such-repo", "issue_number": 1});
     let refusal = mcp.call("github_get_issue", lost).await?.refusal()?.context("it passed for a success")?;
     ensure!(refusal.contains("404") && refusal.contains("Not Found"), "{refusal}");
+    Ok(())
+}
+
+/// The emulated GitHub has no `/issues`, so what leaves is checked instead, against GitHub's documentation.
+#[tokio::test]
+async fn listing_my_issues_without_arguments_asks_github_for_those_assigned_to_me() -> TestResult {
+    let system = System::shared().await?;
+    let (upstream, workspace) = (Upstream::start().await?, system.workspace().await?);
+    system.enable_github(&workspace, &format!("{}/echo", upstream.url())).await?;
+    let mcp = system.mcp(&workspace, &workspace.key);
+    eventually("the tools are there", SOON, || async {
+        Ok(mcp.names().await.is_ok_and(|names| !names.is_empty()).then_some(()))
+    })
+    .await?;
+    mcp.call("github_list_my_issues", json!({})).await?.text()?;
+    let seen = upstream.only()?;
+    ensure!((seen.method.as_str(), seen.path.as_str()) == ("GET", "/echo/issues"), "{seen:?}");
+    let pairs = seen.pairs();
+    for (name, value) in [("filter", "assigned"), ("state", "open")] {
+        ensure!(pairs.contains(&(name.to_owned(), value.to_owned())), "{pairs:?}");
+    }
+    ensure!(seen.header("authorization") == format!("Bearer {TOKEN}"), "{seen:?}");
+    ensure!(seen.header("accept").contains("application/vnd.github+json"), "{seen:?}");
+    ensure!(!seen.header("user-agent").is_empty(), "GitHub refuses requests without a User-Agent");
     Ok(())
 }
 

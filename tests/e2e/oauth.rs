@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
-use toolmesh_tests::oauth::{Pkce, REDIRECT, Server, Tokens, parameter, registration, with};
+use toolmesh_tests::oauth::{Pkce, REDIRECT, Server, Tokens, parameter, redirected, registration, with};
 use toolmesh_tests::{Answer, Console, System, TestResult, Workspace};
 use url::Url;
 
@@ -189,7 +189,7 @@ async fn a_refusal_goes_back_to_the_client_with_the_issuer() -> TestResult {
 /// What the browser of a person is told about a request that is wrong: an error for the client, by redirect.
 async fn refused(flow: &Flow, query: Vec<(String, String)>) -> Result<(String, Url)> {
     let page = flow.server.authorize(&flow.console, &query).await?;
-    let back = page.location().with_context(|| format!("no redirect: {} {}", page.status, page.text()))?;
+    let back = redirected(&page)?;
     ensure!(back.as_str().starts_with(REDIRECT), "it leads to {back}");
     ensure!(parameter(&back, "iss") == Some(flow.server.issuer()?), "no issuer in {back}");
     Ok((parameter(&back, "error").with_context(|| format!("no error in {back}"))?, back))
@@ -242,7 +242,7 @@ async fn unknown_clients_and_redirects_get_a_page_and_never_a_redirect() -> Test
     ] {
         let page = flow.server.authorize(&flow.console, &with(flow.query(), name, value)).await?;
         ensure!(page.status.is_client_error(), "{name}={value}: {}", page.status);
-        ensure!(page.location().is_none(), "{name}={value} redirects");
+        ensure!(redirected(&page).is_err(), "{name}={value} redirects");
         ensure!(page.text().len() > 20, "{name}={value}: an empty page");
     }
     Ok(())

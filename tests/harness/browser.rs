@@ -126,6 +126,19 @@ impl Browser {
         self.see(css).await?.click().await.with_context(|| format!("cannot click {css}"))
     }
 
+    /// Sends the form whose action ends like this, by its own button.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn submit(&self, action: &str) -> Result<()> {
+        const FIND: &str = "const form = [...document.forms].find(f =>
+              new URL(f.getAttribute('action') || '', location.href).pathname.endsWith(arguments[0]));
+            const buttons = form ? [...form.querySelectorAll('button, input[type=submit]')] : [];
+            return buttons.find(b => b.type === 'submit' && !b.hasAttribute('formaction') && b.checkVisibility()) || null;";
+        let button = self.element(FIND, action).await?;
+        button.click().await.with_context(|| format!("cannot send the form to {action}"))
+    }
+
     /// The first visible link or button with this label.
     async fn control(&self, label: &str) -> Result<Element> {
         const FIND: &str = "const wanted = arguments[0].toLowerCase();
@@ -134,13 +147,18 @@ impl Browser {
             const all = [...document.querySelectorAll('a[href], button, input[type=submit], summary, [role=button]')];
             const found = all.filter(shown);
             return found.find(e => label(e) === wanted) || found.find(e => label(e).startsWith(wanted)) || null;";
-        let found = eventually(&format!("a link or button {label:?}"), PATIENCE, || async {
+        self.element(FIND, label).await
+    }
+
+    /// Waits until a script finds an element for `wanted`.
+    async fn element(&self, script: &str, wanted: &str) -> Result<Element> {
+        let found = eventually(&format!("a control for {wanted:?}"), PATIENCE, || async {
             // A page that is being replaced has no document for a moment.
-            let found = self.client.execute(FIND, vec![json!(label)]).await.unwrap_or(Value::Null);
+            let found = self.client.execute(script, vec![json!(wanted)]).await.unwrap_or(Value::Null);
             Ok((!found.is_null()).then_some(found))
         })
         .await;
-        let found = self.explain(found, label).await?;
+        let found = self.explain(found, wanted).await?;
         let id: fantoccini::elements::ElementRef = found
             .as_object()
             .and_then(|element| element.values().next()?.as_str())

@@ -1,9 +1,22 @@
 //! The catalog's GitHub connector, enabled against the emulated GitHub.
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
+use crate::emulate::REPOSITORY;
 use crate::workspace::Installation;
-use crate::{Mcp, System, Workspace, emulate, html};
+use crate::{System, Workspace, emulate, html};
+
+/// The tool that lists a repository's issues.
+pub const LIST_ISSUES: &str = "github_list_issues";
+
+/// Its arguments for the issues assigned to the person whose token it is. (`github_list_my_issues` asks `/issues`, which the
+/// emulated GitHub does not have.)
+#[must_use]
+pub fn assigned_to_me() -> Value {
+    let (owner, repo) = REPOSITORY.split_once('/').unwrap_or_default();
+    json!({"owner": owner, "repo": repo, "assignee": "admin"})
+}
 
 /// The name of the one credential of a connector of the catalog, as its form calls it.
 ///
@@ -29,14 +42,4 @@ impl System {
         self.enable(&workspace.slug, &["--connector", "github", "--base-url", url], &[(name, emulate::TOKEN)])
             .await
     }
-}
-
-/// The tool that lists the issues assigned to the person whose token it is.
-///
-/// # Errors
-/// When no tool's name says so.
-pub async fn assigned_issues_tool(mcp: &Mcp) -> Result<String> {
-    let names = mcp.names().await?;
-    let found = names.iter().find(|name| name.contains("assigned") || name.contains("my_issues")).cloned();
-    found.with_context(|| format!("no tool lists the issues assigned to me: {}", names.join(" ")))
 }

@@ -39,7 +39,10 @@ pub fn check(password: &SecretString, context: &[&str]) -> Result<()> {
     for word in context {
         words.extend(word.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2));
     }
-    if zxcvbn::zxcvbn(text, &words).score() < zxcvbn::Score::Three {
+    // What is left without words that anybody can look up must still be long enough to guess at.
+    let rest = words.iter().fold(text.to_lowercase(), |rest, word| rest.replace(&word.to_lowercase(), ""));
+    let personal = rest.chars().filter(|c| !c.is_whitespace()).count() < 8;
+    if personal || zxcvbn::zxcvbn(text, &words).score() < zxcvbn::Score::Three {
         let message =
             "This password is common or easy to guess. Use a few unrelated words, or a password manager's.";
         return Err(Error::field("password", message));

@@ -1,9 +1,10 @@
 //! The messages there are. Each has one purpose, one link, and a text part equal in content to the HTML.
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
+use super::letters::{self, Letter};
 use crate::accounts::members::Role;
-use crate::console::view::{self, mail::Letter};
 use crate::error::{Error, Result};
 
 /// A message, ready to be sent.
@@ -32,7 +33,7 @@ impl Message {
     /// # Errors
     /// When the template cannot be written.
     pub fn verify(to: &str, name: &str, link: String) -> Result<Self> {
-        let letter = view::mail::Verify {
+        let letter = letters::Verify {
             name: name.to_owned(),
             console_url: origin(&link),
             link,
@@ -47,7 +48,7 @@ impl Message {
     /// # Errors
     /// When the template cannot be written.
     pub fn already_registered(to: &str, name: &str, link: String) -> Result<Self> {
-        let letter = view::mail::AlreadyMember {
+        let letter = letters::AlreadyMember {
             name: name.to_owned(),
             console_url: origin(&link),
             link,
@@ -61,7 +62,7 @@ impl Message {
     /// # Errors
     /// When the template cannot be written.
     pub fn invitation(mail: InvitationMail<'_>) -> Result<Self> {
-        let letter = view::mail::Invitation {
+        let letter = letters::Invitation {
             workspace: mail.workspace.to_owned(),
             role: if mail.role == Role::Admin { "an admin".to_owned() } else { "a member".to_owned() },
             by_name: mail.by_name.to_owned(),
@@ -85,5 +86,5 @@ fn origin(link: &str) -> String {
 }
 
 fn now() -> String {
-    view::exact(OffsetDateTime::now_utc())
+    OffsetDateTime::now_utc().format(&Rfc2822).unwrap_or_default()
 }

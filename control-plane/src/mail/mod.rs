@@ -3,6 +3,7 @@
 //! Knows nothing of who is known: it sends what it is given. A message that cannot be delivered in three attempts is logged
 //! without its content.
 
+mod letters;
 pub mod messages;
 
 pub use messages::{InvitationMail, Message};

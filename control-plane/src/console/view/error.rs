@@ -58,11 +58,4 @@ impl ErrorPage {
         self.text = text.into();
         self
     }
-
-    /// The same page with another way out.
-    #[must_use]
-    pub fn leading_to(mut self, label: impl Into<String>, path: impl Into<String>) -> Self {
-        self.action = (label.into(), path.into());
-        self
-    }
 }

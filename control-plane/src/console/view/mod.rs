@@ -15,7 +15,6 @@ mod icons;
 mod installations;
 mod keys;
 mod landing;
-pub mod mail;
 mod members;
 mod oauth;
 mod overview;
@@ -40,7 +39,7 @@ pub use installations::{
 pub use keys::{KeyCreatedPage, KeyRow, KeysPage};
 pub use landing::LandingPage;
 pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage};
-pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, OauthReturnPage};
+pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{
     Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, exact, field_id,

@@ -1,4 +1,4 @@
-//! Consent, the way back to the client, and what to say when a client's request cannot be followed.
+//! Consent, and what to say when a client's request cannot be followed.
 
 use askama::Template;
 
@@ -69,18 +69,6 @@ impl ConsentPage {
     pub fn changes(&self) -> bool {
         self.counts.of.iter().any(|(access, _)| access.word != "read")
     }
-}
-
-/// The way back to the client after a decision. A page and not a redirect: the form's own policy (`form-action 'self'`)
-/// would stop a redirect to another origin in Chromium.
-#[derive(Template)]
-#[template(path = "oauth_return.html")]
-pub struct OauthReturnPage {
-    pub focus: Focus,
-    pub client: String,
-    pub allowed: bool,
-    /// The client's redirect address with code or error; `https`, loopback `http` or the client's own scheme, checked before.
-    pub url: String,
 }
 
 /// A request that cannot be followed and must not be redirected.

@@ -1,5 +1,5 @@
-//! A whole start and stop with the real PostgreSQL. In the planes' places stand scripts that note what they are told, as this
-//! crate is tested before and without them; the planes themselves are started this way by the end-to-end tests.
+//! A whole start and stop with the real PostgreSQL. In the planes' places stand scripts that note what they are told and die
+//! when a test says so; the planes themselves are started this way by the end-to-end tests.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
