@@ -1,14 +1,10 @@
-//! `toolmesh admin`: work on users, workspaces, connectors and keys without a browser. This module owns the command line's
-//! shape; the work is the control plane's own code.
+//! The command line of `toolmesh admin`: work on users, workspaces, connectors and keys without a browser. What the commands
+//! do stands in `operate`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
-
-use crate::config::Environment;
-use crate::operate;
 
 #[derive(Args, Debug)]
 pub struct AdminArgs {
@@ -117,15 +113,4 @@ fn parse_credential(text: &str) -> Result<Credential, &'static str> {
         }
         _ => Err("write NAME=VALUE"),
     }
-}
-
-/// Does what the command line says and prints what came of it.
-///
-/// # Errors
-/// One sentence that says what was wrong and the way out.
-pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
-    let outcome = operate::carry_out(&args, &Environment::read()).await?;
-    let text = if args.json { outcome.json.to_string() } else { outcome.text };
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
 }

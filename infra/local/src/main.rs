@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use toolmesh_local::cli::{Cli, Command, LogFormat, UpArgs};
 use toolmesh_local::config::Environment;
-use toolmesh_local::{admin, up};
+use toolmesh_local::{operate, up};
 use tracing_subscriber::EnvFilter;
 
 /// What the shell sees when the command line or a setting is wrong (`EX_USAGE`).
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     };
     match cli.command {
         Command::Up(args) => run_up(args).await,
-        Command::Admin(args) => match admin::run(args).await {
+        Command::Admin(args) => match operate::run(args).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{error:#}")),
         },

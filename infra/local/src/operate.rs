@@ -2,6 +2,7 @@
 //!
 //! Works on the database of a running system, which learns of changes as from any other. Knows no SQL.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -28,16 +29,23 @@ use crate::secrets::Secrets;
 const CONNECTIONS: u32 = 2;
 
 /// What a command prints: for people, and for programs.
-pub struct Outcome {
-    pub text: String,
-    pub json: Value,
+struct Outcome {
+    text: String,
+    json: Value,
 }
 
-/// Carries out a command.
+/// Does what the command line says and prints what came of it.
 ///
 /// # Errors
 /// One sentence that says what was wrong and the way out.
-pub async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcome> {
+pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
+    let outcome = carry_out(&args, &Environment::read()).await?;
+    let text = if args.json { outcome.json.to_string() } else { outcome.text };
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let config = configuration(args, env)?;
     let origins = config.tenant_origins.clone();
     let (core, _mail) = Core::new(&config, CONNECTIONS).await.map_err(plain)?;

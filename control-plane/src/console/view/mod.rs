@@ -42,7 +42,7 @@ pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, Me
 pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{
-    Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, exact, field_id,
+    Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id,
 };
 pub use path::{CallPath, PathStep, Verdict};
 pub use settings::SettingsPage;

@@ -94,7 +94,7 @@ impl Moment {
 
 /// A time in full, in UTC, as mails and titles say it.
 #[must_use]
-pub fn exact(at: OffsetDateTime) -> String {
+fn exact(at: OffsetDateTime) -> String {
     let format =
         format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute]:[second] UTC");
     at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()

@@ -12,8 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{Account, Binaries, OWNER, Place, PostgresError, init};
-use crate::process::{self, Process, Stopped};
 use crate::files;
+use crate::process::{self, Process, Stopped};
 
 /// Longest path of a socket that every system takes: macOS allows 104 bytes with the closing zero.
 const SOCKET_PATH_MAX: usize = 103;
@@ -148,16 +148,11 @@ impl Cluster {
         let log_start = log.metadata().map_or(0, |meta| meta.len());
         let mut command = options.command(&address);
         command.stderr(log);
-        // SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is lost.
         let program = options.binaries.program("postgres");
-        let process = Process::spawn("postgres", &mut command, Signal::SIGINT).map_err(PostgresError::at(program))?;
-        Ok(Self {
-            process,
-            address,
-            password: options.password.clone(),
-            log: options.log.clone(),
-            log_start,
-        })
+        // SIGINT is PostgreSQL's fast shutdown: sessions are ended, nothing is lost.
+        let process =
+            Process::spawn("postgres", &mut command, Signal::SIGINT).map_err(PostgresError::at(program))?;
+        Ok(Self { process, address, password: options.password.clone(), log: options.log.clone(), log_start })
     }
 
     /// Waits until the server takes connections.

@@ -31,7 +31,8 @@ const NODE_DEADLINE: Duration = Duration::from_secs(60);
 /// What is left of requests when the planes are gone cannot be answered any more.
 const EDGE_PATIENCE: Duration = Duration::from_secs(1);
 /// Settings of the control plane that a node has no business with.
-const NOT_FOR_NODES: &[&str] = &["DATABASE_URL", "SMTP_URL", "TOOLMESH_KEK_FILE", "TOOLMESH_MAIL_FROM"];
+const NOT_FOR_NODES: &[&str] =
+    &["DATABASE_URL", "SMTP_URL", "TOOLMESH_KEK_FILE", "TOOLMESH_MAIL_FROM", "TOOLMESH_MAILBOX_URL"];
 
 /// The data folder, and what has been started on it so far.
 pub(super) struct System {
@@ -193,6 +194,8 @@ impl System {
             ("TOOLMESH_KEK_FILE", self.secrets.kek_file().into()),
             ("TOOLMESH_JOIN_SECRET_FILE", self.secrets.join_secret_file().into()),
             ("TOOLMESH_MAIL_FROM", sender.into()),
+            // Shown after sign-up; with an outside mail server there is none.
+            ("TOOLMESH_MAILBOX_URL", mail.page.clone().unwrap_or_default().into()),
         ]);
         PlaneCommand {
             name: "control plane".to_owned(),

@@ -1,0 +1,304 @@
+//! What a message of the stream changes, and what the node answers.
+//!
+//! The only writer of the table. A change is in force first, then on disk, then acknowledged; one that does not compile is
+//! refused with its reason and leaves what was.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use toolmesh_proto::ids::TenantId;
+use toolmesh_proto::v1;
+use toolmesh_proto::v1::control_message::Message as Control;
+use toolmesh_proto::v1::node_message::Message as Reply;
+
+use super::ledger::{Ledger, LedgerError, Loaded};
+use super::table::Table;
+use crate::catalog::{Connector, Tenant};
+
+/// Applies messages, one at a time.
+#[derive(Debug)]
+pub struct Applier {
+    table: Arc<Table>,
+    ledger: Ledger,
+    /// By hash; what was refused, with the reason, so that bundles that name it can say why.
+    connectors: HashMap<String, Result<Arc<Connector>, String>>,
+    keys: v1::KeySet,
+}
+
+impl Applier {
+    #[must_use]
+    pub fn new(table: Arc<Table>, ledger: Ledger) -> Self {
+        Self { table, ledger, connectors: HashMap::new(), keys: v1::KeySet::default() }
+    }
+
+    /// Puts in force what the ledger holds. With anything in it the node is ready.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read at all.
+    pub async fn restore(&mut self) -> Result<(), LedgerError> {
+        let ledger = self.ledger.clone();
+        let Loaded { node, connectors, bundles } = blocking(move || ledger.load()).await?;
+        for connector in connectors {
+            self.compile_connector(connector).await;
+        }
+        let mut served = 0;
+        for bundle in bundles {
+            match self.compile_bundle(bundle).await {
+                Ok(_) => served += 1,
+                Err(reason) => tracing::error!(reason, "bundle from disk refused"),
+            }
+        }
+        let Some(node) = node else { return Ok(()) };
+        self.table.set_settings(node.settings.unwrap_or_default());
+        self.keys = node.keys.unwrap_or_default();
+        self.table.set_keys(&self.keys);
+        self.table.set_ready();
+        tracing::info!(tenants = served, "serving from disk");
+        Ok(())
+    }
+
+    /// What this node says first. Connectors that no tenant uses any more are forgotten here, since the control plane sends
+    /// each only once per stream.
+    pub async fn hello(&mut self, node: &str) -> v1::Hello {
+        let tenants = self.table.all();
+        let used: HashSet<String> =
+            tenants.iter().flat_map(|tenant| tenant.connector_hashes().map(str::to_owned)).collect();
+        let unused: Vec<String> = self.connectors.keys().filter(|hash| !used.contains(*hash)).cloned().collect();
+        for hash in unused {
+            self.connectors.remove(&hash);
+            self.on_disk("connector not removed", move |ledger| ledger.remove_connector(&hash)).await;
+        }
+        let head =
+            |tenant: &Arc<Tenant>| v1::TenantHead { tenant_id: tenant.id.to_string(), revision: tenant.revision };
+        v1::Hello {
+            node: node.to_owned(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            tenants: tenants.iter().map(head).collect(),
+            connector_hashes: self.connectors.keys().cloned().collect(),
+        }
+    }
+
+    /// Applies one message; what it answers goes back on the stream.
+    pub async fn apply(&mut self, message: Control) -> Option<Reply> {
+        match message {
+            Control::Snapshot(snapshot) => self.snapshot(snapshot).await,
+            Control::Connector(connector) => {
+                let hash = self.compile_connector(connector.clone()).await;
+                self.on_disk("connector not kept", move |ledger| ledger.put_connector(&hash, &connector)).await;
+            }
+            Control::Bundle(bundle) => return Some(self.bundle(bundle).await),
+            Control::Removed(removed) => self.remove(&removed.tenant_id).await,
+            Control::Keys(keys) => self.set_node(None, keys).await,
+            Control::CaughtUp(_) => {
+                self.table.set_ready();
+                tracing::info!(tenants = self.table.all().len(), "caught up with the control plane");
+            }
+            // Run beside the stream, by whoever reads it.
+            Control::Probe(_) => {}
+        }
+        None
+    }
+
+    async fn snapshot(&mut self, snapshot: v1::Snapshot) {
+        let live: HashSet<&str> = snapshot.tenants.iter().map(|head| head.tenant_id.as_str()).collect();
+        let deleted: Vec<String> =
+            self.table.all().iter().map(|t| t.id.to_string()).filter(|id| !live.contains(id.as_str())).collect();
+        for id in deleted {
+            self.remove(&id).await;
+        }
+        self.set_node(snapshot.settings, snapshot.keys.unwrap_or_default()).await;
+    }
+
+    async fn set_node(&mut self, settings: Option<v1::NodeSettings>, keys: v1::KeySet) {
+        if let Some(settings) = settings {
+            self.table.set_settings(settings);
+        }
+        // Known tokens stay remembered while the keys are the same.
+        if keys != self.keys {
+            self.table.set_keys(&keys);
+            self.keys = keys;
+        }
+        let (settings, keys) = (self.table.settings(), self.keys.clone());
+        self.on_disk("settings not kept", move |ledger| ledger.put_node(&settings, &keys)).await;
+    }
+
+    async fn remove(&self, tenant_id: &str) {
+        let Ok(id) = tenant_id.parse::<TenantId>() else { return };
+        self.table.remove(id);
+        tracing::info!(tenant = %id, "tenant removed");
+        self.on_disk("tenant not removed", move |ledger| ledger.remove_bundle(id)).await;
+    }
+
+    async fn bundle(&mut self, bundle: v1::TenantBundle) -> Reply {
+        let (tenant_id, revision) = (bundle.tenant_id.clone(), bundle.revision);
+        let held = tenant_id.parse().ok().and_then(|id| self.table.tenant_by_id(id)).map_or(0, |t| t.revision);
+        if held >= revision {
+            return Reply::Ack(v1::Ack { tenant_id, revision });
+        }
+        match self.compile_bundle(bundle.clone()).await {
+            Ok(id) => {
+                tracing::info!(tenant = tenant_id, revision, "bundle in force");
+                self.on_disk("bundle not kept", move |ledger| ledger.put_bundle(id, &bundle)).await;
+                Reply::Ack(v1::Ack { tenant_id, revision })
+            }
+            Err(reason) => {
+                tracing::error!(tenant = tenant_id, revision, kept = held, reason, "bundle refused");
+                Reply::Nack(v1::Nack { tenant_id, revision, kept_revision: held, reason })
+            }
+        }
+    }
+
+    async fn compile_bundle(&self, bundle: v1::TenantBundle) -> Result<TenantId, String> {
+        let used: HashMap<String, Result<Arc<Connector>, String>> = bundle
+            .installations
+            .iter()
+            .filter_map(|i| Some((i.connector_hash.clone(), self.connectors.get(&i.connector_hash)?.clone())))
+            .collect();
+        let compile = move || Tenant::compile(&bundle, &|hash| used.get(hash).cloned());
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        let tenant = compiled.map_err(|_| "compiling it failed".to_owned())?.map_err(|error| error.to_string())?;
+        let id = tenant.id;
+        self.table.put(Arc::new(tenant)).map_err(|error| error.to_string())?;
+        Ok(id)
+    }
+
+    /// Compiles a connector, or keeps why it cannot be; answers its hash.
+    async fn compile_connector(&mut self, definition: v1::Connector) -> String {
+        let hash = toolmesh_proto::connector_hash(&definition);
+        if self.connectors.contains_key(&hash) {
+            return hash;
+        }
+        // A definition that makes a library panic hurts the tenants that use it, not the node.
+        let compiled = tokio::task::spawn_blocking(move || Connector::compile(&definition)).await;
+        let compiled = match compiled {
+            Ok(Ok(connector)) => Ok(Arc::new(connector)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("compiling it failed".to_owned()),
+        };
+        if let Err(reason) = &compiled {
+            tracing::error!(hash, reason, "connector refused");
+        }
+        self.connectors.insert(hash.clone(), compiled);
+        hash
+    }
+
+    /// Changes the ledger. A failure is told to operators and does not undo what is in force.
+    async fn on_disk(
+        &self,
+        failure: &'static str,
+        change: impl FnOnce(&Ledger) -> Result<(), LedgerError> + Send + 'static,
+    ) {
+        let ledger = self.ledger.clone();
+        if let Err(error) = blocking(move || change(&ledger)).await {
+            tracing::error!(%error, "{failure}");
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LedgerError::Io("ledger".into(), std::io::Error::other(error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::catalog::samples;
+
+    fn applier(folder: &std::path::Path) -> Applier {
+        let ledger = Ledger::open(folder, &SecretString::from("secret")).unwrap();
+        Applier::new(Arc::new(Table::default()), ledger)
+    }
+
+    fn snapshot(tenants: &[&str]) -> Control {
+        let head = |id: &&str| v1::TenantHead { tenant_id: (*id).to_owned(), revision: 1 };
+        Control::Snapshot(v1::Snapshot {
+            tenants: tenants.iter().map(head).collect(),
+            settings: Some(v1::NodeSettings { console_origin: "http://localhost:8080".into() }),
+            keys: None,
+        })
+    }
+
+    async fn filled(folder: &std::path::Path) -> Applier {
+        let mut applier = applier(folder);
+        applier.apply(snapshot(&[samples::TENANT])).await;
+        applier.apply(Control::Connector(samples::connector())).await;
+        let reply = applier.apply(Control::Bundle(samples::bundle())).await;
+        assert!(matches!(reply, Some(Reply::Ack(v1::Ack { revision: 1, .. }))), "{reply:?}");
+        applier.apply(Control::CaughtUp(v1::CaughtUp {})).await;
+        applier
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_in_force_when_it_is_acknowledged_and_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let applier = filled(folder.path()).await;
+        assert!(applier.table.is_ready());
+        assert!(applier.table.tenant("acme.localhost").is_some());
+
+        let mut restarted = self::applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert!(restarted.table.is_ready());
+        assert!(restarted.table.tenant("acme.localhost").is_some());
+        assert_eq!(restarted.table.settings().console_origin, "http://localhost:8080");
+        let hello = restarted.hello("n").await;
+        assert_eq!((hello.tenants.len(), hello.connector_hashes.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_bad_bundle_is_refused_with_its_reason_and_the_one_before_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = filled(folder.path()).await;
+        let mut bad = samples::bundle();
+        bad.revision = 2;
+        bad.installations[0].connector_hash = "00".into();
+        let reply = applier.apply(Control::Bundle(bad)).await;
+        let Some(Reply::Nack(nack)) = reply else { panic!("{reply:?}") };
+        assert_eq!((nack.revision, nack.kept_revision), (2, 1));
+        assert!(nack.reason.contains("00"), "{}", nack.reason);
+        assert_eq!(applier.table.tenant("acme.localhost").unwrap().revision, 1);
+        let mut restarted = self::applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert_eq!(restarted.table.tenant("acme.localhost").unwrap().revision, 1);
+    }
+
+    #[tokio::test]
+    async fn an_old_bundle_is_acknowledged_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = filled(folder.path()).await;
+        let mut old = samples::bundle();
+        old.name = "Old".into();
+        assert!(matches!(applier.apply(Control::Bundle(old)).await, Some(Reply::Ack(_))));
+        assert_eq!(applier.table.tenant("acme.localhost").unwrap().name, "Acme");
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_a_snapshot_does_not_list_is_gone_from_memory_and_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = filled(folder.path()).await;
+        applier.apply(snapshot(&[])).await;
+        assert!(applier.table.tenant("acme.localhost").is_none());
+        let mut restarted = self::applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert!(restarted.table.all().is_empty());
+        assert!(applier.hello("n").await.connector_hashes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_refused_connector_says_why_in_the_nack_of_its_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = applier(folder.path());
+        let mut definition = samples::connector();
+        definition.tools[0].call = None;
+        let mut bundle = samples::bundle();
+        bundle.installations[0].connector_hash = toolmesh_proto::connector_hash(&definition);
+        applier.apply(Control::Connector(definition)).await;
+        let reply = applier.apply(Control::Bundle(bundle)).await;
+        let Some(Reply::Nack(nack)) = reply else { panic!("{reply:?}") };
+        assert!(nack.reason.contains("kind of call"), "{}", nack.reason);
+    }
+}
