@@ -11,15 +11,26 @@ BEGIN
     CREATE ROLE toolmesh_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
   END IF;
 EXCEPTION
+  WHEN insufficient_privilege THEN
+    RAISE EXCEPTION '% may not create the role toolmesh_app', current_user
+      USING HINT = format('As an administrator: CREATE ROLE toolmesh_app NOLOGIN; GRANT toolmesh_app TO %I', current_user);
   -- Another database of the same cluster made it at the same moment.
   WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
 
 DO $$
+DECLARE
+  -- Since version 16, being a member is not enough to act as a role.
+  right_needed text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
-  EXECUTE format('GRANT toolmesh_app TO %I', current_user);
+  IF NOT pg_has_role(current_user, 'toolmesh_app', right_needed) THEN
+    EXECUTE format('GRANT toolmesh_app TO %I', current_user);
+  END IF;
 EXCEPTION
   WHEN unique_violation THEN NULL;
+  WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the role toolmesh_app exists, but % may not act as it', current_user
+      USING HINT = format('As an administrator: GRANT toolmesh_app TO %I', current_user);
 END $$;
 
 CREATE FUNCTION app_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
@@ -49,6 +60,9 @@ CREATE TABLE email_tokens (
   hash       bytea PRIMARY KEY,
   user_id    uuid NOT NULL REFERENCES users ON DELETE CASCADE,
   purpose    text NOT NULL CHECK (purpose IN ('verify')),
+  -- What was chosen at the sign-up that this link confirms: until an address is confirmed, nobody's choice is anybody else's.
+  name          text NOT NULL,
+  password_hash text NOT NULL,
   expires_at timestamptz NOT NULL,
   used_at    timestamptz,
   created_at timestamptz NOT NULL DEFAULT now()

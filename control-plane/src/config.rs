@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use ipnet::IpNet;
+use lettre::message::Mailbox;
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::slug::TenantOrigins;
 use url::Url;
@@ -54,7 +57,7 @@ impl Config {
         let tenants =
             required("TOOLMESH_TENANT_URL", "the tenants' origins, e.g. https://{slug}.example.net")?;
         Ok(Self {
-            database_url: required("DATABASE_URL", "e.g. postgres://user:password@host/toolmesh")?.into(),
+            database_url: database_url()?,
             console_origin: origin("TOOLMESH_CONSOLE_URL", &console)?,
             tenant_origins: TenantOrigins::parse(&tenants).map_err(invalid("TOOLMESH_TENANT_URL"))?,
             http_listen: listen("TOOLMESH_HTTP_LISTEN")?,
@@ -65,10 +68,8 @@ impl Config {
             join_secret: join_secret_from_file(
                 &required("TOOLMESH_JOIN_SECRET_FILE", "a file with the secret that nodes join with")?.into(),
             )?,
-            smtp_url: required("SMTP_URL", "e.g. smtp://127.0.0.1:2525 or smtps://user:password@host")?
-                .into(),
-            mail_from: optional("TOOLMESH_MAIL_FROM")
-                .unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned()),
+            smtp_url: smtp_url()?,
+            mail_from: mail_from()?,
             mailbox_url: optional("TOOLMESH_MAILBOX_URL"),
             egress: EgressPolicy { allow_private: flag("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
             trusted_proxies: networks("TOOLMESH_TRUSTED_PROXIES")?,
@@ -133,6 +134,27 @@ fn optional(name: &str) -> Option<String> {
 
 fn required(name: &'static str, meaning: &'static str) -> Result<String, ConfigError> {
     optional(name).ok_or(ConfigError::Missing(name, meaning))
+}
+
+fn database_url() -> Result<SecretString, ConfigError> {
+    let text = required("DATABASE_URL", "e.g. postgres://user:password@host/toolmesh")?;
+    // The parser's own words may quote the password.
+    let wrong = |_| "write it as postgres://user:password@host/toolmesh".to_owned();
+    text.parse::<PgConnectOptions>().map_err(wrong).map_err(invalid("DATABASE_URL"))?;
+    Ok(text.into())
+}
+
+fn smtp_url() -> Result<SecretString, ConfigError> {
+    let text = required("SMTP_URL", "e.g. smtp://127.0.0.1:2525 or smtps://user:password@host")?;
+    let wrong = |_| "write it as smtp://host:port or smtps://user:password@host".to_owned();
+    AsyncSmtpTransport::<Tokio1Executor>::from_url(&text).map_err(wrong).map_err(invalid("SMTP_URL"))?;
+    Ok(text.into())
+}
+
+fn mail_from() -> Result<String, ConfigError> {
+    let text = optional("TOOLMESH_MAIL_FROM").unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned());
+    text.parse::<Mailbox>().map_err(invalid("TOOLMESH_MAIL_FROM"))?;
+    Ok(text)
 }
 
 fn invalid<E: std::fmt::Display>(name: &'static str) -> impl FnOnce(E) -> ConfigError {

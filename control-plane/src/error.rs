@@ -17,6 +17,9 @@ pub enum Error {
     /// It does not exist, or belongs to somebody else; nobody learns which.
     #[error("not found")]
     NotFound,
+    /// A link that was good once, or never; says what to do.
+    #[error("{0}")]
+    Gone(&'static str),
     /// The role does not allow it.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -8,6 +8,8 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use ipnet::IpNet;
 
+use crate::accounts::throttle::ClientNetwork;
+
 /// The client's address as text; for throttling and the log, never for authorization.
 #[derive(Clone, Debug)]
 pub struct ClientAddress(String);
@@ -17,15 +19,10 @@ pub struct ClientAddress(String);
 pub struct TrustedProxies(pub Arc<Vec<IpNet>>);
 
 impl ClientAddress {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// What limits count by.
     #[must_use]
-    pub fn network(&self) -> &str {
-        &self.0
+    pub fn network(&self) -> ClientNetwork {
+        ClientNetwork::of(&self.0)
     }
 
     fn find(parts: &Parts) -> Self {

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use secrecy::SecretString;
 use tokio::net::TcpListener;
-use toolmesh_proto::seal::Sealer;
+use toolmesh_proto::seal::{self, Sealer};
 use toolmesh_proto::v1;
+use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::Accounts;
 use crate::accounts::password::Passwords;
@@ -19,7 +22,7 @@ use crate::console::{self, Console, FormTokens};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::jobs::{self, Jobs};
+use crate::jobs::{Jobs, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
 use crate::oauth::{Oauth, keys::KeyRing};
@@ -31,6 +34,9 @@ use crate::push::server::{self, NodeDoor};
 
 /// Connections to the database.
 const CONNECTIONS: u32 = 20;
+
+/// The longest that a page or answer may take; a connection test is the slowest.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(40);
 
 /// The capabilities without listeners: what the operator's command line works with too.
 pub struct Core {
@@ -112,7 +118,8 @@ impl ControlPlane {
         };
         jobs.spawn("relay", relay.run(jobs.stop.clone()));
         jobs.spawn("mail", mail.run(jobs.stop.clone()));
-        jobs.spawn("prune sessions", jobs::prune_sessions(db.clone(), jobs.stop.clone()));
+        let tidy = Tidy { db: db.clone(), accounts: core.accounts.clone(), oauth: oauth.clone() };
+        jobs.spawn("tidy", tidy.run(jobs.stop.clone()));
 
         let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone()).await?;
         let http = serve_people(&config, &jobs, core, oauth, hub).await?;
@@ -130,9 +137,9 @@ async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db) -> Result<S
     let listener = bind(config.grpc_listen, "TOOLMESH_GRPC_LISTEN").await?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let door = NodeDoor { hub, db, stop: jobs.stop.clone(), tasks: jobs.tasks.clone() };
-    let join_secret: SecretString = config.join_secret.clone();
+    let join_token = seal::join_token(&config.join_secret).map_err(Error::internal)?;
     jobs.spawn("nodes", async move {
-        if let Err(error) = server::serve(listener, door, join_secret).await {
+        if let Err(error) = server::serve(listener, door, join_token).await {
             tracing::error!(%error, "the listener for nodes failed");
         }
     });
@@ -190,14 +197,16 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
     Ok(console::router(Arc::new(console))
         .merge(endpoints)
         .merge(health)
+        .layer(from_fn(console::security_headers))
         .layer(Extension(trusted))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_DEADLINE))
         .layer(tower_http::catch_panic::CatchPanicLayer::new()))
 }
 
-async fn ready(db: Db) -> (axum::http::StatusCode, &'static str) {
+async fn ready(db: Db) -> (StatusCode, &'static str) {
     match db.ping().await {
-        Ok(()) => (axum::http::StatusCode::OK, "ready"),
-        Err(_) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        Ok(()) => (StatusCode::OK, "ready"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
 }
 

@@ -112,7 +112,11 @@ impl Config {
                 .parse()
                 .map_err(|_| invalid("TOOLMESH_HTTP_LISTEN", "write it as address:port"))?,
             state_dir: state.into(),
-            node_name: node_name(required(get, "TOOLMESH_NODE_NAME", "a name for this node, unique among nodes")?)?,
+            node_name: node_name(required(
+                get,
+                "TOOLMESH_NODE_NAME",
+                "a name for this node, unique among nodes",
+            )?)?,
             egress: EgressPolicy { allow_private: flag(get, "TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
             trusted_proxies: networks(get)?,
             limits: Limits::default(),
@@ -191,7 +195,9 @@ fn networks(get: Read<'_>) -> Result<Vec<IpNet>, ConfigError> {
     let text = get(name).unwrap_or_default();
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts
-        .map(|part| part.parse().map_err(|_| invalid(name, format!("{part:?} is no network; write 10.0.0.0/8"))))
+        .map(|part| {
+            part.parse().map_err(|_| invalid(name, format!("{part:?} is no network; write 10.0.0.0/8")))
+        })
         .collect()
 }
 

@@ -55,8 +55,6 @@ ids! {
     UserId
     /// A connector enabled in a tenant.
     InstallationId
-    /// A shared secret of an installation.
-    CredentialId
     /// An API key of a member.
     ApiKeyId
     /// A user's consent to a client; `sid` in access tokens.

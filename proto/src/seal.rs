@@ -55,6 +55,15 @@ pub fn derive_key(join_secret: &SecretString, purpose: &str) -> Result<[u8; 32],
     Ok(key)
 }
 
+/// What a node shows to join: derived from the join secret, so that a listener on the wire learns nothing that opens a
+/// credential.
+///
+/// # Errors
+/// Only if the crypto library refuses.
+pub fn join_token(join_secret: &SecretString) -> Result<SecretString, SealError> {
+    Ok(SecretString::from(crate::hex(&derive_key(join_secret, "toolmesh join v1")?)))
+}
+
 impl Sealer {
     /// # Errors
     /// Only if the crypto library refuses the key.

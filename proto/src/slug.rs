@@ -171,21 +171,6 @@ impl Slug {
         Ok(Self(text.to_owned()))
     }
 
-    /// A slug that suggests itself for a name, e.g. `acme-inc` for "Acme, Inc."; may still be taken.
-    #[must_use]
-    pub fn suggest(name: &str) -> Option<Self> {
-        let mut text = String::new();
-        for c in name.chars().flat_map(char::to_lowercase) {
-            if c.is_ascii_alphanumeric() {
-                text.push(c);
-            } else if !text.is_empty() && !text.ends_with('-') {
-                text.push('-');
-            }
-        }
-        text.truncate(30);
-        Self::parse(text.trim_end_matches('-')).ok()
-    }
-
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -298,12 +283,6 @@ mod tests {
             assert_eq!(Slug::parse(text), Err(error), "{text}");
         }
         assert!(Slug::parse("acme-2").is_ok());
-    }
-
-    #[test]
-    fn a_slug_suggests_itself_from_a_name() {
-        assert_eq!(Slug::suggest("Acme, Inc.").unwrap().as_str(), "acme-inc");
-        assert_eq!(Slug::suggest("42"), None);
     }
 
     #[test]

@@ -156,8 +156,9 @@ async fn journey(program: &Path, script: &str, client_name: &str) -> TestResult 
     let console = scene.system.console(&scene.workspace.owner).await?;
     let log = format!("/w/{}/audit", scene.workspace.slug);
     eventually("the calls are in the log", SOON, || async {
-        let text = console.visit(&log).await?.ok()?.text();
-        Ok((text.contains(LIST_ISSUES) && text.contains(&scene.member.email)).then_some(()))
+        let page = console.visit(&format!("{log}?user={}", scene.member.user_id)).await?.ok()?;
+        let calls = page.links(&format!("{log}/")).len();
+        Ok((calls == 2 && page.text().contains(&format!("with {client_name}"))).then_some(()))
     })
     .await
 }

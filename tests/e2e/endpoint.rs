@@ -86,7 +86,7 @@ async fn what_is_no_request_gets_the_protocols_own_error() -> TestResult {
         (r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#, -32601),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, -32602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}"#, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[]}"#, -32600),
     ] {
         let answer = echo.mcp.post(body).await?;
         let json = answer.json().with_context(|| body.to_owned())?;
@@ -99,7 +99,10 @@ async fn what_is_no_request_gets_the_protocols_own_error() -> TestResult {
     let answer = echo.mcp.post(deep).await?;
     assert!(answer.status.is_client_error() || answer.json()?.get("error").is_some(), "{}", answer.status);
     let large = echo.mcp.post(vec![b' '; 8 << 20]).await;
-    assert!(large.is_err() || large?.status == StatusCode::PAYLOAD_TOO_LARGE);
+    // The endpoint may hang up before all of it has arrived.
+    if let Ok(answer) = large {
+        ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{}: {:.300}", answer.status, answer.body);
+    }
     assert!(echo.upstream.seen().is_empty());
     Ok(())
 }

@@ -161,10 +161,10 @@ async fn answers_that_are_slow_huge_packed_broken_or_no_json_end_in_bounded_time
     for (tool, words) in [
         ("echo_slow", ["time", "slow", "seconds"].as_slice()),
         ("echo_huge", ["large", "bytes", "big", "mib"].as_slice()),
-        ("echo_bomb", ["large", "bytes", "big", "mib"].as_slice()),
+        ("echo_bomb", ["large", "bytes", "big", "mib", "packed"].as_slice()),
         ("echo_broken", ["broke", "incomplete", "read", "closed"].as_slice()),
-        ("echo_html", ["json", "html"].as_slice()),
-        ("echo_redirect", ["redirect"].as_slice()),
+        ("echo_html", ["json", "html", "web page"].as_slice()),
+        ("echo_redirect", ["redirect", "not followed"].as_slice()),
     ] {
         let start = Instant::now();
         let answer = echo.mcp.call(tool, json!({})).await.with_context(|| tool.to_owned())?;

@@ -2,6 +2,7 @@
 //! the accessibility rules that axe-core can check.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -54,6 +55,7 @@ impl Look {
 pub struct Browser {
     pub client: Client,
     driver: Kept,
+    faults: Mutex<Vec<String>>,
     _profile: tempfile::TempDir,
 }
 
@@ -75,7 +77,9 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .context("Chromium did not start")?;
-        let browser = Self { client, driver, _profile: profile };
+        let browser = Self { client, driver, faults: Mutex::default(), _profile: profile };
+        // Without a screen no window has the focus, and without it nothing on the page looks focused.
+        browser.devtools("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await?;
         browser.look(Look::Desktop).await?;
         Ok(browser)
     }
@@ -83,11 +87,14 @@ impl Browser {
     /// Ends it, and waits until its processes are gone.
     ///
     /// # Errors
-    /// When the driver does not answer any more.
+    /// When a page that was inspected had faults; or the driver does not answer any more.
     pub async fn close(self) -> Result<()> {
-        let Self { client, mut driver, .. } = self;
+        let Self { client, mut driver, faults, .. } = self;
         client.close().await?;
         driver.stop()?;
+        let faults =
+            faults.into_inner().map_err(|_| anyhow::anyhow!("a test panicked while it held the faults"))?;
+        ensure!(faults.is_empty(), "faults of pages:\n{}", faults.join("\n"));
         Ok(())
     }
 
@@ -115,7 +122,7 @@ impl Browser {
     /// When there is none.
     pub async fn click(&self, label: &str) -> Result<()> {
         let element = self.control(label).await?;
-        element.click().await.with_context(|| format!("cannot click {label:?}"))
+        self.click_on(&element).await.with_context(|| format!("cannot click {label:?}"))
     }
 
     /// Clicks what a CSS selector finds.
@@ -123,7 +130,15 @@ impl Browser {
     /// # Errors
     /// When there is none.
     pub async fn press(&self, css: &str) -> Result<()> {
-        self.see(css).await?.click().await.with_context(|| format!("cannot click {css}"))
+        let element = self.see(css).await?;
+        self.click_on(&element).await.with_context(|| format!("cannot click {css}"))
+    }
+
+    /// Brings it to the middle of the window, as people do, and not just under the edge where a bar may lie over it.
+    async fn click_on(&self, element: &Element) -> Result<()> {
+        let script = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})";
+        self.client.execute(script, vec![serde_json::to_value(element)?]).await?;
+        Ok(element.click().await?)
     }
 
     /// Sends the form whose action ends like this, by its own button.
@@ -136,7 +151,7 @@ impl Browser {
             const buttons = form ? [...form.querySelectorAll('button, input[type=submit]')] : [];
             return buttons.find(b => b.type === 'submit' && !b.hasAttribute('formaction') && b.checkVisibility()) || null;";
         let button = self.element(FIND, action).await?;
-        button.click().await.with_context(|| format!("cannot send the form to {action}"))
+        self.click_on(&button).await.with_context(|| format!("cannot send the form to {action}"))
     }
 
     /// The first visible link or button with this label.
@@ -349,12 +364,15 @@ impl Browser {
         const CHECK: &str = "const out = [];
             const all = document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea');
             const shown = [...all].filter(e => e.checkVisibility() && !e.disabled && e.tabIndex >= 0).slice(0, 60);
-            const look = e => { const s = getComputedStyle(e);
+            const style = (e, part) => { const s = getComputedStyle(e, part);
               return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow, s.borderColor, s.backgroundColor,
                 s.textDecorationLine].join('|'); };
+            // The ring may be drawn by the element, after it, or by the box that holds it.
+            const look = e => [style(e), style(e, '::after'), e.parentElement && style(e.parentElement)].join('/');
             const where = document.activeElement;
             for (const e of shown) {
-              const before = look(e); e.focus({focusVisible: true}); const after = look(e); e.blur();
+              document.activeElement?.blur?.();
+              const before = look(e); e.focus({focusVisible: true}); const after = look(e);
               if (before === after) out.push('no visible focus: ' + e.outerHTML.slice(0, 160));
               if (e.matches('input, select, textarea') && e.type !== 'submit' && !e.labels?.length
                 && !e.getAttribute('aria-label') && !e.getAttribute('aria-labelledby'))
@@ -362,24 +380,37 @@ impl Browser {
             }
             where?.focus?.();
             return out;";
+        // Browsers show the focus to those who use the keyboard.
+        for kind in ["keyDown", "keyUp"] {
+            let tab = json!({"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9});
+            self.devtools("Input.dispatchKeyEvent", tab).await?;
+        }
         let broken: Vec<String> = serde_json::from_value(self.client.execute(CHECK, vec![]).await?)?;
         let url = self.client.current_url().await?;
         ensure!(broken.is_empty(), "{url}:\n{}", broken.join("\n"));
         Ok(())
     }
 
-    /// All checks of a finished page, in the light and the dark look, and pictures of it.
+    /// All checks of a finished page, in the light and the dark look, and pictures of it. What is wrong is kept until
+    /// [`Browser::close`], so that one run shows it all.
     ///
     /// # Errors
-    /// When one fails.
+    /// When the driver does not answer any more.
     pub async fn inspect(&self, name: &str) -> Result<()> {
-        self.pictures(name).await?;
-        self.accessible().await.with_context(|| name.to_owned())?;
-        self.keyboard().await.with_context(|| name.to_owned())?;
+        self.keep(name, self.pictures(name).await);
+        self.keep(name, self.accessible().await);
+        self.keep(name, self.keyboard().await);
         self.look(Look::Dark).await?;
-        self.accessible().await.with_context(|| format!("{name}, dark"))?;
+        self.keep(&format!("{name}, dark"), self.accessible().await);
         self.look(Look::Desktop).await?;
-        self.quiet().await.with_context(|| name.to_owned())
+        self.keep(name, self.quiet().await);
+        Ok(())
+    }
+
+    fn keep(&self, name: &str, checked: Result<()>) {
+        if let (Err(error), Ok(mut faults)) = (checked, self.faults.lock()) {
+            faults.push(format!("{name}: {error:#}"));
+        }
     }
 
     async fn devtools(&self, command: &'static str, params: Value) -> Result<Value> {
@@ -482,6 +513,7 @@ mod tests {
         browser.fill("name", "Ada").await?;
         browser.click("send").await?;
         browser.read("sent ada").await?;
+        browser.go(&url).await?;
         browser.inspect("harness").await?;
         browser.close().await
     }

@@ -31,6 +31,8 @@ pub fn client() -> Result<reqwest::Client> {
         .dns_resolver(Arc::new(Localhost))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        // Each test has a runtime of its own, and a pooled connection dies with the runtime it was opened in.
+        .pool_max_idle_per_host(0)
         .timeout(Duration::from_secs(90))
         .connect_timeout(Duration::from_secs(5))
         .build()?;

@@ -19,7 +19,7 @@ use crate::db::{Db, GlobalTx};
 use crate::error::{Error, OnConstraint as _, Result};
 use crate::mail::{Mailer, Message};
 use password::Passwords;
-use throttle::Throttle;
+use throttle::{ClientNetwork, Throttle};
 
 /// Life of a link in a verification mail.
 const VERIFY_LIFE: Duration = Duration::hours(24);
@@ -69,6 +69,22 @@ pub struct SignUp {
     pub password: SecretString,
 }
 
+/// Binds a verification link to the browser that signed up; kept in its session.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LinkBinding(String);
+
+impl LinkBinding {
+    /// Whether this browser made the sign-up that the link belongs to.
+    #[must_use]
+    pub fn is_of(&self, link_token: &str) -> bool {
+        self.fits(&token::hash(link_token))
+    }
+
+    fn fits(&self, hash: &[u8]) -> bool {
+        self.0 == toolmesh_proto::hex(hash)
+    }
+}
+
 /// The accounts capability with what it needs.
 #[derive(Clone)]
 pub struct Accounts {
@@ -85,31 +101,37 @@ impl Accounts {
         Self { db, passwords, mailer, throttle: Throttle::default(), console_origin }
     }
 
-    /// Makes an unverified account and sends the link, or tells the owner of a known address by mail. Answers the new
-    /// account's id only to bind this browser to it; the person sees the same page either way.
+    /// Makes an unconfirmed account, or another attempt at one, and sends its link; tells the owner of a confirmed address by
+    /// mail. The person sees the same page either way. Answers what binds the link to this browser.
     ///
     /// # Errors
     /// Names the field that has to be mended.
-    pub async fn sign_up(&self, input: SignUp, address: &str) -> Result<Option<UserId>> {
+    pub async fn sign_up(&self, input: SignUp, address: &ClientNetwork) -> Result<Option<LinkBinding>> {
+        self.throttle.sign_up(address)?;
         let email = Email::parse(&input.email)?;
         let name = person_name(&input.name)?;
-        password::check(&input.password, &[email.as_str(), &name])?;
-        self.throttle.sign_up(address)?;
+        let context = vec![email.as_str().to_owned(), name.clone()];
         // Hashed before the look-up, so that a known address takes as long as a new one.
-        let hash = self.passwords.hash(input.password).await?;
+        let hash = self.passwords.accept(input.password, context).await?;
         let mut tx = self.db.global().await?;
-        if let Some(known) = store::user_by_email(&mut tx, email.as_str()).await? {
-            self.tell_known(tx, &known).await?;
+        let known = store::user_by_email(&mut tx, email.as_str()).await?;
+        if !self.throttle.mail_to(email.as_str()) {
             return Ok(None);
         }
-        let id = UserId::new();
+        if let Some(user) = known.as_ref().filter(|user| user.verified_at.is_some()) {
+            let login = format!("{}/login", self.console_origin);
+            self.mailer.send(Message::already_registered(&user.email, &user.name, login)?);
+            return Ok(None);
+        }
+        let id = known.map_or_else(UserId::new, |user| user.id);
+        // Somebody who was faster has made the same account; this attempt is theirs to confirm then, or ours to repeat.
         store::insert_user(&mut tx, id, email.as_str(), &name, &hash)
             .await
             .on_constraint("users_email_key", || Error::Busy)?;
-        let link = self.verification_link(&mut tx, id).await?;
+        let (link, binding) = self.verification_link(&mut tx, id, &name, &hash).await?;
         tx.commit().await?;
         self.mailer.send(Message::verify(email.as_str(), &name, link)?);
-        Ok(Some(id))
+        Ok(Some(binding))
     }
 
     /// A verified account without a mail, for operators.
@@ -118,9 +140,8 @@ impl Accounts {
     /// When a field is wrong or the address is taken.
     pub async fn create_verified(&self, input: SignUp) -> Result<User> {
         let email = Email::parse(&input.email)?;
-        password::check(&input.password, &[email.as_str()])?;
         let name = person_name(&input.name)?;
-        let hash = self.passwords.hash(input.password).await?;
+        let hash = self.passwords.accept(input.password, vec![email.as_str().to_owned()]).await?;
         let mut tx = self.db.global().await?;
         let id = UserId::new();
         store::insert_user(&mut tx, id, email.as_str(), &name, &hash)
@@ -143,31 +164,35 @@ impl Accounts {
         store::open_email_token(&mut tx, &token::hash(token)).await?.ok_or_else(dead_link)
     }
 
-    /// Uses a verification link. In the browser that signed up, the link is enough; in another, the password is asked too, so
-    /// that nobody can sign up with somebody else's address and have the owner confirm it.
+    /// Uses a verification link: the account gets the name and password of the sign-up that the link belongs to. In the browser
+    /// that signed up, the link is enough; in another, the password is asked too, so that nobody can sign up with somebody
+    /// else's address and have the owner confirm it.
     ///
     /// # Errors
     /// When the link is dead or the password is wrong.
     pub async fn verify(
         &self,
         token: &str,
-        same_browser: Option<UserId>,
+        browser: Option<&LinkBinding>,
         password: SecretString,
+        address: &ClientNetwork,
     ) -> Result<User> {
         let hash = token::hash(token);
         let mut tx = self.db.global().await?;
         let user = store::open_email_token(&mut tx, &hash).await?.ok_or_else(dead_link)?;
-        if same_browser != Some(user.id) {
-            self.throttle.login(&user.email, "verify")?;
-            let stored = store::password_hash(&mut tx, &user.email).await?.map(|(_, hash)| hash);
-            if !self.passwords.verify(password, stored).await?.is_right() {
+        let chosen = store::chosen_password(&mut tx, &hash).await?;
+        // No connection is held while the password is checked, which takes its time.
+        drop(tx);
+        if !browser.is_some_and(|binding| binding.fits(&hash)) {
+            self.throttle.login(&user.email, address)?;
+            if !self.passwords.verify(password, chosen).await?.is_right() {
                 return Err(Error::field("password", "This is not the password that was chosen at sign-up."));
             }
         }
+        let mut tx = self.db.global().await?;
         if !store::use_email_token(&mut tx, &hash).await? {
             return Err(dead_link());
         }
-        store::mark_verified(&mut tx, user.id).await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -176,7 +201,7 @@ impl Accounts {
     ///
     /// # Errors
     /// `Field` on the password when the two do not fit; `TooMany` after repeated failures.
-    pub async fn log_in(&self, email: &str, password: SecretString, address: &str) -> Result<User> {
+    pub async fn log_in(&self, email: &str, password: SecretString, address: &ClientNetwork) -> Result<User> {
         let wrong = || Error::field("password", "Email and password do not match a confirmed account.");
         let email = Email::parse(email).map_err(|_| wrong())?;
         self.throttle.login(email.as_str(), address)?;
@@ -190,16 +215,21 @@ impl Accounts {
         let user = store::user_by_id(&mut tx, id).await?.ok_or_else(wrong)?;
         if user.verified_at.is_none() {
             // The password was right, so the owner of the address is told how to go on, by mail only.
-            let link = self.verification_link(&mut tx, id).await?;
-            tx.commit().await?;
-            self.mailer.send(Message::verify(&user.email, &user.name, link)?);
+            if self.throttle.mail_to(&user.email) {
+                let hash = store::password_hash(&mut tx, &user.email)
+                    .await?
+                    .map(|(_, hash)| hash)
+                    .unwrap_or_default();
+                let (link, _) = self.verification_link(&mut tx, id, &user.name, &hash).await?;
+                tx.commit().await?;
+                self.mailer.send(Message::verify(&user.email, &user.name, link)?);
+            }
             return Err(wrong());
         }
         if let Some(fresh) = verdict.rehashed() {
             store::set_password_hash(&mut tx, id, fresh).await?;
         }
         tx.commit().await?;
-        self.throttle.tidy();
         Ok(user)
     }
 
@@ -217,23 +247,29 @@ impl Accounts {
         store::user_by_email(&mut tx, Email::parse(email)?.as_str()).await?.ok_or(Error::NotFound)
     }
 
-    async fn verification_link(&self, tx: &mut GlobalTx, user: UserId) -> Result<String> {
-        let token = Token::new("")?;
-        store::insert_email_token(tx, &token.hash, user, OffsetDateTime::now_utc() + VERIFY_LIFE).await?;
-        Ok(format!("{}/verify?token={}", self.console_origin, token.secret.expose_secret()))
+    /// Forgets what throttling no longer needs, and links that have ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tidy(&self) -> Result<()> {
+        self.throttle.tidy();
+        let mut tx = self.db.global().await?;
+        store::prune_email_tokens(&mut tx).await?;
+        Ok(tx.commit().await?)
     }
 
-    /// A known address learns of the attempt by mail; an unverified one gets a new link.
-    async fn tell_known(&self, mut tx: GlobalTx, user: &User) -> Result<()> {
-        let message = if user.verified_at.is_some() {
-            Message::already_registered(&user.email, &user.name, format!("{}/login", self.console_origin))?
-        } else {
-            let link = self.verification_link(&mut tx, user.id).await?;
-            Message::verify(&user.email, &user.name, link)?
-        };
-        tx.commit().await?;
-        self.mailer.send(message);
-        Ok(())
+    async fn verification_link(
+        &self,
+        tx: &mut GlobalTx,
+        user: UserId,
+        name: &str,
+        password_hash: &str,
+    ) -> Result<(String, LinkBinding)> {
+        let token = Token::new("")?;
+        let expires_at = OffsetDateTime::now_utc() + VERIFY_LIFE;
+        store::insert_email_token(tx, &token.hash, user, (name, password_hash), expires_at).await?;
+        let link = format!("{}/verify?token={}", self.console_origin, token.secret.expose_secret());
+        Ok((link, LinkBinding(toolmesh_proto::hex(&token.hash))))
     }
 }
 

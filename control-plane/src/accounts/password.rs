@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 64;
 ///
 /// # Errors
 /// Says on the field `password` what is wrong and what would be better.
-pub fn check(password: &SecretString, context: &[&str]) -> Result<()> {
+fn check(password: &SecretString, context: &[String]) -> Result<()> {
     let text = password.expose_secret();
     let length = text.chars().count();
     if length < 12 {
@@ -90,12 +90,16 @@ impl Passwords {
         })
     }
 
-    /// A PHC string with its own salt.
+    /// Checks a new password, also against words of its context, and hashes it: a PHC string with its own salt.
     ///
     /// # Errors
-    /// `Busy` when too many wait already.
-    pub async fn hash(&self, password: SecretString) -> Result<String> {
-        self.run(move || hash_now(password.expose_secret())).await
+    /// As for `check`; `Busy` when too many wait already.
+    pub async fn accept(&self, password: SecretString, context: Vec<String>) -> Result<String> {
+        self.run(move || {
+            check(&password, &context)?;
+            hash_now(password.expose_secret())
+        })
+        .await
     }
 
     /// Checks a password against a stored hash, or takes the same time where there is none.
@@ -145,7 +149,7 @@ mod tests {
     use super::*;
 
     fn check_text(text: &str) -> Result<()> {
-        check(&SecretString::from(text), &["ana.lopez@acme.example"])
+        check(&SecretString::from(text), &["ana.lopez@acme.example".to_owned()])
     }
 
     #[test]
@@ -172,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_verifies_only_against_its_own_hash() {
         let passwords = Passwords::new(1).unwrap();
-        let hash = passwords.hash(SecretString::from("copper lantern drifts")).await.unwrap();
+        let hash = passwords.accept(SecretString::from("copper lantern drifts"), Vec::new()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"));
         let right =
             passwords.verify(SecretString::from("copper lantern drifts"), Some(hash.clone())).await.unwrap();

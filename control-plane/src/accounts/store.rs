@@ -31,7 +31,9 @@ pub(super) async fn insert_user(
     name: &str,
     hash: &str,
 ) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)")
+    sqlx::query(
+        "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING",
+    )
         .bind(id.uuid())
         .bind(email)
         .bind(name)
@@ -58,14 +60,38 @@ pub(super) async fn mark_verified(tx: &mut GlobalTx, id: UserId) -> Result<()> {
     Ok(())
 }
 
+/// `chosen` is the name and the password's hash of the sign-up.
 pub(super) async fn insert_email_token(
     tx: &mut GlobalTx,
     hash: &[u8],
     user: UserId,
+    chosen: (&str, &str),
     expires_at: OffsetDateTime,
 ) -> Result<()> {
-    let sql = "INSERT INTO email_tokens (hash, user_id, purpose, expires_at) VALUES ($1, $2, 'verify', $3)";
-    sqlx::query(sql).bind(hash).bind(user.uuid()).bind(expires_at).execute(tx.conn()).await?;
+    sqlx::query(
+        "INSERT INTO email_tokens (hash, user_id, purpose, name, password_hash, expires_at)
+         VALUES ($1, $2, 'verify', $3, $4, $5)",
+    )
+    .bind(hash)
+    .bind(user.uuid())
+    .bind(chosen.0)
+    .bind(chosen.1)
+    .bind(expires_at)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Hash of the password of the sign-up that a link belongs to.
+pub(super) async fn chosen_password(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<String>> {
+    let sql = "SELECT password_hash FROM email_tokens WHERE hash = $1";
+    Ok(sqlx::query_scalar(sql).bind(hash).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn prune_email_tokens(tx: &mut GlobalTx) -> Result<()> {
+    sqlx::query("DELETE FROM email_tokens WHERE expires_at < now() - interval '7 days'")
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -76,10 +102,15 @@ pub(super) async fn open_email_token(tx: &mut GlobalTx, hash: &[u8]) -> Result<O
     Ok(sqlx::query_as(sql).bind(hash).fetch_optional(tx.conn()).await?)
 }
 
-/// Uses a link; false if somebody was faster. The user's other links die with it.
+/// Uses a link: the account is confirmed, with the name and password of that sign-up. False if somebody was faster. The
+/// user's other links die with it.
 pub(super) async fn use_email_token(tx: &mut GlobalTx, hash: &[u8]) -> Result<bool> {
-    let sql = "UPDATE email_tokens SET used_at = now()
-               WHERE hash = $1 AND used_at IS NULL AND expires_at > now() RETURNING user_id";
+    let sql = "WITH used AS (
+           UPDATE email_tokens SET used_at = now()
+           WHERE hash = $1 AND purpose = 'verify' AND used_at IS NULL AND expires_at > now()
+           RETURNING user_id, name, password_hash)
+         UPDATE users u SET name = used.name, password_hash = used.password_hash, verified_at = now()
+         FROM used WHERE u.id = used.user_id AND u.verified_at IS NULL RETURNING u.id";
     let user: Option<Uuid> = sqlx::query_scalar(sql).bind(hash).fetch_optional(tx.conn()).await?;
     let Some(user) = user else { return Ok(false) };
     let sql = "UPDATE email_tokens SET used_at = now() WHERE user_id = $1 AND purpose = 'verify' AND used_at IS NULL";

@@ -106,10 +106,37 @@ pub async fn ingest(db: &Db, batch: v1::AuditBatch) -> Result<u64> {
             tracing::warn!(%tenant, count = events.len(), "events of a tenant that is gone");
             continue;
         }
-        store::insert(&mut tx, &batch.node, &batch.boot_id, &events).await?;
-        tx.commit().await?;
+        let origin = store::Origin { node: &batch.node, boot_id: &batch.boot_id };
+        match store::insert(&mut tx, origin, &events).await {
+            Ok(()) => tx.commit().await?,
+            // The data, not the database: whatever is good is stored, so that one event cannot hold up all that follow.
+            Err(Error::Db(error)) if error.is_bad_data() => {
+                drop(tx);
+                one_by_one(db, tenant, origin, &events).await?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(through)
+}
+
+async fn one_by_one(
+    db: &Db,
+    tenant: TenantId,
+    origin: store::Origin<'_>,
+    events: &[v1::AuditEvent],
+) -> Result<()> {
+    for event in events {
+        let mut tx = db.tenant(tenant).await?;
+        match store::insert(&mut tx, origin, std::slice::from_ref(event)).await {
+            Ok(()) => tx.commit().await?,
+            Err(Error::Db(error)) if error.is_bad_data() => {
+                tracing::error!(%tenant, node = origin.node, sequence = event.sequence, error = ?error, "event refused");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A page of the log, newest first.

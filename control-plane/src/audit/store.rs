@@ -16,13 +16,15 @@ pub(super) async fn tenant_exists(tx: &mut TenantTx) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?)
 }
 
+/// Which life of which node a batch comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub node: &'a str,
+    pub boot_id: &'a str,
+}
+
 /// Inserts a batch in one statement; what is there already stays as it is.
-pub(super) async fn insert(
-    tx: &mut TenantTx,
-    node: &str,
-    boot_id: &str,
-    events: &[AuditEvent],
-) -> Result<()> {
+pub(super) async fn insert(tx: &mut TenantTx, origin: Origin<'_>, events: &[AuditEvent]) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let rows: Vec<Value> = events.iter().map(row).collect();
     sqlx::query(
@@ -39,8 +41,8 @@ pub(super) async fn insert(
          ON CONFLICT ON CONSTRAINT audit_events_origin_key DO NOTHING",
     )
     .bind(tenant)
-    .bind(node)
-    .bind(boot_id)
+    .bind(clean(origin.node))
+    .bind(clean(origin.boot_id))
     .bind(Value::Array(rows))
     .execute(tx.conn())
     .await?;
@@ -56,11 +58,13 @@ fn row(event: &AuditEvent) -> Value {
         .iter()
         .map(|s| json!({ "name": s.name, "ok": s.ok, "micros": s.micros, "detail": clean(&s.detail) }))
         .collect();
-    // jsonb knows no NUL character; one in an argument must not lose the whole event.
-    let arguments = clean(&event.arguments_json).replace("\\u0000", "\\ufffd");
+    let mut arguments = serde_json::from_str(&event.arguments_json).ok();
+    if let Some(value) = &mut arguments {
+        without_nul(value);
+    }
     json!({
         "id": AuditEventId::new(),
-        "at_micros": event.at_micros,
+        "at_micros": plausible(event.at_micros),
         "sequence": event.sequence,
         "request_id": id(&event.request_id).unwrap_or_default(),
         "user_id": id(&event.user_id),
@@ -72,7 +76,7 @@ fn row(event: &AuditEvent) -> Value {
         "tool": clean(&event.tool),
         "installation_id": id(&event.installation_id),
         "access": clean(&event.access),
-        "arguments": serde_json::from_str::<Value>(&arguments).ok(),
+        "arguments": arguments,
         "outcome": outcome(event.outcome()),
         "reason": clean(&event.reason),
         "duration_ms": number(event.duration_millis),
@@ -81,6 +85,31 @@ fn row(event: &AuditEvent) -> Value {
         "result_bytes": i64::try_from(event.result_bytes).unwrap_or(i64::MAX),
         "steps": steps,
     })
+}
+
+/// A node's clock may be wrong, but not by years; the log stays sortable either way.
+fn plausible(at_micros: i64) -> i64 {
+    const START_OF_2020: i64 = 1_577_836_800_000_000;
+    let tomorrow = (OffsetDateTime::now_utc() + time::Duration::days(1)).unix_timestamp() * 1_000_000;
+    at_micros.clamp(START_OF_2020, tomorrow)
+}
+
+/// jsonb knows no NUL character; one in an argument must not lose the whole event.
+fn without_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = clean(text),
+        Value::Array(items) => items.iter_mut().for_each(without_nul),
+        Value::Object(map) => {
+            *map = std::mem::take(map)
+                .into_iter()
+                .map(|(key, mut value)| {
+                    without_nul(&mut value);
+                    (clean(&key), value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn clean(text: &str) -> String {

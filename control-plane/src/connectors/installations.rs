@@ -11,6 +11,7 @@ use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
 use toolmesh_proto::seal::{CredentialPlace, Sealer};
 use toolmesh_proto::{connector_hash, names, v1};
+use url::Url;
 
 use super::catalog::Catalog;
 use super::{dadl, store};
@@ -257,16 +258,23 @@ impl Installations {
         Ok(after)
     }
 
+    /// Points an installation at another address. Answers whether its credentials were deleted, because it is another service's.
+    ///
     /// # Errors
     /// A field error for a URL that is not called.
-    pub async fn set_base_url(&self, by: &Membership, id: InstallationId, base_url: &str) -> Result<()> {
+    pub async fn set_base_url(&self, by: &Membership, id: InstallationId, base_url: &str) -> Result<bool> {
         by.require_admin()?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
         let base_url = self.base_url(base_url, &installation.connector)?;
+        // A credential was given for one service; pointed at another, it would be shown to whoever runs that.
+        let forget = !same_origin(&base_url, &installation.base_url) && !installation.credentials.is_empty();
+        if forget {
+            credentials::forget(&mut tx, id).await?;
+        }
         store::set_base_url(&mut tx, id, &base_url).await?;
         tx.commit_change().await?;
-        Ok(())
+        Ok(forget)
     }
 
     /// Removes an installation with its credentials; its tools are gone with the next push.
@@ -311,16 +319,19 @@ impl Installations {
     ) -> Result<(v1::Connector, v1::Installation)> {
         by.require_admin()?;
         let id = saved.unwrap_or_else(InstallationId::new);
-        let (connector, mut credentials) = match saved {
-            None => (self.prepare(&input.source)?.connector, Vec::new()),
+        let (connector, mut credentials, stored_for) = match saved {
+            None => (self.prepare(&input.source)?.connector, Vec::new(), None),
             Some(id) => {
                 let mut tx = self.db.tenant(by.tenant).await?;
                 let installation = self.load(&mut tx, id).await?;
                 let sealed = credentials::for_nodes(&mut tx, &self.vault, &self.sealer, id).await?;
-                (Arc::unwrap_or_clone(installation.connector), sealed)
+                (Arc::unwrap_or_clone(installation.connector), sealed, Some(installation.base_url))
             }
         };
         let base_url = self.base_url(&input.base_url, &connector)?;
+        if !stored_for.is_some_and(|known| same_origin(&known, &base_url)) {
+            credentials.clear();
+        }
         for (name, secret) in given(&connector, input.credentials)? {
             let place = CredentialPlace { tenant: by.tenant, installation: id, name: &name };
             let sealed = self.sealer.seal(place, 0, &secret).map_err(Error::internal)?;
@@ -430,6 +441,10 @@ fn pushed(installation: &Installation, credentials: Vec<v1::SealedCredential>) -
         credentials,
         disabled_tools: installation.disabled.iter().cloned().collect(),
     }
+}
+
+fn same_origin(a: &str, b: &str) -> bool {
+    matches!((Url::parse(a), Url::parse(b)), (Ok(a), Ok(b)) if a.origin() == b.origin())
 }
 
 /// The secrets that were filled in; one that the connector does not know is a mistake worth telling.

@@ -23,7 +23,10 @@ pub(super) struct InstallationRow {
 pub(super) async fn count(tx: &mut TenantTx) -> Result<usize> {
     let tenant = tx.tenant().uuid();
     // Locks the tenant's row, so that two at once cannot pass the limit together.
-    sqlx::query("SELECT FROM tenants WHERE id = $1 FOR UPDATE").bind(tenant).execute(tx.conn()).await?;
+    sqlx::query("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(tenant)
+        .execute(tx.conn())
+        .await?;
     let sql = "SELECT count(*) FROM installations WHERE tenant_id = $1";
     let count: i64 = sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))

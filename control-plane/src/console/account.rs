@@ -10,7 +10,7 @@ use tower_sessions::Session;
 
 use super::App;
 use super::forms::Fields;
-use super::respond::{Page, page, see_other, with_status};
+use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{self, Visitor, safe_next};
 use super::view::{
     CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState,
@@ -31,6 +31,9 @@ pub(super) struct Links {
     next: String,
     #[serde(default)]
     token: String,
+    /// Whether somebody who is logged in wants to log in as somebody else.
+    #[serde(default)]
+    switch: String,
 }
 
 pub(super) async fn landing(visitor: Visitor) -> Page {
@@ -55,34 +58,41 @@ pub(super) async fn signup(
         email: fields.get("email").to_owned(),
         password: fields.secret("password"),
     };
-    match app.accounts.sign_up(input, address.as_str()).await {
+    match app.accounts.sign_up(input, &address.network()).await {
         Ok(made) => {
-            if let Some(user) = made {
-                session::remember_sign_up(&visitor.session, user).await?;
+            if let Some(binding) = made {
+                session::remember_sign_up(&visitor.session, &binding).await?;
             }
             remember(&visitor.session, SENT_TO, fields.get("email").trim()).await?;
             remember(&visitor.session, NEXT, fields.get("next")).await?;
             see_other("/signup/sent")
         }
-        Err(Error::Field { field, message }) => {
-            let mut form = SignupPage {
-                focus: visitor.focus("Sign up").await?,
-                name: Field::of(fields.get("name")),
-                email: Field::of(fields.get("email")),
-                password: Field::empty(),
-                error: None,
-                next: fields.get("next").to_owned(),
-                path: CallPath::explained(),
-            };
-            match field {
-                "name" => form.name = form.name.refused(message),
-                "email" => form.email = form.email.refused(message),
-                _ => form.password = form.password.refused(message),
-            }
-            with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
+        Err(error @ (Error::Field { .. } | Error::TooMany(_) | Error::Busy)) => {
+            again(&visitor, &fields, error).await
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The form again, with what was typed and what to mend.
+async fn again(visitor: &Visitor, fields: &Fields, error: Error) -> Page {
+    let mut form = SignupPage {
+        focus: visitor.focus("Sign up").await?,
+        name: Field::of(fields.get("name")),
+        email: Field::of(fields.get("email")),
+        password: Field::empty(),
+        error: None,
+        next: fields.get("next").to_owned(),
+        path: CallPath::explained(),
+    };
+    let status = status_of(&error);
+    match error {
+        Error::Field { field: "name", message } => form.name = form.name.refused(message),
+        Error::Field { field: "email", message } => form.email = form.email.refused(message),
+        Error::Field { message, .. } => form.password = form.password.refused(message),
+        other => form.error = Some(sentence(&other)),
+    }
+    with_status(status, &form)
 }
 
 pub(super) async fn signup_sent(State(app): State<App>, visitor: Visitor) -> Page {
@@ -99,7 +109,8 @@ pub(super) async fn verify_form(
 ) -> Page {
     match app.accounts.verification(&links.token).await {
         Ok(user) => {
-            let same_browser = session::signed_up(&visitor.session).await? == Some(user.id);
+            let binding = session::signed_up(&visitor.session).await?;
+            let same_browser = binding.is_some_and(|binding| binding.is_of(&links.token));
             let password = (!same_browser).then(Field::empty);
             verify_page(
                 &visitor,
@@ -110,15 +121,21 @@ pub(super) async fn verify_form(
             )
             .await
         }
-        Err(Error::Refused(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
+        Err(Error::Gone(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
         Err(error) => Err(error.into()),
     }
 }
 
-pub(super) async fn verify(State(app): State<App>, visitor: Visitor, fields: Fields) -> Page {
+pub(super) async fn verify(
+    State(app): State<App>,
+    visitor: Visitor,
+    address: ClientAddress,
+    fields: Fields,
+) -> Page {
     let token = fields.get("token");
-    let same_browser = session::signed_up(&visitor.session).await?;
-    match app.accounts.verify(token, same_browser, fields.secret("password")).await {
+    let browser = session::signed_up(&visitor.session).await?;
+    let password = fields.secret("password");
+    match app.accounts.verify(token, browser.as_ref(), password, &address.network()).await {
         Ok(user) => {
             let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
             session::log_in(&visitor.session, user.id).await?;
@@ -130,7 +147,7 @@ pub(super) async fn verify(State(app): State<App>, visitor: Visitor, fields: Fie
             let state = VerifyState::Ready { password: Some(Field::empty().refused(message)) };
             verify_page(&visitor, token, Some(email), state, StatusCode::UNPROCESSABLE_ENTITY).await
         }
-        Err(Error::Refused(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
+        Err(Error::Gone(_)) => verify_page(&visitor, "", None, VerifyState::Dead, StatusCode::GONE).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -147,7 +164,7 @@ async fn verify_page(
 }
 
 pub(super) async fn login_form(visitor: Visitor, Query(links): Query<Links>) -> Page {
-    if visitor.user.is_some() {
+    if visitor.user.is_some() && links.switch.is_empty() {
         return see_other(safe_next(&links.next));
     }
     let reason = reason(&links.next);
@@ -161,28 +178,19 @@ pub(super) async fn login(
     fields: Fields,
 ) -> Page {
     let next = fields.get("next");
-    match app.accounts.log_in(fields.get("email"), fields.secret("password"), address.as_str()).await {
+    match app.accounts.log_in(fields.get("email"), fields.secret("password"), &address.network()).await {
         Ok(user) => {
             session::log_in(&visitor.session, user.id).await?;
             see_other(safe_next(next))
         }
-        Err(Error::Field { message, .. }) => {
+        Err(error @ (Error::Field { .. } | Error::TooMany(_) | Error::Busy)) => {
             let form = LoginPage {
                 email: Field::of(fields.get("email")),
-                error: Some(message),
+                error: Some(sentence(&error)),
                 reason: reason(next),
                 ..LoginPage::new(visitor.focus("Log in").await?, next)
             };
-            with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
-        }
-        Err(error @ Error::TooMany(seconds)) => {
-            let form = LoginPage {
-                email: Field::of(fields.get("email")),
-                error: Some(format!("Too many attempts. Try again in {seconds} seconds.")),
-                ..LoginPage::new(visitor.focus("Log in").await?, next)
-            };
-            tracing::info!(%error, "login slowed down");
-            with_status(StatusCode::TOO_MANY_REQUESTS, &form)
+            with_status(status_of(&error), &form)
         }
         Err(error) => Err(error.into()),
     }

@@ -34,7 +34,7 @@ pub(super) struct Asked {
 
 impl Asked {
     fn filter(&self) -> Filter {
-        let text = |value: &str| Some(value.trim().to_owned()).filter(|v| !v.is_empty());
+        let text = |value: &str| Some(value.trim().replace('\0', "")).filter(|v| !v.is_empty());
         Filter {
             text: text(&self.q),
             outcome: text(&self.outcome),

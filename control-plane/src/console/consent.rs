@@ -34,23 +34,26 @@ pub(super) async fn show(
 ) -> Page {
     let query = query.unwrap_or_default();
     let tenant = tenants::by_slug(&app.db, &path.slug).await?;
-    let request = match app.oauth.check(&tenant, &Params::parse(&query)).await? {
-        Ok(request) => request,
-        Err(Refusal::Redirect(url)) => return see_other(&url),
-        Err(Refusal::Page(what)) => return refuse(&visitor, what, "invalid_request").await,
-    };
+    let checked = app.oauth.check(&tenant, &Params::parse(&query)).await?;
+    if let Err(Refusal::Page(what)) = checked {
+        return refuse(&visitor, what, "invalid_request").await;
+    }
     let here = format!("/oauth/{}/authorize?{query}", path.slug);
     let Some(user) = &visitor.user else { return see_other(&login_address(&here)) };
     let member = match members::membership(&app.db, tenant.id, user.id).await {
         Ok(member) => member,
         Err(Error::NotFound) => {
-            let what = format!(
-                "{} is not a member of {}. Ask an admin for an invitation, or log in as somebody else.",
-                user.email, tenant.slug
-            );
+            let who = format!("{} is not a member of {}.", user.email, tenant.slug);
+            let what = format!("{who} Ask an admin for an invitation, or log in as somebody else.");
             return refuse(&visitor, &what, "access_denied").await;
         }
         Err(error) => return Err(error.into()),
+    };
+    // A client may register any address, so only a member is sent to one (RFC 9700, section 4.11.2).
+    let request = match checked {
+        Ok(request) => request,
+        Err(Refusal::Redirect(url)) => return see_other(&url),
+        Err(Refusal::Page(what)) => return refuse(&visitor, what, "invalid_request").await,
     };
     let view = view(&app, &visitor, &tenant, &member, &request, &here).await?;
     Ok(consent_policy(with_status(StatusCode::OK, &view)?))
@@ -116,6 +119,6 @@ async fn view(
         role: ViewRole::parse(member.role.as_str()),
         counts: AccessCounts::count(tools.iter().map(|tool| tool.access.as_str())),
         connectors: installations.iter().map(connector).filter(|c| c.tools > 0).collect(),
-        switch_user: login_address(here),
+        switch_user: format!("{}&switch=1", login_address(here)),
     })
 }

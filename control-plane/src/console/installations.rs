@@ -130,8 +130,13 @@ pub(super) async fn set_base_url(
 ) -> Page {
     let id = path.id()?;
     match app.installations.set_base_url(&at.member, id, fields.get("base_url")).await {
-        Ok(()) => {
-            at.flash("The base URL is saved.").await?;
+        Ok(forgot) => {
+            let more = if forgot {
+                " The credential was for the old address and is deleted. Enter the new one."
+            } else {
+                ""
+            };
+            at.flash(format!("The base URL is saved.{more}")).await?;
             see_other(&at.path(&format!("/connectors/{id}")))
         }
         Err(Error::Field { message, .. }) => {

@@ -62,9 +62,10 @@ pub(super) async fn invite(State(app): State<App>, Admin(at): Admin, fields: Fie
     }
 }
 
+/// Removes a member; anybody may remove themselves.
 pub(super) async fn remove(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<MemberPath>,
     _fields: Fields,
 ) -> Page {
@@ -106,7 +107,7 @@ pub(super) async fn invitation(State(app): State<App>, visitor: Visitor, Query(q
     let focus = visitor.focus("Invitation").await?;
     let offer = match invitations::offer(&app.db, &query.token).await {
         Ok(offer) => offer,
-        Err(Error::Refused(_)) => return with_status(StatusCode::GONE, &dead(focus)),
+        Err(Error::Gone(_)) => return with_status(StatusCode::GONE, &dead(focus)),
         Err(error) => return Err(error.into()),
     };
     let tenant = tenants::by_id(&app.db, offer.tenant).await?;
@@ -133,9 +134,7 @@ pub(super) async fn invitation(State(app): State<App>, visitor: Visitor, Query(q
 pub(super) async fn accept(State(app): State<App>, who: LoggedIn, fields: Fields) -> Page {
     match invitations::accept(&app.db, fields.get("token"), &who.user).await {
         Ok(tenant) => see_other(&format!("/w/{}", tenants::by_id(&app.db, tenant).await?.slug)),
-        Err(Error::Refused(message)) if message.starts_with("This invitation has been") => {
-            with_status(StatusCode::GONE, &dead(who.visitor.focus("Invitation").await?))
-        }
+        Err(Error::Gone(_)) => with_status(StatusCode::GONE, &dead(who.visitor.focus("Invitation").await?)),
         Err(error) => Err(error.into()),
     }
 }

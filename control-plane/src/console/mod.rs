@@ -62,6 +62,7 @@ pub struct Console {
 }
 
 pub use csrf::FormTokens;
+pub use respond::security_headers;
 
 type App = Arc<Console>;
 
@@ -87,10 +88,7 @@ pub fn router(console: App) -> Router {
         .layer(sessions)
         .layer(from_fn(respond::page_errors))
         .with_state(console);
-    Router::new()
-        .route("/static/{*path}", get(assets::serve))
-        .merge(pages)
-        .layer(from_fn(respond::security_headers))
+    Router::new().route("/static/{*path}", get(assets::serve)).merge(pages)
 }
 
 fn workspace_pages() -> Router<App> {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use askama::Template;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -54,27 +55,42 @@ impl IntoResponse for PageError {
             Self::Failed(error) => failed(&error),
         };
         let mut response = status.into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
         response.extensions_mut().insert(ErrorInfo(text));
         response
     }
 }
 
 fn failed(error: &Error) -> (StatusCode, Option<String>) {
+    if matches!(error, Error::Db(_) | Error::Internal(_)) {
+        tracing::error!(error = ?error, "page failed");
+    }
+    (status_of(error), Some(sentence(error)).filter(|text| !text.is_empty()))
+}
+
+/// The HTTP status of an error.
+pub(super) const fn status_of(error: &Error) -> StatusCode {
     match error {
-        Error::Field { message, .. } | Error::Refused(message) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, Some(message.clone()))
-        }
-        Error::NotFound => (StatusCode::NOT_FOUND, None),
-        Error::Forbidden(text) => (StatusCode::FORBIDDEN, Some((*text).to_owned())),
-        Error::TooMany(seconds) => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Some(format!("Too many attempts. Try again in {seconds} seconds.")),
-        ),
-        Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, None),
-        Error::Db(_) | Error::Internal(_) => {
-            tracing::error!(error = ?error, "page failed");
-            (StatusCode::INTERNAL_SERVER_ERROR, None)
-        }
+        Error::Field { .. } | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::NotFound => StatusCode::NOT_FOUND,
+        Error::Gone(_) => StatusCode::GONE,
+        Error::Forbidden(_) => StatusCode::FORBIDDEN,
+        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Db(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What a person is told of an error; empty where the page's own words are all there is to say.
+pub(super) fn sentence(error: &Error) -> String {
+    match error {
+        Error::Field { message, .. } | Error::Refused(message) => message.clone(),
+        Error::Gone(text) | Error::Forbidden(text) => (*text).to_owned(),
+        Error::TooMany(seconds) => format!("Too many attempts. Try again in {seconds} seconds."),
+        Error::Busy => "The console is busy. Try again in a few seconds.".to_owned(),
+        Error::NotFound | Error::Db(_) | Error::Internal(_) => String::new(),
     }
 }
 
@@ -133,7 +149,12 @@ pub(super) async fn page_errors(request: Request, next: Next) -> Response {
         }
         // A fragment's place is too small for a page: the message itself says what happened.
         let body = if fragment { Ok(page.text.clone()) } else { page.render() };
-        response = (status, Html(body.unwrap_or_default())).into_response();
+        // The answer's other headers stay: a cookie that was set must not be lost.
+        *response.body_mut() = Body::from(body.unwrap_or_default());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     }
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, status = status.as_u16(), millis, request_id = id, "page");
@@ -144,7 +165,7 @@ pub(super) async fn page_errors(request: Request, next: Next) -> Response {
 }
 
 /// The headers of every answer of the console (OWASP ASVS 5.0, 3.4).
-pub(super) async fn security_headers(request: Request, next: Next) -> Response {
+pub async fn security_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let defaults = [

@@ -14,9 +14,9 @@ use super::respond::PageError;
 use super::view::{
     Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
 };
-use crate::accounts::User;
 use crate::accounts::members::{self, Membership};
 use crate::accounts::sessions::store::USER_KEY;
+use crate::accounts::{LinkBinding, User};
 use crate::error::{Error, Result};
 use crate::tenants::{self, Tenant};
 
@@ -48,14 +48,13 @@ async fn keep_alive(session: &Session) -> Result<()> {
 }
 
 /// Remembers who signed up in this browser, until the link in the mail is opened.
-pub(super) async fn remember_sign_up(session: &Session, user: UserId) -> Result<()> {
-    session.insert(PENDING_KEY, user.to_string()).await.map_err(Error::internal)
+pub(super) async fn remember_sign_up(session: &Session, binding: &LinkBinding) -> Result<()> {
+    session.insert(PENDING_KEY, binding).await.map_err(Error::internal)
 }
 
-/// Who signed up in this browser.
-pub(super) async fn signed_up(session: &Session) -> Result<Option<UserId>> {
-    let id: Option<String> = session.get(PENDING_KEY).await.map_err(Error::internal)?;
-    Ok(id.and_then(|id| UserId::from_str(&id).ok()))
+/// Which sign-up this browser made.
+pub(super) async fn signed_up(session: &Session) -> Result<Option<LinkBinding>> {
+    session.get(PENDING_KEY).await.map_err(Error::internal)
 }
 
 /// Says something on the next page.
@@ -64,7 +63,11 @@ pub(super) async fn flash(session: &Session, text: impl Into<String>) -> Result<
 }
 
 async fn take_flash(session: &Session) -> Result<Option<Flash>> {
-    let text: Option<String> = session.remove(FLASH_KEY).await.map_err(Error::internal)?;
+    let text: Option<String> = session.get(FLASH_KEY).await.map_err(Error::internal)?;
+    // Removing marks the session as changed even where nothing was there, and a changed session is written.
+    if text.is_some() {
+        session.remove_value(FLASH_KEY).await.map_err(Error::internal)?;
+    }
     Ok(text.map(Flash::fine))
 }
 
@@ -227,7 +230,9 @@ impl Workspace {
 
 /// A path on this console to go on to, or the usual one: never another site.
 pub(super) fn safe_next(next: &str) -> &str {
-    let local = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
+    let local = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    // Nothing that a header cannot hold or a browser would drop.
+    let local = local && next.bytes().all(|b| b.is_ascii_graphic());
     if local { next } else { "/workspaces" }
 }
 

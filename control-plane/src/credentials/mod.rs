@@ -97,6 +97,14 @@ pub async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Result<Ve
     store::facts(tx, installation).await
 }
 
+/// Deletes an installation's credentials.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(tx: &mut TenantTx, installation: InstallationId) -> Result<()> {
+    store::delete(tx, installation).await
+}
+
 /// Makes a tenant's data key; once, when the workspace is created.
 ///
 /// # Errors

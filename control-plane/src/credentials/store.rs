@@ -70,6 +70,13 @@ pub(super) async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Re
     Ok(sqlx::query_as(sql).bind(tenant).bind(installation.uuid()).fetch_all(tx.conn()).await?)
 }
 
+pub(super) async fn delete(tx: &mut TenantTx, installation: InstallationId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM credentials WHERE tenant_id = $1 AND installation_id = $2";
+    sqlx::query(sql).bind(tenant).bind(installation.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn insert_tenant_key(tx: &mut TenantTx, wrapped: &Sealed) -> Result<()> {
     let tenant = tx.tenant().uuid();
     sqlx::query("INSERT INTO tenant_keys (tenant_id, nonce, wrapped) VALUES ($1, $2, $3)")

@@ -28,6 +28,17 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the statement failed for what it was given (SQLSTATE class 22, data exception), and would fail again.
+    #[must_use]
+    pub fn is_bad_data(&self) -> bool {
+        match self {
+            Self::Sqlx(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22"))
+            }
+            Self::Sqlx(_) | Self::Migrate(_) => false,
+        }
+    }
+
     /// The name of the constraint that a statement broke, if that is why it failed.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {

@@ -5,8 +5,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounts::sessions;
+use crate::accounts::{Accounts, sessions};
 use crate::db::Db;
+use crate::oauth::Oauth;
+use crate::tenants;
+
+const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// The tasks of one control plane.
 #[derive(Clone, Default)]
@@ -37,23 +41,37 @@ impl Jobs {
     }
 }
 
-/// Deletes sessions that have ended, every ten minutes.
-pub async fn prune_sessions(db: Db, stop: CancellationToken) {
-    loop {
-        if let Err(error) = prune_once(&db).await {
-            tracing::warn!(%error, "ended sessions could not be deleted");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(600)) => {}
-            () = stop.cancelled() => return,
-        }
-    }
+/// Deletes what has ended: sessions, links of mails, codes and tokens. Every ten minutes.
+pub struct Tidy {
+    pub db: Db,
+    pub accounts: Accounts,
+    pub oauth: Oauth,
 }
 
-async fn prune_once(db: &Db) -> crate::error::Result<()> {
-    let mut tx = db.global().await?;
-    let count = sessions::store::prune(&mut tx).await?;
-    tx.commit().await?;
-    tracing::debug!(count, "ended sessions deleted");
-    Ok(())
+impl Tidy {
+    /// Runs until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            if let Err(error) = self.once().await {
+                tracing::warn!(error = ?error, "tidying up failed; it will be tried again");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn once(&self) -> crate::error::Result<()> {
+        let mut tx = self.db.global().await?;
+        let sessions = sessions::store::prune(&mut tx).await?;
+        let heads = tenants::store::heads(&mut tx).await?;
+        tx.commit().await?;
+        self.accounts.tidy().await?;
+        for (tenant, _) in heads {
+            self.oauth.tidy(tenant).await?;
+        }
+        tracing::debug!(sessions, "tidied up");
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::redirect;
 use super::store::Client;
 use super::{Oauth, store};
-use crate::accounts::members::Membership;
+use crate::accounts::members::{self, Membership};
 use crate::credentials::token::Token;
 use crate::error::{Error, Result};
 use crate::tenants::Tenant;
@@ -163,6 +163,7 @@ impl Oauth {
             return answer_url(&pending.redirect_uri, &answer, state, &origin);
         }
         let mut tx = self.db.tenant(tenant.id).await?;
+        members::still(&mut tx, member).await?;
         let client = self.client(&mut tx, &pending.client_id).await?.ok_or_else(stale)?;
         store::upsert_client(&mut tx, &client).await?;
         let grant = GrantId::new();

@@ -16,6 +16,7 @@ use super::redirect;
 use super::store::Client;
 use super::{Oauth, store};
 use crate::accounts::is_invisible;
+use crate::accounts::throttle::ClientNetwork;
 use crate::db::TenantTx;
 use crate::error::Result;
 
@@ -67,9 +68,8 @@ pub fn registration_limit() -> DefaultKeyedRateLimiter<String> {
 impl Oauth {
     /// Whether this network may register another client now.
     #[must_use]
-    pub fn may_register(&self, network: &str) -> bool {
-        self.registration_limit.retain_recent();
-        self.registration_limit.check_key(&network.to_owned()).is_ok()
+    pub fn may_register(&self, network: &ClientNetwork) -> bool {
+        self.registration_limit.check_key(&network.as_str().to_owned()).is_ok()
     }
 
     /// Registers a public client and answers all values in effect.
@@ -111,7 +111,7 @@ impl Oauth {
 
     /// A client by its id: one that was used before, or a fresh registration of this tenant.
     pub(super) async fn client(&self, tx: &mut TenantTx, client_id: &str) -> Result<Option<Client>> {
-        if client_id.len() > MAX_CLIENT_ID {
+        if client_id.len() > MAX_CLIENT_ID || !client_id.bytes().all(|b| b.is_ascii_graphic()) {
             return Ok(None);
         }
         if let Some(known) = store::client(tx, client_id).await? {

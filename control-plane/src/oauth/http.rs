@@ -72,7 +72,7 @@ pub async fn register(
     address: ClientAddress,
     body: Bytes,
 ) -> Result<Response, Response> {
-    if !state.oauth.may_register(address.network()) {
+    if !state.oauth.may_register(&address.network()) {
         let error =
             OauthError(StatusCode::TOO_MANY_REQUESTS, "slow_down", "try again in a few seconds".to_owned());
         return Err(with_header(error.into_response(), header::RETRY_AFTER, "5"));

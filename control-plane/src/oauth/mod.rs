@@ -63,6 +63,17 @@ impl Oauth {
         store::last_client(&mut tx, if anybody { None } else { Some(user) }).await
     }
 
+    /// Deletes what has ended in a tenant, and forgets what limits no longer need.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tidy(&self, tenant: TenantId) -> Result<()> {
+        self.registration_limit.retain_recent();
+        let mut tx = self.db.tenant(tenant).await?;
+        store::prune(&mut tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// The tenant's issuer and origin.
     fn origin(&self, slug: &str) -> String {
         self.origins.of_stored(slug)

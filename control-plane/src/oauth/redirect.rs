@@ -81,16 +81,6 @@ pub fn display_host(text: &str) -> String {
     }
 }
 
-/// What a Content-Security-Policy must allow as a form's target, so that the answer may redirect there.
-#[must_use]
-pub fn form_action(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok()?;
-    match url.scheme() {
-        "http" | "https" => Some(url.origin().ascii_serialization()),
-        scheme => Some(format!("{scheme}:")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -153,6 +153,13 @@ pub(super) async fn insert_code(tx: &mut TenantTx, hash: &[u8], row: &CodeRow) -
     Ok(())
 }
 
+pub(super) async fn grant_of_code(tx: &mut TenantTx, hash: &[u8]) -> Result<Option<GrantId>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT grant_id FROM oauth_codes WHERE tenant_id = $1 AND hash = $2";
+    let id: Option<Uuid> = sqlx::query_scalar(sql).bind(tenant).bind(hash).fetch_optional(tx.conn()).await?;
+    Ok(id.map(GrantId::from))
+}
+
 pub(super) async fn lock_code(tx: &mut TenantTx, hash: &[u8]) -> Result<Option<CodeRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT c.grant_id, g.client_id, c.redirect_uri, c.challenge, c.expires_at, c.used_at
@@ -213,6 +220,25 @@ pub(super) async fn mark_rotated(tx: &mut TenantTx, hash: &[u8]) -> Result<()> {
                    rotated_at = coalesce(rotated_at, now())
                WHERE tenant_id = $1 AND hash = $2";
     sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
+    // Of tokens that a race gave for one, the first to be exchanged goes on and the others end.
+    let sql = "UPDATE refresh_tokens s SET expires_at = least(s.expires_at, now()) FROM refresh_tokens r
+               WHERE r.tenant_id = $1 AND r.hash = $2 AND s.tenant_id = $1 AND s.grant_id = r.grant_id
+                 AND s.parent_hash = r.parent_hash AND s.hash <> r.hash AND s.rotated_at IS NULL";
+    sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Deletes codes and refresh tokens that nobody can use and whose reuse nobody needs to notice any more.
+pub(super) async fn prune(tx: &mut TenantTx) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM oauth_codes WHERE tenant_id = $1 AND expires_at < now() - interval '1 day'";
+    sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
+    let sql = "DELETE FROM refresh_tokens WHERE tenant_id = $1
+                 AND (expires_at < now() - interval '1 day' OR rotated_at < now() - interval '30 days')";
+    sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
+    let sql = "DELETE FROM oauth_grants g WHERE g.tenant_id = $1 AND g.created_at < now() - interval '1 day'
+                 AND NOT EXISTS (SELECT FROM refresh_tokens r WHERE r.tenant_id = g.tenant_id AND r.grant_id = g.id)";
+    sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
     Ok(())
 }
 

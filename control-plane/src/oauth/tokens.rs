@@ -106,9 +106,12 @@ impl Oauth {
             "the code is unknown, was used, has expired, or belongs to another client",
         );
         let hash = token::hash(&request.code);
+        let Some(id) = store::grant_of_code(&mut tx, &hash).await? else { return Err(dead) };
+        // Grant first, as everything else that locks both.
+        let grant = store::lock_grant(&mut tx, id).await?;
         let Some(code) = store::lock_code(&mut tx, &hash).await? else { return Err(dead) };
         if code.used_at.is_some() {
-            // Somebody holds a copy: what came of the first use ends too.
+            // Somebody holds a copy: what came of the first use ends too, its access token within ten minutes.
             store::revoke_grant(&mut tx, code.grant_id, "its code was used twice").await?;
             tx.commit().await?;
             return Err(dead);
@@ -124,10 +127,7 @@ impl Oauth {
             return Err(TokenError::InvalidGrant("code_verifier does not fit the code's challenge"));
         }
         store::mark_code_used(&mut tx, &hash).await?;
-        let grant = store::lock_grant(&mut tx, code.grant_id)
-            .await?
-            .filter(|g| g.revoked_at.is_none())
-            .ok_or(dead)?;
+        let grant = grant.filter(|g| g.revoked_at.is_none()).ok_or(dead)?;
         self.issue(tx, origin, &grant, None).await
     }
 

@@ -1,4 +1,4 @@
-//! The gRPC door for nodes. Who does not know the join secret gets UNAUTHENTICATED for every path, and no other word.
+//! The gRPC door for nodes. Who does not show the join token gets UNAUTHENTICATED for every path, and no other word.
 
 use std::pin::Pin;
 
@@ -72,7 +72,7 @@ impl Telemetry for NodeDoor {
 pub async fn serve(
     listener: TcpListener,
     door: NodeDoor,
-    join_secret: SecretString,
+    join_token: SecretString,
 ) -> Result<(), tonic::transport::Error> {
     let stop = door.stop.clone();
     let config = ConfigServer::new(door.clone())
@@ -85,17 +85,17 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))
         // Before routing, so that a stranger cannot even learn which services there are.
         .layer(tonic::service::InterceptorLayer::new(move |request: Request<()>| {
-            authenticate(request, &join_secret)
+            authenticate(request, &join_token)
         }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
         .await
 }
 
-fn authenticate(request: Request<()>, join_secret: &SecretString) -> Result<Request<()>, Status> {
+fn authenticate(request: Request<()>, join_token: &SecretString) -> Result<Request<()>, Status> {
     let given = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if bool::from(given.as_bytes().ct_eq(join_secret.expose_secret().as_bytes())) {
+    if bool::from(given.as_bytes().ct_eq(join_token.expose_secret().as_bytes())) {
         Ok(request)
     } else {
         Err(Status::unauthenticated(""))

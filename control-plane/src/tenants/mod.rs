@@ -113,6 +113,10 @@ pub async fn create(
 /// # Errors
 /// `NotFound` where there is none.
 pub async fn by_slug(db: &Db, slug: &str) -> Result<Tenant> {
+    // What no slug can look like is not worth a question, and may hold what the database refuses.
+    if slug.len() > 63 || !slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return Err(Error::NotFound);
+    }
     let mut tx = db.global().await?;
     store::by_slug(&mut tx, slug).await?.ok_or(Error::NotFound)
 }

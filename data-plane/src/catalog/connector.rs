@@ -110,7 +110,8 @@ impl Tool {
             return Err(ConnectorError::NoObject(name()));
         }
         let validator = arguments::compile(&schema).map_err(|error| ConnectorError::Schema(name(), error))?;
-        let schema = serde_json::value::to_raw_value(&schema).map_err(|_| ConnectorError::NoObject(name()))?;
+        let schema =
+            serde_json::value::to_raw_value(&schema).map_err(|_| ConnectorError::NoObject(name()))?;
         Ok(Self {
             name: name(),
             title: tool.title.clone(),

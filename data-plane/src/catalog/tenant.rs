@@ -192,7 +192,10 @@ fn host(origin: &str) -> Result<String, BundleError> {
     slug::host_of(authority).ok_or_else(malformed)
 }
 
-fn entries(bundle: &v1::TenantBundle, installations: &[Arc<Installation>]) -> Result<Vec<ToolEntry>, BundleError> {
+fn entries(
+    bundle: &v1::TenantBundle,
+    installations: &[Arc<Installation>],
+) -> Result<Vec<ToolEntry>, BundleError> {
     let mut entries = Vec::new();
     for (installation, sent) in installations.iter().zip(&bundle.installations) {
         for tool in &installation.connector.tools {

@@ -56,12 +56,14 @@ pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) 
     if unknown.is_empty() && validator.is_valid(arguments) {
         return Ok(());
     }
-    let mut told: Vec<String> = unknown.iter().map(|name| format!("/{name}: there is no such argument")).collect();
+    let mut told: Vec<String> =
+        unknown.iter().map(|name| format!("/{name}: there is no such argument")).collect();
     let mut logged = told.clone();
     for error in validator.iter_errors(arguments).take(LISTED) {
-        if matches!(error.kind(), jsonschema::error::ValidationErrorKind::AdditionalProperties { .. })
-            && error.instance_path().as_str().is_empty()
-        {
+        let extra =
+            matches!(error.kind(), jsonschema::error::ValidationErrorKind::AdditionalProperties { .. });
+        // Named above already.
+        if extra && !unknown.is_empty() && error.instance_path().as_str().is_empty() {
             continue;
         }
         let field = field(&error);
@@ -72,7 +74,7 @@ pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) 
     told.truncate(LISTED);
     logged.truncate(LISTED);
     let told = format!("The arguments do not fit {tool}. {}. {}", told.join("; "), takes(plan));
-    Err(Unfit { told, logged: format!("arguments do not fit: {}", logged.join("; ")) })
+    Err(Unfit { told, logged: format!("The arguments do not fit: {}.", logged.join("; ")) })
 }
 
 fn unknown(plan: &Plan, arguments: &Value) -> Vec<String> {

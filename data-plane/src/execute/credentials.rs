@@ -18,7 +18,9 @@ use super::rest::plan::is_reserved;
 pub const REDACTED: &str = "[redacted]";
 
 /// Shorter values are not looked for in texts: they would be found where they are not meant.
-const SHORTEST_SCRUBBED: usize = 6;
+const SHORTEST_SCRUBBED: usize = 8;
+/// The same for values of digits alone, which are found in any number.
+const SHORTEST_DIGITS: usize = 16;
 
 /// How a connector shows who is calling, with logical names of credentials.
 #[derive(Clone, Debug)]
@@ -76,13 +78,10 @@ impl Auth {
         }
     }
 
-    /// The header that carries the credential, which no argument may set.
-    #[must_use]
-    pub const fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header { header, .. } => Some(header),
-            Self::None | Self::Basic { .. } | Self::Query { .. } => None,
-        }
+    /// Whether a credential is a user's name beside a password: needed to log in, and no secret. Results and arguments are
+    /// full of such names.
+    fn is_public(&self, name: &str) -> bool {
+        matches!(self, Self::Basic { username, password: Some(_) } if username == name)
     }
 }
 
@@ -107,7 +106,15 @@ pub enum CredentialError {
 
 /// The credentials of one installation, open, for the length of one call.
 #[derive(Debug, Default)]
-pub struct Opened(Vec<(String, Result<SecretString, CredentialError>)>);
+pub struct Opened(Vec<OpenedOne>);
+
+#[derive(Debug)]
+struct OpenedOne {
+    name: String,
+    secret: Result<SecretString, CredentialError>,
+    /// Not to be taken out of texts.
+    public: bool,
+}
 
 impl Opened {
     /// Opens every credential of an installation. One that cannot be opened is a failure only where it is used.
@@ -117,18 +124,27 @@ impl Opened {
         tenant: TenantId,
         installation: InstallationId,
         sealed: &[v1::SealedCredential],
+        auth: &Auth,
     ) -> Self {
-        let open = |one: &v1::SealedCredential| {
-            let secret = sealer.open(tenant, installation, one);
-            (one.name.clone(), secret.map_err(|_| CredentialError::Sealed(one.name.clone())))
+        let open = |one: &v1::SealedCredential| OpenedOne {
+            name: one.name.clone(),
+            secret: sealer
+                .open(tenant, installation, one)
+                .map_err(|_| CredentialError::Sealed(one.name.clone())),
+            public: auth.is_public(&one.name),
         };
         Self(sealed.iter().map(open).collect())
     }
 
     fn get(&self, name: &str) -> Result<&SecretString, CredentialError> {
-        let found = self.0.iter().find(|(given, _)| given == name);
-        let (_, secret) = found.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
-        secret.as_ref().map_err(Clone::clone)
+        let found = self.0.iter().find(|one| one.name == name);
+        let one = found.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
+        one.secret.as_ref().map_err(Clone::clone)
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let private = self.0.iter().filter(|one| !one.public);
+        private.filter_map(|one| one.secret.as_ref().ok()).map(|secret| secret.expose_secret())
     }
 
     /// The credential as a connector wants it shown.
@@ -163,18 +179,13 @@ impl Opened {
 
     /// Takes every credential out of a text, also in the form JSON would write it.
     pub fn scrub(&self, text: &mut String) {
-        for (_, secret) in &self.0 {
-            if let Ok(secret) = secret {
-                scrub(text, secret.expose_secret());
-            }
-        }
+        self.secrets().for_each(|secret| scrub(text, secret));
     }
 
     /// Whether a text is exactly one of the credentials.
     #[must_use]
     pub fn is_secret(&self, text: &str) -> bool {
-        let secrets = self.0.iter().filter_map(|(_, secret)| secret.as_ref().ok());
-        secrets.map(ExposeSecret::expose_secret).any(|secret| !secret.is_empty() && secret == text)
+        self.secrets().any(|secret| !secret.is_empty() && secret == text)
     }
 }
 
@@ -214,7 +225,8 @@ impl Placement {
 }
 
 fn scrub(text: &mut String, secret: &str) {
-    if secret.len() < SHORTEST_SCRUBBED {
+    let digits = secret.bytes().all(|b| b.is_ascii_digit());
+    if secret.len() < if digits { SHORTEST_DIGITS } else { SHORTEST_SCRUBBED } {
         return;
     }
     if text.contains(secret) {
@@ -245,7 +257,7 @@ mod tests {
                 sealer.seal(place, 1, &SecretString::from(*secret)).unwrap()
             })
             .collect();
-        Opened::open(&sealer, tenant, installation, &sealed)
+        Opened::open(&sealer, tenant, installation, &sealed, &Auth::None)
     }
 
     fn placed(auth: &Auth, secrets: &[(&str, &str)]) -> (HeaderMap, String) {
@@ -279,7 +291,8 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_missing_foreign_or_unsendable_is_named_and_not_shown() {
-        let auth = Auth::Header { credential: "token".into(), header: AUTHORIZATION, prefix: "Bearer ".into() };
+        let auth =
+            Auth::Header { credential: "token".into(), header: AUTHORIZATION, prefix: "Bearer ".into() };
         assert_eq!(opened(&[]).place(&auth).err(), Some(CredentialError::Missing("token".into())));
         let error = opened(&[("token", "a\nb")]).place(&auth).err();
         assert_eq!(error, Some(CredentialError::Characters("token".into())));
@@ -288,16 +301,27 @@ mod tests {
         let (tenant, installation) = (TenantId::new(), InstallationId::new());
         let place = CredentialPlace { tenant, installation, name: "token" };
         let sealed = [sealer.seal(place, 1, &SecretString::from("s3cret")).unwrap()];
-        let foreign = Opened::open(&sealer, TenantId::new(), installation, &sealed);
+        let foreign = Opened::open(&sealer, TenantId::new(), installation, &sealed, &auth);
         assert_eq!(foreign.place(&auth).err(), Some(CredentialError::Sealed("token".into())));
         assert!(!format!("{foreign:?}").contains("s3cret"));
     }
 
     #[test]
     fn a_text_is_scrubbed_of_credentials_in_every_form() {
-        let opened = opened(&[("token", "se\"cret"), ("pin", "123")]);
-        let mut text = r#"{"a":"Bearer se\"cret","pin":"123","raw":"se"cret"}"#.to_owned();
+        let opened = opened(&[("token", "se\"cret-token"), ("pin", "123"), ("number", "123456789")]);
+        let mut text =
+            r#"{"a":"Bearer se\"cret-token","pin":"123","n":9123456789,"raw":"se"cret-token"}"#.to_owned();
         opened.scrub(&mut text);
-        assert_eq!(text, r#"{"a":"Bearer [redacted]","pin":"123","raw":"[redacted]"}"#);
+        assert_eq!(text, r#"{"a":"Bearer [redacted]","pin":"123","n":9123456789,"raw":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn a_users_name_beside_a_password_is_no_secret() {
+        let auth = |password: Option<&str>| Auth::Basic {
+            username: "user".into(),
+            password: password.map(str::to_owned),
+        };
+        assert!(auth(Some("password")).is_public("user") && !auth(Some("password")).is_public("password"));
+        assert!(!auth(None).is_public("user"), "some APIs take their key as the name");
     }
 }

@@ -58,7 +58,8 @@ impl Executor {
     /// The installation's credentials, open.
     #[must_use]
     pub fn open(&self, installation: &Installation) -> Opened {
-        Opened::open(&self.sealer, installation.tenant, installation.id, &installation.credentials)
+        let auth = &installation.connector.auth;
+        Opened::open(&self.sealer, installation.tenant, installation.id, &installation.credentials, auth)
     }
 
     /// Makes the one request of a call and reads its answer.
@@ -113,9 +114,14 @@ pub fn prepare(
 ) -> Result<(OutboundRequest, Placement), Failure> {
     let connector = &installation.connector;
     let placement = opened.place(&connector.auth).map_err(Failure::Credential)?;
-    let request =
-        rest::request::build(&tool.plan, &installation.base, &connector.default_headers, arguments, &placement)
-            .map_err(Failure::Argument)?;
+    let request = rest::request::build(
+        &tool.plan,
+        &installation.base,
+        &connector.default_headers,
+        arguments,
+        &placement,
+    )
+    .map_err(Failure::Argument)?;
     Ok((request, placement))
 }
 
@@ -157,7 +163,9 @@ impl Failure {
                 status_sentence(api, *status, message, *retry_after, &admin)
             }
             Self::Answer(error) => {
-                format!("{api} was called, but {error}. If that is not expected, ask {admin} to check the base URL.")
+                format!(
+                    "{api} was called, but {error}. If that is not expected, ask {admin} to check the base URL."
+                )
             }
         }
     }
@@ -165,28 +173,42 @@ impl Failure {
 
 fn unreachable_text(error: &OutboundError, api: &str, admin: &str) -> String {
     match error {
-        OutboundError::Refused(_) => format!("{api} was not called: {error}. Ask {admin} to correct the base URL."),
+        OutboundError::Refused(_) => {
+            format!("{api} was not called: {error}. Ask {admin} to correct the base URL.")
+        }
         OutboundError::Name(_) | OutboundError::ConnectionRefused | OutboundError::Unreachable => format!(
             "{api} could not be reached: {error}. Try again later; if it stays so, ask {admin} to check the base URL."
         ),
         OutboundError::Tls(_) => {
             format!("{api} could not be reached safely: {error}. Ask {admin} to check the base URL.")
         }
-        OutboundError::Timeout(_) => format!("{api} did not answer in time: {error}. The call may have taken effect."),
-        OutboundError::TooLarge(_) => format!("{api} answered too much: {error}. Ask for less, for example a page."),
+        OutboundError::Timeout(_) => {
+            format!("{api} did not answer in time: {error}. The call may have taken effect.")
+        }
+        OutboundError::TooLarge(_) => {
+            format!("{api} answered too much: {error}. Ask for less, for example a page.")
+        }
         OutboundError::Packed(_) => format!("{api} answered in a form that cannot be read: {error}."),
         OutboundError::Broken => format!("{api} broke off: {error}. The call may have taken effect."),
     }
 }
 
-fn status_sentence(api: &str, status: StatusCode, message: &str, retry_after: Option<u64>, admin: &str) -> String {
+fn status_sentence(
+    api: &str,
+    status: StatusCode,
+    message: &str,
+    retry_after: Option<u64>,
+    admin: &str,
+) -> String {
     let answered = match message {
         "" => format!("{api} answered {} without a message.", status_text(status)),
         message => format!("{api} answered {}: {message}", status_text(status)),
     };
     let hint = match (status.as_u16(), retry_after) {
         (401, _) => {
-            format!("It refused the workspace's credential. You need not log in again; ask {admin} to replace it.")
+            format!(
+                "It refused the workspace's credential. You need not log in again; ask {admin} to replace it."
+            )
         }
         (403, _) => format!("The workspace's credential may not do this. If it should, ask {admin}."),
         (429, Some(seconds)) => format!("Too many calls. Try again in {seconds} seconds."),

@@ -6,7 +6,6 @@
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +27,13 @@ pub struct OutboundRequest {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<Bytes>,
+}
+
+/// Headers, query and body may hold a credential.
+impl std::fmt::Debug for OutboundRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.url.path())
+    }
 }
 
 /// What came back, whole.
@@ -112,7 +118,11 @@ impl Outbound {
     ///
     /// # Errors
     /// Says why there is no usable answer.
-    pub async fn send_within(&self, request: OutboundRequest, whole: Duration) -> Result<Reply, OutboundError> {
+    pub async fn send_within(
+        &self,
+        request: OutboundRequest,
+        whole: Duration,
+    ) -> Result<Reply, OutboundError> {
         self.policy.check_url(&request.url).map_err(OutboundError::Refused)?;
         let exchange = self.exchange(request);
         tokio::time::timeout(whole, exchange).await.map_err(|_| OutboundError::Timeout(whole))?
@@ -124,7 +134,7 @@ impl Outbound {
         *out.headers_mut() = request.headers;
         out.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         *out.body_mut() = request.body.map(reqwest::Body::from);
-        let response = self.client.execute(out).await.map_err(|error| self.classify(&error, &host))?;
+        let response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
         self.read(response).await
     }
 
@@ -169,33 +179,32 @@ impl Outbound {
             None => Err(OutboundError::Refused(EgressError::NotAUrl(String::new()))),
         }
     }
+}
 
-    fn classify(&self, error: &reqwest::Error, host: &str) -> OutboundError {
-        let mut source: Option<&(dyn StdError + 'static)> = Some(error);
-        let mut refused = false;
-        while let Some(cause) = source {
-            if let Some(ours) = cause.downcast_ref::<OutboundError>() {
-                return ours.clone();
-            }
-            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                return OutboundError::Tls(tls.to_string());
-            }
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
-                // An io::Error holds its cause as a payload that `source` steps over.
-                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return OutboundError::Tls(tls.to_string());
-                }
-            }
-            source = cause.source();
+/// Tells failures apart by what lies at their bottom.
+fn classify(error: &reqwest::Error, host: &str) -> OutboundError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut refused = false;
+    while let Some(this) = cause {
+        if let Some(ours) = this.downcast_ref::<OutboundError>() {
+            return ours.clone();
         }
-        match () {
-            () if refused => OutboundError::ConnectionRefused,
-            () if error.is_dns() => OutboundError::Name(host.to_owned()),
-            () if error.is_timeout() => OutboundError::Unreachable,
-            () if error.is_connect() => OutboundError::Unreachable,
-            () => OutboundError::Broken,
+        if let Some(tls) = this.downcast_ref::<rustls::Error>() {
+            return OutboundError::Tls(tls.to_string());
         }
+        let io = this.downcast_ref::<std::io::Error>();
+        refused |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused);
+        // What an io::Error wraps is not its source, which is the source of what it wraps.
+        let wrapped =
+            io.and_then(std::io::Error::get_ref).map(|wrapped| wrapped as &(dyn StdError + 'static));
+        cause = wrapped.or_else(|| this.source());
+    }
+    match () {
+        () if refused => OutboundError::ConnectionRefused,
+        () if error.is_dns() => OutboundError::Name(host.to_owned()),
+        () if error.is_timeout() => OutboundError::Unreachable,
+        () if error.is_connect() => OutboundError::Unreachable,
+        () => OutboundError::Broken,
     }
 }
 
@@ -210,8 +219,7 @@ impl Resolve for GuardedResolver {
         let policy = self.policy;
         Box::pin(async move {
             // Port 0 stands for the scheme's own; a port in the URL replaces it.
-            let addresses = checked_addresses(name.as_str(), 0, policy).await.map_err(Arc::new);
-            let addresses = addresses.map_err(|error| Box::new((*error).clone()))?;
+            let addresses = checked_addresses(name.as_str(), 0, policy).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
@@ -222,7 +230,8 @@ async fn checked_addresses(
     port: u16,
     policy: EgressPolicy,
 ) -> Result<Vec<SocketAddr>, OutboundError> {
-    let found = tokio::net::lookup_host((name, port)).await.map_err(|_| OutboundError::Name(name.to_owned()))?;
+    let found =
+        tokio::net::lookup_host((name, port)).await.map_err(|_| OutboundError::Name(name.to_owned()))?;
     let (mut allowed, mut refused) = (Vec::new(), None);
     for address in found {
         match policy.check_address(address.ip()) {
@@ -270,19 +279,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused_before_a_connection() {
-        let error = outbound(false, &Limits::default()).send(request("https://localhost/")).await.unwrap_err();
+        let error =
+            outbound(false, &Limits::default()).send(request("https://localhost/")).await.unwrap_err();
         assert!(matches!(error, OutboundError::Refused(EgressError::PrivateAddress(_))), "{error:?}");
     }
 
     #[tokio::test]
     async fn a_private_address_in_the_url_is_refused() {
-        let error = outbound(false, &Limits::default()).send(request("https://127.0.0.1/")).await.unwrap_err();
+        let error =
+            outbound(false, &Limits::default()).send(request("https://127.0.0.1/")).await.unwrap_err();
         assert!(matches!(error, OutboundError::Refused(EgressError::PrivateAddress(_))), "{error:?}");
     }
 
     #[tokio::test]
     async fn a_redirect_comes_back_as_an_answer_and_is_not_followed() {
-        let url = serve("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n").await;
+        let url =
+            serve("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n")
+                .await;
         let reply = outbound(true, &Limits::default()).send(request(&url)).await.unwrap();
         assert_eq!(reply.status, StatusCode::FOUND);
     }
@@ -310,7 +323,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_over_the_cap_is_refused_even_without_a_length() {
-        let url = serve("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123456789012345678901234567890123").await;
+        let url =
+            serve("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123456789012345678901234567890123").await;
         let client = outbound(true, &Limits { answer_bytes: 16, ..Limits::default() });
         assert_eq!(client.send(request(&url)).await.unwrap_err(), OutboundError::TooLarge(16));
     }

@@ -15,7 +15,9 @@ pub fn challenge(origin: &str, error: IdentityError) -> Option<(StatusCode, Head
         IdentityError::Missing => (StatusCode::UNAUTHORIZED, format!("Bearer {metadata}, {scope}")),
         IdentityError::Scope => (
             StatusCode::FORBIDDEN,
-            format!("Bearer error=\"insufficient_scope\", error_description=\"{error}\", {scope}, {metadata}"),
+            format!(
+                "Bearer error=\"insufficient_scope\", error_description=\"{error}\", {scope}, {metadata}"
+            ),
         ),
         _ => (
             StatusCode::UNAUTHORIZED,

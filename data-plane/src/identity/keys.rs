@@ -23,7 +23,8 @@ impl Keys {
     pub fn new(set: &v1::KeySet) -> Self {
         let sound = set.keys.iter().filter(|key| key.ed25519.len() == 32 && !key.kid.is_empty());
         let by_id = sound.map(|key| (key.kid.clone(), DecodingKey::from_ed_der(&key.ed25519))).collect();
-        let lifetime = std::time::Duration::from_secs(toolmesh_proto::claims::ACCESS_TOKEN_SECONDS.unsigned_abs());
+        let lifetime =
+            std::time::Duration::from_secs(toolmesh_proto::claims::ACCESS_TOKEN_SECONDS.unsigned_abs());
         let good = moka::sync::Cache::builder().max_capacity(REMEMBERED).time_to_live(lifetime).build();
         Self { by_id, good }
     }

@@ -74,7 +74,6 @@ fn judge(
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::encoding::AsBigEndian as _;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -178,7 +177,11 @@ mod tests {
         let (tenant, keys) = (samples::tenant(), signer.keys());
         let sign = |header: Value| signer.sign(&header, &claims());
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let unsigned = format!("{}.{}.", encode(&json!({"alg": "none", "typ": "at+jwt", "kid": "k1"})), encode(&claims()));
+        let unsigned = format!(
+            "{}.{}.",
+            encode(&json!({"alg": "none", "typ": "at+jwt", "kid": "k1"})),
+            encode(&claims())
+        );
         let stolen = {
             let good = sign(header());
             let signature = good.rsplit('.').next().unwrap().to_owned();

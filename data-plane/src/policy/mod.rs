@@ -15,11 +15,11 @@ pub enum Decision {
 /// Why not; for the audit log. A caller is not told more than that there is no such tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("the caller is not a member of this workspace")]
+    #[error("The caller is not a member of this workspace.")]
     NotAMember,
-    #[error("the tool is switched off")]
+    #[error("The tool is switched off.")]
     SwitchedOff,
-    #[error("the tool belongs to another workspace")]
+    #[error("The tool belongs to another workspace.")]
     Foreign,
 }
 

@@ -82,7 +82,10 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        Record::Event { intent: 7, event: AuditEvent { sequence: 3, tool: "github_x".into(), ..Default::default() } }
+        Record::Event {
+            intent: 7,
+            event: AuditEvent { sequence: 3, tool: "github_x".into(), ..Default::default() },
+        }
     }
 
     #[test]

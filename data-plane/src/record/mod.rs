@@ -43,7 +43,7 @@ impl Recorder {
         match self.spool.intend(event) {
             Ok(number) => Some(Intent(number)),
             Err(error) => {
-                tracing::error!(%error, "intent not written");
+                tracing::debug!(%error, "intent not written");
                 None
             }
         }
@@ -52,7 +52,7 @@ impl Recorder {
     /// Appends an event. One that cannot be kept is counted, and the count is reported later.
     pub fn record(&self, event: AuditEvent, intent: Option<Intent>) {
         if let Err(error) = self.spool.append(event, intent.map(|intent| intent.0)) {
-            tracing::error!(%error, "audit event not kept");
+            tracing::debug!(%error, "audit event counted as lost");
         }
     }
 }

@@ -78,7 +78,8 @@ fn names_a_secret(name: &str, value: &Value) -> bool {
         "signingkey",
         "cookie",
     ];
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let plain: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     match value {
         Value::Null | Value::Bool(_) => false,
         Value::Number(_) => WORDS.iter().any(|word| plain.contains(word)),
@@ -123,9 +124,12 @@ fn mask_tokens(text: &mut String) {
     for (prefix, least) in TOKENS {
         let mut from = 0;
         while let Some(at) = text.get(from..).and_then(|rest| rest.find(prefix)).map(|at| from + at) {
-            let inside_word = text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+            let inside_word =
+                text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
             let length = text[at..]
-                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '=' | '+' | '/')))
+                .find(|c: char| {
+                    !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '=' | '+' | '/'))
+                })
                 .unwrap_or(text.len() - at);
             if inside_word || length < *least {
                 from = at + prefix.len();
@@ -191,7 +195,15 @@ mod tests {
             "access_token": "x", "pin_password": 1234, "max_tokens": 5, "title": "My password is safe", "secret": null,
             "nested": {"list": [{"token": "x"}]}
         }));
-        for gone in ["password", "apiKey", "X-Api-Key", "client_secret", "Authorization", "access_token", "pin_password"] {
+        for gone in [
+            "password",
+            "apiKey",
+            "X-Api-Key",
+            "client_secret",
+            "Authorization",
+            "access_token",
+            "pin_password",
+        ] {
             assert_eq!(kept[gone], REDACTED, "{gone}");
         }
         assert_eq!(kept["max_tokens"], 5);
@@ -215,7 +227,9 @@ mod tests {
             let text = kept(&json!({ "note": format!("use {token}") }))["note"].as_str().unwrap().to_owned();
             assert_eq!(text, format!("use {REDACTED}"), "{token}");
         }
-        for harmless in ["task-0123456789abcdefghijkl", "sk-short", "-----BEGIN CERTIFICATE-----\nx", "été sk-"] {
+        for harmless in
+            ["task-0123456789abcdefghijkl", "sk-short", "-----BEGIN CERTIFICATE-----\nx", "été sk-"]
+        {
             assert_eq!(kept(&json!({ "note": harmless }))["note"], harmless);
         }
     }

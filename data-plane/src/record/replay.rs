@@ -27,7 +27,8 @@ impl Earlier {
         for entry in std::fs::read_dir(root)? {
             let entry = entry?;
             // Boot ids are UUIDv7, so that their order is the order of the lives.
-            let Some(boot_id) = entry.file_name().to_str().filter(|n| uuid::Uuid::try_parse(n).is_ok()).map(str::to_owned)
+            let Some(boot_id) =
+                entry.file_name().to_str().filter(|n| uuid::Uuid::try_parse(n).is_ok()).map(str::to_owned)
             else {
                 continue;
             };
@@ -143,13 +144,16 @@ mod tests {
     #[test]
     fn an_earlier_life_is_read_whole_and_again_the_same() {
         let root = tempfile::tempdir().unwrap();
-        let spool = Spool::begin(root.path(), BOOT, 1 << 20, 0).unwrap();
+        let spool = Spool::begin(root.path(), BOOT, 1 << 20).unwrap();
         spool.append(event("a"), None).unwrap();
         spool.append(event("b"), None).unwrap();
         drop(spool);
         for _ in 0..2 {
             let events = read(root.path());
-            assert_eq!(events.iter().map(|e| (e.sequence, e.tool.as_str())).collect::<Vec<_>>(), [(1, "a"), (2, "b")]);
+            assert_eq!(
+                events.iter().map(|e| (e.sequence, e.tool.as_str())).collect::<Vec<_>>(),
+                [(1, "a"), (2, "b")]
+            );
         }
         assert!(Earlier::all(root.path()).unwrap()[0].bytes > 0);
     }
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_damaged_tail_loses_the_tail_only() {
         let root = tempfile::tempdir().unwrap();
-        let spool = Spool::begin(root.path(), BOOT, 1 << 20, 0).unwrap();
+        let spool = Spool::begin(root.path(), BOOT, 1 << 20).unwrap();
         spool.append(event("a"), None).unwrap();
         spool.append(event("b"), None).unwrap();
         let path = root.path().join(BOOT).join(segment_name(1));
@@ -171,7 +175,7 @@ mod tests {
     #[test]
     fn a_call_that_never_ended_is_reported_once_with_an_unknown_outcome() {
         let root = tempfile::tempdir().unwrap();
-        let spool = Spool::begin(root.path(), BOOT, 1 << 20, 0).unwrap();
+        let spool = Spool::begin(root.path(), BOOT, 1 << 20).unwrap();
         let ended = spool.intend(&event("ended")).unwrap();
         spool.intend(&event("open")).unwrap();
         spool.append(event("ended"), Some(ended)).unwrap();

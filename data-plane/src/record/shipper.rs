@@ -17,7 +17,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::channel::ControlPlane;
 
 /// Most events of one batch.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 /// Longest wait for the control plane to store a batch.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
 /// How long the end of the process may be held up by shipping.
@@ -61,12 +61,17 @@ impl Shipper {
         }
     }
 
-    /// Ships one batch; false if there is none.
+    /// Ships one batch; false if there is nothing new.
     async fn ship_next(&self, progress: &mut Progress, stop: &CancellationToken) -> Result<bool, SpoolError> {
         let (spool, cursor) = (Arc::clone(&self.spool), progress.cursor);
         let read = tokio::task::spawn_blocking(move || spool.read(cursor, BATCH)).await;
         let (events, cursor) = read.map_err(std::io::Error::other)??;
-        let Some(last) = events.last().map(|event| event.sequence) else { return Ok(false) };
+        let Some(last) = events.last().map(|event| event.sequence) else {
+            // Intents alone were read, or nothing.
+            let moved = cursor != progress.cursor;
+            progress.cursor = cursor;
+            return Ok(moved);
+        };
         if self.store(self.spool.boot_id(), events, stop).await {
             *progress = Progress { cursor, stored: last };
             self.spool.stored_through(last)?;
@@ -141,9 +146,11 @@ impl Shipper {
                     size /= 2;
                     continue;
                 }
-                Err(status) => tracing::debug!(code = ?status.code(), "audit batch not stored, will try again"),
+                Err(status) => {
+                    tracing::debug!(code = ?status.code(), "audit batch not stored, will try again")
+                }
             }
-            if stop.run_until_cancelled(tokio::time::sleep(backoff.next())).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
                 return false;
             }
         }

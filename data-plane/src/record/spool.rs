@@ -17,9 +17,12 @@ use toolmesh_proto::ids::RequestId;
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 
 use super::frame::Record;
+use super::replay::Earlier;
 
 /// A segment that has grown to this is closed and a new one begun.
 const SEGMENT_BYTES: u64 = 4 << 20;
+/// Most bytes that are read at once; far more than any record.
+const READ_BYTES: u64 = 1 << 20;
 /// How long written events may wait for the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(50);
 
@@ -66,18 +69,20 @@ struct Segment {
 }
 
 /// How far shipping has read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     segment: u64,
     offset: u64,
 }
 
 impl Spool {
-    /// Begins the spool of a new life in `root`. `earlier_bytes` lie there from earlier ones.
+    /// Begins the spool of a new life in `root`. What earlier lives left there counts towards `most_bytes`.
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn begin(root: &Path, boot_id: &str, most_bytes: u64, earlier_bytes: u64) -> Result<Self, SpoolError> {
+    /// When the folder cannot be used.
+    pub fn begin(root: &Path, boot_id: &str, most_bytes: u64) -> Result<Self, SpoolError> {
+        std::fs::create_dir_all(root)?;
+        let earlier_bytes = Earlier::all(root)?.iter().map(|earlier| earlier.bytes).sum();
         let folder = root.join(boot_id);
         std::fs::create_dir_all(&folder)?;
         Ok(Self {
@@ -105,7 +110,11 @@ impl Spool {
         let mut writer = self.lock();
         let tenant = event.tenant_id.clone();
         let result = self.append_locked(&mut writer, event, intent.unwrap_or_default());
-        if result.is_err() {
+        if let Err(error) = &result {
+            // Once per outage; how many were lost is told when there is room again.
+            if writer.lost.is_empty() {
+                tracing::error!(%error, "audit events are being lost");
+            }
             *writer.lost.entry(tenant).or_default() += 1;
         } else if !writer.lost.is_empty() {
             self.report_lost(&mut writer);
@@ -133,7 +142,12 @@ impl Spool {
         Ok(intent)
     }
 
-    fn append_locked(&self, writer: &mut Writer, mut event: AuditEvent, intent: u64) -> Result<(), SpoolError> {
+    fn append_locked(
+        &self,
+        writer: &mut Writer,
+        mut event: AuditEvent,
+        intent: u64,
+    ) -> Result<(), SpoolError> {
         event.sequence = writer.next_sequence;
         self.write(writer, &Record::Event { intent, event }.encode())?;
         writer.next_sequence += 1;
@@ -193,14 +207,11 @@ impl Spool {
         let (mut events, mut cursor) = (Vec::new(), cursor);
         let segments: Vec<(u64, u64)> = self.lock().segments.iter().map(|s| (s.first, s.bytes)).collect();
         for (first, bytes) in segments {
-            if first < cursor.segment || events.len() >= most {
+            if first < cursor.segment {
                 continue;
             }
             let offset = if first == cursor.segment { cursor.offset } else { 0 };
-            let mut file = File::open(self.folder.join(segment_name(first)))?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut data = Vec::new();
-            file.take(bytes.saturating_sub(offset)).read_to_end(&mut data)?;
+            let data = self.read_part(first, offset, bytes)?;
             let mut at = 0;
             while events.len() < most
                 && let Some((record, length)) = Record::decode(&data[at..])
@@ -210,9 +221,31 @@ impl Spool {
                     events.push(event);
                 }
             }
-            cursor = Cursor { segment: first, offset: offset + at as u64 };
+            let end = offset + at as u64;
+            cursor = Cursor { segment: first, offset: end };
+            if at == 0 && !data.is_empty() && events.len() < most {
+                tracing::error!(
+                    segment = first,
+                    offset,
+                    "audit segment is damaged, the rest of it is skipped"
+                );
+                cursor.offset = bytes;
+            } else if end < bytes {
+                break;
+            }
         }
         Ok((events, cursor))
+    }
+
+    fn read_part(&self, segment: u64, offset: u64, end: u64) -> Result<Vec<u8>, SpoolError> {
+        let length = end.saturating_sub(offset).min(READ_BYTES);
+        let mut data = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        if length > 0 {
+            let mut file = File::open(self.folder.join(segment_name(segment)))?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(length).read_to_end(&mut data)?;
+        }
+        Ok(data)
     }
 
     /// Forgets what the control plane has: segments whose every event it stored, oldest first. One that holds an open intent
@@ -272,7 +305,8 @@ impl Spool {
 
     async fn sync(&self) {
         let files = std::mem::take(&mut self.lock().dirty);
-        let synced = tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| file.sync_data())).await;
+        let synced =
+            tokio::task::spawn_blocking(move || files.iter().try_for_each(|file| file.sync_data())).await;
         match synced {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "audit spool not forced to disk"),
@@ -298,7 +332,9 @@ fn gap(tenant: &str, count: u64) -> AuditEvent {
         request_id: RequestId::new().to_string(),
         method: "audit/gap".to_owned(),
         arguments_json: "{}".to_owned(),
-        reason: format!("{count} calls before this were not recorded: the node had no room left for its log."),
+        reason: format!(
+            "{count} calls before this were not recorded: the node had no room left for its log."
+        ),
         ..AuditEvent::default()
     };
     event.set_outcome(Outcome::Unknown);
@@ -315,7 +351,7 @@ mod tests {
 
     fn spool(most: u64) -> (tempfile::TempDir, Spool) {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::begin(folder.path(), "boot", most, 0).unwrap();
+        let spool = Spool::begin(folder.path(), "boot", most).unwrap();
         (folder, spool)
     }
 
@@ -342,8 +378,15 @@ mod tests {
         }
         let files = || std::fs::read_dir(folder.path().join("boot")).unwrap().count();
         assert!(files() > 1, "{}", files());
-        let (events, cursor) = spool.read(Cursor::default(), 100).unwrap();
-        assert_eq!(events.len(), 20);
+        let (mut count, mut cursor) = (0, Cursor::default());
+        loop {
+            let (events, next) = spool.read(cursor, 100).unwrap();
+            if events.is_empty() {
+                break;
+            }
+            (count, cursor) = (count + events.len(), next);
+        }
+        assert_eq!(count, 20);
         spool.stored_through(20).unwrap();
         assert_eq!(files(), 1);
         spool.append(event("after"), None).unwrap();

@@ -48,12 +48,15 @@ impl Applier {
                 Err(reason) => tracing::error!(reason, "bundle from disk refused"),
             }
         }
-        let Some(node) = node else { return Ok(()) };
+        let found = node.is_some() || served > 0;
+        let node = node.unwrap_or_default();
         self.table.set_settings(node.settings.unwrap_or_default());
         self.keys = node.keys.unwrap_or_default();
         self.table.set_keys(&self.keys);
-        self.table.set_ready();
-        tracing::info!(tenants = served, "serving from disk");
+        if found {
+            self.table.set_ready();
+            tracing::info!(tenants = served, "serving from disk");
+        }
         Ok(())
     }
 
@@ -63,13 +66,16 @@ impl Applier {
         let tenants = self.table.all();
         let used: HashSet<String> =
             tenants.iter().flat_map(|tenant| tenant.connector_hashes().map(str::to_owned)).collect();
-        let unused: Vec<String> = self.connectors.keys().filter(|hash| !used.contains(*hash)).cloned().collect();
+        let unused: Vec<String> =
+            self.connectors.keys().filter(|hash| !used.contains(*hash)).cloned().collect();
         for hash in unused {
             self.connectors.remove(&hash);
             self.on_disk("connector not removed", move |ledger| ledger.remove_connector(&hash)).await;
         }
-        let head =
-            |tenant: &Arc<Tenant>| v1::TenantHead { tenant_id: tenant.id.to_string(), revision: tenant.revision };
+        let head = |tenant: &Arc<Tenant>| v1::TenantHead {
+            tenant_id: tenant.id.to_string(),
+            revision: tenant.revision,
+        };
         v1::Hello {
             node: node.to_owned(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
@@ -84,7 +90,8 @@ impl Applier {
             Control::Snapshot(snapshot) => self.snapshot(snapshot).await,
             Control::Connector(connector) => {
                 let hash = self.compile_connector(connector.clone()).await;
-                self.on_disk("connector not kept", move |ledger| ledger.put_connector(&hash, &connector)).await;
+                self.on_disk("connector not kept", move |ledger| ledger.put_connector(&hash, &connector))
+                    .await;
             }
             Control::Bundle(bundle) => return Some(self.bundle(bundle).await),
             Control::Removed(removed) => self.remove(&removed.tenant_id).await,
@@ -101,8 +108,13 @@ impl Applier {
 
     async fn snapshot(&mut self, snapshot: v1::Snapshot) {
         let live: HashSet<&str> = snapshot.tenants.iter().map(|head| head.tenant_id.as_str()).collect();
-        let deleted: Vec<String> =
-            self.table.all().iter().map(|t| t.id.to_string()).filter(|id| !live.contains(id.as_str())).collect();
+        let deleted: Vec<String> = self
+            .table
+            .all()
+            .iter()
+            .map(|t| t.id.to_string())
+            .filter(|id| !live.contains(id.as_str()))
+            .collect();
         for id in deleted {
             self.remove(&id).await;
         }
@@ -131,7 +143,8 @@ impl Applier {
 
     async fn bundle(&mut self, bundle: v1::TenantBundle) -> Reply {
         let (tenant_id, revision) = (bundle.tenant_id.clone(), bundle.revision);
-        let held = tenant_id.parse().ok().and_then(|id| self.table.tenant_by_id(id)).map_or(0, |t| t.revision);
+        let held =
+            tenant_id.parse().ok().and_then(|id| self.table.tenant_by_id(id)).map_or(0, |t| t.revision);
         if held >= revision {
             return Reply::Ack(v1::Ack { tenant_id, revision });
         }
@@ -156,7 +169,8 @@ impl Applier {
             .collect();
         let compile = move || Tenant::compile(&bundle, &|hash| used.get(hash).cloned());
         let compiled = tokio::task::spawn_blocking(compile).await;
-        let tenant = compiled.map_err(|_| "compiling it failed".to_owned())?.map_err(|error| error.to_string())?;
+        let tenant =
+            compiled.map_err(|_| "compiling it failed".to_owned())?.map_err(|error| error.to_string())?;
         let id = tenant.id;
         self.table.put(Arc::new(tenant)).map_err(|error| error.to_string())?;
         Ok(id)

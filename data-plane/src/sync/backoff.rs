@@ -8,20 +8,20 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Doubles from 100 ms to 5 s; each wait is somewhere between half of that and the whole.
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    wait: Duration,
+    next: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { wait: FIRST }
+        Self { next: FIRST }
     }
 }
 
 impl Backoff {
     /// How long to wait now.
-    pub fn next(&mut self) -> Duration {
-        let wait = self.wait.mul_f64(rand::random_range(0.5..=1.0));
-        self.wait = (self.wait * 2).min(LONGEST);
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.next.mul_f64(rand::random_range(0.5..=1.0));
+        self.next = (self.next * 2).min(LONGEST);
         wait
     }
 }
@@ -33,10 +33,10 @@ mod tests {
     #[test]
     fn waits_grow_to_a_limit() {
         let mut backoff = Backoff::default();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.wait() <= FIRST);
         for _ in 0..20 {
-            assert!(backoff.next() <= LONGEST);
+            assert!(backoff.wait() <= LONGEST);
         }
-        assert!(backoff.next() >= LONGEST / 2);
+        assert!(backoff.wait() >= LONGEST / 2);
     }
 }

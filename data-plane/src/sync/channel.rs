@@ -9,6 +9,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use toolmesh_proto::MAX_GRPC_MESSAGE;
+use toolmesh_proto::seal;
 use toolmesh_proto::v1::config_client::ConfigClient;
 use toolmesh_proto::v1::telemetry_client::TelemetryClient;
 use toolmesh_proto::v1::{AuditBatch, ControlMessage, NodeMessage};
@@ -30,7 +31,7 @@ pub struct ControlPlane {
     join: Join,
 }
 
-/// Shows the join secret with every call.
+/// Shows the join token with every call.
 #[derive(Clone)]
 struct Join(MetadataValue<Ascii>);
 
@@ -53,7 +54,8 @@ impl ControlPlane {
     /// # Errors
     /// When the address or the secret cannot be used.
     pub fn new(url: &Url, secret: &SecretString) -> Result<Self, ChannelError> {
-        let text = zeroize::Zeroizing::new(format!("Bearer {}", secret.expose_secret()));
+        let token = seal::join_token(secret).map_err(|_| ChannelError::Secret)?;
+        let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose_secret()));
         let mut join: MetadataValue<Ascii> = text.parse().map_err(|_| ChannelError::Secret)?;
         join.set_sensitive(true);
         let channel = Endpoint::from_shared(url.to_string())?

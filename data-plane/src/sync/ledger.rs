@@ -83,7 +83,8 @@ impl Ledger {
     /// # Errors
     /// When the disk fails.
     pub fn put_node(&self, settings: &v1::NodeSettings, keys: &v1::KeySet) -> Result<(), LedgerError> {
-        let node = v1::Snapshot { tenants: vec![], settings: Some(settings.clone()), keys: Some(keys.clone()) };
+        let node =
+            v1::Snapshot { tenants: vec![], settings: Some(settings.clone()), keys: Some(keys.clone()) };
         self.write(NODE, &node)
     }
 
@@ -180,7 +181,8 @@ impl Ledger {
     }
 
     fn read<M: Message + Default>(&self, name: &str) -> Option<M> {
-        let message = std::fs::read(self.folder.join(name)).ok().and_then(|bytes| self.open_sealed(name, &bytes));
+        let message =
+            std::fs::read(self.folder.join(name)).ok().and_then(|bytes| self.open_sealed(name, &bytes));
         if message.is_none() {
             self.set_aside(name);
         }
@@ -223,7 +225,9 @@ mod tests {
         let mut second = samples::bundle();
         second.tenant_id = "01890000-0000-7000-8000-0000000000ff".into();
         ledger.put_bundle(second.tenant_id.parse().unwrap(), &second).unwrap();
-        ledger.put_node(&v1::NodeSettings { console_origin: "http://c".into() }, &v1::KeySet::default()).unwrap();
+        ledger
+            .put_node(&v1::NodeSettings { console_origin: "http://c".into() }, &v1::KeySet::default())
+            .unwrap();
         ledger
     }
 

@@ -57,7 +57,11 @@ impl Prober {
         };
         if tokio::time::timeout(WITHIN, run).await.is_err() {
             let next = steps.next();
-            steps.fail(next, start, "This took longer than 15 seconds. Check the base URL, and whether the API is up.");
+            steps.fail(
+                next,
+                start,
+                "This took longer than 15 seconds. Check the base URL, and whether the API is up.",
+            );
         }
         steps.result(probe_id)
     }
@@ -86,7 +90,9 @@ impl Prober {
         status(&reply, &subject.tool, &opened, &placement, steps)?;
         let start = Instant::now();
         match read(&subject.tool, &reply, wants_html, &opened, &placement) {
-            Ok(content) => steps.pass("answer", start, format!("{} bytes that can be used.", content.text().len())),
+            Ok(content) => {
+                steps.pass("answer", start, format!("{} bytes that can be used.", content.text().len()))
+            }
             Err(failure) => steps.fail("answer", start, &format!("{} Check the base URL.", words(&failure))),
         }
     }
@@ -101,7 +107,11 @@ impl Prober {
                 Some(first)
             }
             Err(OutboundError::Name(_)) => {
-                steps.fail("address", start, &format!("The name {host} has no address. Check the base URL for a typing error."))?;
+                steps.fail(
+                    "address",
+                    start,
+                    &format!("The name {host} has no address. Check the base URL for a typing error."),
+                )?;
                 None
             }
             Err(error) => {
@@ -114,7 +124,12 @@ impl Prober {
     async fn send(&self, request: OutboundRequest, steps: &mut Steps) -> Option<Reply> {
         let start = Instant::now();
         // Without the query, which may hold the credential.
-        let line = format!("{} {}{}", request.method, request.url.origin().ascii_serialization(), request.url.path());
+        let line = format!(
+            "{} {}{}",
+            request.method,
+            request.url.origin().ascii_serialization(),
+            request.url.path()
+        );
         match self.executor.outbound.send_within(request, WITHIN).await {
             Ok(reply) => {
                 steps.pass("request", start, line)?;
@@ -122,7 +137,9 @@ impl Prober {
             }
             Err(error) => {
                 let hint = match &error {
-                    OutboundError::Tls(_) => "Check that the base URL begins as it should, and the server's certificate.",
+                    OutboundError::Tls(_) => {
+                        "Check that the base URL begins as it should, and the server's certificate."
+                    }
                     OutboundError::Timeout(_) => "Check that the API is up.",
                     _ => "Check the base URL.",
                 };
@@ -137,13 +154,25 @@ async fn connect(address: std::net::SocketAddr, steps: &mut Steps) -> Option<()>
     let start = Instant::now();
     match tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address)).await {
         Ok(Ok(_)) => steps.pass("connect", start, format!("Connected to {address}.")),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            steps.fail("connect", start, &format!("{address} refused the connection. Check the port in the base URL, and that the API is up."))
-        }
-        Ok(Err(_)) => {
-            steps.fail("connect", start, &format!("No connection to {address} could be made. Check the base URL."))
-        }
-        Err(_) => steps.fail("connect", start, &format!("{address} did not answer within 5 seconds. Check the base URL, and that the API is up.")),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => steps.fail(
+            "connect",
+            start,
+            &format!(
+                "{address} refused the connection. Check the port in the base URL, and that the API is up."
+            ),
+        ),
+        Ok(Err(_)) => steps.fail(
+            "connect",
+            start,
+            &format!("No connection to {address} could be made. Check the base URL."),
+        ),
+        Err(_) => steps.fail(
+            "connect",
+            start,
+            &format!(
+                "{address} did not answer within 5 seconds. Check the base URL, and that the API is up."
+            ),
+        ),
     }
 }
 
@@ -160,19 +189,31 @@ fn status(
         return steps.pass("status", start, format!("{status}."));
     }
     let message = match read(tool, reply, false, opened, placement) {
-        Err(Failure::Answer(AnswerError::Status { message, .. })) if !message.is_empty() => format!(": {message}"),
+        Err(Failure::Answer(AnswerError::Status { message, .. })) if !message.is_empty() => {
+            format!(": {message}")
+        }
         _ => String::new(),
     };
     let hint = match reply.status {
-        StatusCode::UNAUTHORIZED => "The API refused the credential. Check that it is complete and has not expired.",
+        StatusCode::UNAUTHORIZED => {
+            "The API refused the credential. Check that it is complete and has not expired."
+        }
         StatusCode::FORBIDDEN => "The API knows the credential and does not allow this. Check its rights.",
-        StatusCode::NOT_FOUND => "The API has nothing there. Check the base URL: does it need a path, such as /api/v1?",
+        StatusCode::NOT_FOUND => {
+            "The API has nothing there. Check the base URL: does it need a path, such as /api/v1?"
+        }
         StatusCode::TOO_MANY_REQUESTS => "The API has had too many calls. Try again later.",
-        status if status.is_redirection() => "The API points elsewhere, which is not followed. Enter the final base URL.",
+        status if status.is_redirection() => {
+            "The API points elsewhere, which is not followed. Enter the final base URL."
+        }
         status if status.is_server_error() => "The API has a fault of its own. Try again later.",
         _ => "The API did not accept the call.",
     };
-    steps.fail("status", start, &format!("{status}{message}{} {hint}", if message.ends_with('.') { "" } else { "." }))
+    steps.fail(
+        "status",
+        start,
+        &format!("{status}{message}{} {hint}", if message.ends_with('.') { "" } else { "." }),
+    )
 }
 
 fn words(failure: &Failure) -> String {
@@ -211,14 +252,17 @@ impl Subject {
             .map_err(|error| error.to_string())?;
         let arguments = match request.arguments_json.as_str() {
             "" => Map::new(),
-            json => serde_json::from_str(json).map_err(|_| "the arguments for this test are no JSON object")?,
+            json => {
+                serde_json::from_str(json).map_err(|_| "the arguments for this test are no JSON object")?
+            }
         };
         Ok(Self { installation, tool, arguments })
     }
 
     fn check(&self) -> Result<(), String> {
         let value = Value::Object(self.arguments.clone());
-        arguments::check(&self.tool.name, &self.tool.validator, &self.tool.plan, &value).map_err(|unfit| unfit.told)
+        arguments::check(&self.tool.name, &self.tool.validator, &self.tool.plan, &value)
+            .map_err(|unfit| unfit.told)
     }
 }
 
@@ -320,7 +364,10 @@ mod tests {
     }
 
     fn http(status: &str, body: &str) -> String {
-        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     fn last(result: &v1::ProbeResult) -> (&str, &str) {
@@ -341,7 +388,9 @@ mod tests {
         let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let unauthorized = serve(http("401 Unauthorized", r#""bad s3cret-token""#)).await;
         let missing = serve(http("404 Not Found", "")).await;
-        let page = serve("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi".to_owned()).await;
+        let page =
+            serve("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi".to_owned())
+                .await;
         for (base, step, words) in [
             ("http://no-such-name.invalid", "address", "has no address"),
             (&format!("http://{refused}"), "connect", "refused the connection"),

@@ -27,7 +27,7 @@ const PROBES: usize = 32;
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamError {
-    #[error("the control plane refused: {0}")]
+    #[error("{:?} {}", .0.code(), .0.message())]
     Refused(Status),
     #[error("the control plane is silent")]
     Silent,
@@ -51,9 +51,9 @@ impl Conversation {
         loop {
             let Some(ended) = stop.run_until_cancelled(self.talk(&mut backoff)).await else { return };
             if let Err(error) = ended {
-                tracing::warn!(%error, "configuration stream broke, still serving");
+                tracing::warn!(%error, "configuration stream broke, will try again");
             }
-            if stop.run_until_cancelled(tokio::time::sleep(backoff.next())).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
                 return;
             }
         }
@@ -64,8 +64,7 @@ impl Conversation {
         let hello = self.applier.hello(&self.node).await;
         send(&out, Reply::Hello(hello)).await?;
         let opening = self.control.sync(ReceiverStream::new(outgoing));
-        let mut incoming =
-            timeout(opening).await?.map_err(StreamError::Refused)?;
+        let mut incoming = timeout(opening).await?.map_err(StreamError::Refused)?;
         // Probes end with their stream: their answers have nowhere else to go.
         let mut probes = JoinSet::new();
         let mut greeted = false;

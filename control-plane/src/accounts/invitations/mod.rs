@@ -142,6 +142,6 @@ fn split(link_token: &str) -> Result<(TenantId, Vec<u8>)> {
     Ok((tenant.parse().map_err(|_| dead())?, token::hash(secret)))
 }
 
-fn dead() -> Error {
-    Error::Refused("This invitation has been used, withdrawn or has expired. Ask for a new one.".to_owned())
+const fn dead() -> Error {
+    Error::Gone("This invitation has been used, withdrawn or has expired. Ask for a new one.")
 }

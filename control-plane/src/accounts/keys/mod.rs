@@ -46,7 +46,7 @@ pub async fn create(db: &Db, by: &Membership, name: &str) -> Result<NewKey> {
         super::person_name(name).map_err(|_| Error::field("name", "Enter a name of 1 to 80 characters."))?;
     let token = Token::new(API_KEY_PREFIX)?;
     let mut tx = db.tenant(by.tenant).await?;
-    members::store::role(&mut tx, by.user).await?.ok_or(Error::NotFound)?;
+    members::still(&mut tx, by).await?;
     if store::of_user(&mut tx, by.user).await?.len() >= MAX_KEYS {
         return Err(Error::field("name", "You have 50 keys. Revoke one first."));
     }

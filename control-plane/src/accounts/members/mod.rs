@@ -115,12 +115,14 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Member>> {
 /// # Errors
 /// `NotFound` for who is no member; `Refused` for the last owner; `Forbidden` for an admin who removes an owner.
 pub async fn remove(db: &Db, by: &Membership, user: UserId) -> Result<()> {
+    let mut tx = db.tenant(by.tenant).await?;
+    let by = still(&mut tx, by).await?;
     if by.user != user {
         by.require_admin()?;
     }
-    let mut tx = db.tenant(by.tenant).await?;
     let role = store::role(&mut tx, user).await?.ok_or(Error::NotFound)?;
-    guard_owner(&mut tx, by, role).await?;
+    guard_owner(&mut tx, &by, role).await?;
+    store::withdraw_invitations_of(&mut tx, user).await?;
     store::delete(&mut tx, user).await?;
     tx.commit_change().await?;
     Ok(())
@@ -131,18 +133,31 @@ pub async fn remove(db: &Db, by: &Membership, user: UserId) -> Result<()> {
 /// # Errors
 /// As for `remove`; `Forbidden` for an admin who would make an owner.
 pub async fn set_role(db: &Db, by: &Membership, user: UserId, role: Role) -> Result<()> {
+    let mut tx = db.tenant(by.tenant).await?;
+    let by = still(&mut tx, by).await?;
     by.require_admin()?;
     if role > by.role {
         return Err(Error::Forbidden("Only an owner may make an owner."));
     }
-    let mut tx = db.tenant(by.tenant).await?;
     let before = store::role(&mut tx, user).await?.ok_or(Error::NotFound)?;
     if before != role {
-        guard_owner(&mut tx, by, before).await?;
+        guard_owner(&mut tx, &by, before).await?;
         store::set_role(&mut tx, user, role).await?;
+        if !role.is_admin() {
+            store::withdraw_invitations_of(&mut tx, user).await?;
+        }
     }
     tx.commit_change().await?;
     Ok(())
+}
+
+/// The membership as it is now, locked until the transaction ends: who acts may have been removed since the page was shown.
+///
+/// # Errors
+/// `NotFound` for who is no member any more.
+pub async fn still(tx: &mut TenantTx, member: &Membership) -> Result<Membership> {
+    let role = store::lock_role(tx, member.user).await?.ok_or(Error::NotFound)?;
+    Ok(Membership { role, ..*member })
 }
 
 /// Locks the owners, so that two removals at once cannot leave a workspace without one.

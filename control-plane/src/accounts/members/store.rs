@@ -14,6 +14,23 @@ pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result
     role.map(|text| text.parse()).transpose()
 }
 
+pub(super) async fn lock_role(tx: &mut TenantTx, user: UserId) -> Result<Option<Role>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT role FROM memberships WHERE tenant_id = $1 AND user_id = $2 FOR NO KEY UPDATE";
+    let role: Option<String> =
+        sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?;
+    role.map(|text| text.parse()).transpose()
+}
+
+/// Withdraws what a member may no longer offer.
+pub(super) async fn withdraw_invitations_of(tx: &mut TenantTx, user: UserId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE invitations SET revoked_at = now()
+               WHERE tenant_id = $1 AND invited_by = $2 AND accepted_at IS NULL AND revoked_at IS NULL";
+    sqlx::query(sql).bind(tenant).bind(user.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(in crate::accounts) async fn insert(tx: &mut TenantTx, user: UserId, role: Role) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let sql = "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)

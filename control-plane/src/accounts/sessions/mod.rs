@@ -60,7 +60,7 @@ impl SessionStore for Sessions {
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
         let mut tx = self.db.global().await.map_err(backend)?;
-        store::upsert(&mut tx, &hash(&record.id), record).await.map_err(backend)?;
+        store::update(&mut tx, &hash(&record.id), record).await.map_err(backend)?;
         tx.commit().await.map_err(backend)
     }
 

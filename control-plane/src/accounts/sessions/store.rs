@@ -29,19 +29,16 @@ pub(super) async fn insert(tx: &mut GlobalTx, hash: &[u8], record: &Record) -> R
     Ok(())
 }
 
-pub(super) async fn upsert(tx: &mut GlobalTx, hash: &[u8], record: &Record) -> Result<()> {
+/// Writes a session that is there. One that has been ended stays ended, whatever was under way.
+pub(super) async fn update(tx: &mut GlobalTx, hash: &[u8], record: &Record) -> Result<()> {
     let (user, data) = parts(record)?;
-    sqlx::query(
-        "INSERT INTO sessions (id_hash, user_id, data, expires_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id_hash) DO UPDATE
-         SET user_id = excluded.user_id, data = excluded.data, expires_at = excluded.expires_at",
-    )
-    .bind(hash)
-    .bind(user)
-    .bind(data)
-    .bind(record.expiry_date)
-    .execute(tx.conn())
-    .await?;
+    sqlx::query("UPDATE sessions SET user_id = $2, data = $3, expires_at = $4 WHERE id_hash = $1")
+        .bind(hash)
+        .bind(user)
+        .bind(data)
+        .bind(record.expiry_date)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

@@ -41,9 +41,7 @@ pub use landing::LandingPage;
 pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage};
 pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
-pub use parts::{
-    Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id,
-};
+pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};

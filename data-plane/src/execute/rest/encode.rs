@@ -115,7 +115,10 @@ mod tests {
     #[test]
     fn lists_repeat_their_key_and_objects_use_brackets() {
         assert_eq!(query_of("k", &json!(["a", 2, true])), "k=a&k=2&k=true");
-        assert_eq!(query_of("k", &json!({"a": 1, "b": {"c": [1, 2]}})), "k%5Ba%5D=1&k%5Bb%5D%5Bc%5D=1&k%5Bb%5D%5Bc%5D=2");
+        assert_eq!(
+            query_of("k", &json!({"a": 1, "b": {"c": [1, 2]}})),
+            "k%5Ba%5D=1&k%5Bb%5D%5Bc%5D=1&k%5Bb%5D%5Bc%5D=2"
+        );
         assert_eq!(query_of("k", &json!(null)), "");
         assert_eq!(query_of("k", &json!([{"a": 1}])), "k=%7B%22a%22%3A1%7D");
     }

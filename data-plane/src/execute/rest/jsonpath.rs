@@ -55,11 +55,8 @@ fn is_single(path: &str) -> bool {
     let (mut quote, mut previous) = (None, ' ');
     for c in path.chars() {
         match quote {
-            Some(open) => {
-                if c == open && previous != '\\' {
-                    quote = None;
-                }
-            }
+            Some(open) if c == open && previous != '\\' => quote = None,
+            Some(_) => {}
             None if matches!(c, '\'' | '"') => quote = Some(c),
             None if matches!(c, '*' | ':' | ',' | '?') || (c == '.' && previous == '.') => return false,
             None => {}
@@ -76,7 +73,8 @@ fn quote_hyphenated(path: &str) -> String {
     while let Some(dot) = rest.find('.') {
         out.push_str(&rest[..dot]);
         let after = &rest[dot + 1..];
-        let end = after.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(after.len());
+        let end =
+            after.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(after.len());
         let name = &after[..end];
         if name.contains('-') {
             out.push_str(&format!("['{name}']"));

@@ -251,10 +251,9 @@ mod tests {
 
     #[test]
     fn a_path_is_cut_into_text_and_values() {
-        let plan =
-            Plan::compile(&call("/repos/{owner}/x?per_page=5", vec![param_in("owner", Place::Path)])).unwrap();
-        let wanted =
-            [Segment::Literal("repos/".into()), Segment::Value(0), Segment::Literal("/x".into())];
+        let plan = Plan::compile(&call("/repos/{owner}/x?per_page=5", vec![param_in("owner", Place::Path)]))
+            .unwrap();
+        let wanted = [Segment::Literal("repos/".into()), Segment::Value(0), Segment::Literal("/x".into())];
         assert_eq!(plan.path, wanted);
         assert_eq!(plan.fixed_query, "per_page=5");
     }
@@ -278,7 +277,9 @@ mod tests {
 
     #[test]
     fn headers_that_are_not_the_callers_are_taken_and_not_sent() {
-        for name in ["Authorization", "host", "Cookie", "X-Forwarded-For", "Content-Type", "Proxy-Authorization"] {
+        for name in
+            ["Authorization", "host", "Cookie", "X-Forwarded-For", "Content-Type", "Proxy-Authorization"]
+        {
             let plan = Plan::compile(&call("/x", vec![param_in(name, Place::Header)])).unwrap();
             assert_eq!(plan.params[0].place, ParamPlace::Nowhere, "{name}");
         }

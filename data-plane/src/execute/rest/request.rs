@@ -143,18 +143,19 @@ fn body(plan: &Plan, arguments: &Arguments, headers: &mut HeaderMap) -> Result<O
     }
     let (bytes, own_type) = match plan.body {
         Body::None => return Ok(None),
-        Body::Json => (json(plan, &fields)?, "application/json"),
-        Body::Form => (form(&fields), "application/x-www-form-urlencoded"),
-        Body::Text => {
-            (fields.iter().map(|(_, value)| encode::text(value)).collect::<String>().into_bytes(), "text/plain")
-        }
+        Body::Json => (Value::Object(object(plan, &fields)?).to_string().into_bytes(), "application/json"),
+        Body::Form => (form(&object(plan, &fields)?), "application/x-www-form-urlencoded"),
+        Body::Text => (
+            fields.iter().map(|(_, value)| encode::text(value)).collect::<String>().into_bytes(),
+            "text/plain",
+        ),
     };
     let chosen = plan.content_type.clone().or(default_type);
-    headers.insert(CONTENT_TYPE, chosen.unwrap_or(HeaderValue::from_static(own_type)));
+    headers.insert(CONTENT_TYPE, chosen.unwrap_or_else(|| HeaderValue::from_static(own_type)));
     Ok(Some(bytes.into()))
 }
 
-fn json(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Vec<u8>, ArgumentError> {
+fn object(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Arguments, ArgumentError> {
     let mut object = Map::new();
     for (param, value) in fields {
         if plan.nest_body_keys {
@@ -165,7 +166,7 @@ fn json(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Vec<u8>, ArgumentErr
             object.insert(param.name.clone(), (*value).clone());
         }
     }
-    Ok(Value::Object(object).to_string().into_bytes())
+    Ok(object)
 }
 
 fn nest(object: &mut Map<String, Value>, keys: &[&str], value: &Value) -> Option<()> {
@@ -179,10 +180,10 @@ fn nest(object: &mut Map<String, Value>, keys: &[&str], value: &Value) -> Option
     }
 }
 
-fn form(fields: &[(&Param, &Value)]) -> Vec<u8> {
+fn form(object: &Arguments) -> Vec<u8> {
     let mut out = url::form_urlencoded::Serializer::new(String::new());
-    for (param, value) in fields {
-        encode::form(&mut out, &param.name, value);
+    for (name, value) in object {
+        encode::form(&mut out, name, value);
     }
     out.finish().into_bytes()
 }
@@ -209,7 +210,13 @@ mod tests {
                 ..Default::default()
             })
             .collect();
-        v1::RestCall { method: method.into(), path: path.into(), params, body: body.into(), ..Default::default() }
+        v1::RestCall {
+            method: method.into(),
+            path: path.into(),
+            params,
+            body: body.into(),
+            ..Default::default()
+        }
     }
 
     fn get(path: &str, params: &[(&str, Place)]) -> Plan {
@@ -229,10 +236,16 @@ mod tests {
     fn a_request_is_put_together_below_the_base_url() {
         let plan = get(
             "/repos/{owner}/issues",
-            &[("owner", Place::Path), ("state", Place::Query), ("labels", Place::Query), ("X-Trace", Place::Header)],
+            &[
+                ("owner", Place::Path),
+                ("state", Place::Query),
+                ("labels", Place::Query),
+                ("X-Trace", Place::Header),
+            ],
         );
         let request =
-            fill(&plan, json!({"owner": "a/b c", "state": "open", "labels": ["x", "y&z"], "X-Trace": "t"})).unwrap();
+            fill(&plan, json!({"owner": "a/b c", "state": "open", "labels": ["x", "y&z"], "X-Trace": "t"}))
+                .unwrap();
         let url = "https://api.example.com/v3/repos/a%2Fb%20c/issues?state=open&labels=x&labels=y%26z";
         assert_eq!(request.url.as_str(), url);
         assert_eq!(request.headers["x-trace"], "t");
@@ -299,7 +312,8 @@ mod tests {
         let params = [("a", Place::Body), ("b", Place::Body)];
         let arguments = json!({"a": {"x": [1, 2]}, "b": 10_000_000_000_000_000_u64});
 
-        let json = fill(&plan(call("POST", "/x", v1::BodyEncoding::Json, &params)), arguments.clone()).unwrap();
+        let json =
+            fill(&plan(call("POST", "/x", v1::BodyEncoding::Json, &params)), arguments.clone()).unwrap();
         assert_eq!(body_of(&json), r#"{"a":{"x":[1,2]},"b":10000000000000000}"#);
         assert_eq!(json.headers["content-type"], "application/json");
 
@@ -325,8 +339,11 @@ mod tests {
         let flat = fill(&plan(definition.clone()), arguments.clone()).unwrap();
         assert_eq!(body_of(&flat), r#"{"a.b":1,"a.c":null}"#);
         definition.nest_body_keys = true;
-        let nested = fill(&plan(definition), arguments).unwrap();
+        let nested = fill(&plan(definition.clone()), arguments).unwrap();
         assert_eq!(body_of(&nested), r#"{"a":{"b":1,"c":null}}"#);
+        definition.body = v1::BodyEncoding::Form.into();
+        let form = fill(&plan(definition), json!({"a.b": 1, "a.c": "x"})).unwrap();
+        assert_eq!(body_of(&form), "a%5Bb%5D=1&a%5Bc%5D=x");
     }
 
     proptest! {

@@ -92,7 +92,9 @@ pub fn read(
 
 fn empty(plan: &Plan, status: StatusCode) -> Result<Content, AnswerError> {
     match &plan.result {
-        Some(path) if status != StatusCode::NO_CONTENT => Err(AnswerError::NothingAt(path.source().to_owned())),
+        Some(path) if status != StatusCode::NO_CONTENT => {
+            Err(AnswerError::NothingAt(path.source().to_owned()))
+        }
         _ => Ok(Content::Text(format!("Done ({}).", status_text(status)))),
     }
 }
@@ -233,7 +235,8 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
 fn refusal(plan: &Plan, reply: &Reply, scrub: &dyn Fn(&mut String)) -> AnswerError {
     let mut message = message(plan, reply);
     scrub(&mut message);
-    let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after =
+        reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     AnswerError::Status { status: reply.status, message: clean(&message), retry_after }
 }
 
@@ -255,8 +258,10 @@ fn message(plan: &Plan, reply: &Reply) -> String {
 
 /// One line without control and direction characters, cut to a readable length.
 fn clean(message: &str) -> String {
-    let hidden = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let plain: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !hidden(*c)).collect();
+    let hidden =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain: String =
+        message.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !hidden(*c)).collect();
     let mut line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = line.char_indices().nth(MESSAGE_CHARS) {
         line.truncate(cut);
@@ -329,7 +334,10 @@ mod tests {
     fn text_is_text_and_nothing_is_done() {
         assert_eq!(read_it(&plan("", 0, ""), &reply(200, "text/plain", "hello")).unwrap().text(), "hello");
         assert_eq!(read_it(&plan("", 0, ""), &reply(204, "", "")).unwrap().text(), "Done (204 No Content).");
-        assert_eq!(read_it(&plan("$.a", 0, ""), &reply(204, "", "")).unwrap().text(), "Done (204 No Content).");
+        assert_eq!(
+            read_it(&plan("$.a", 0, ""), &reply(204, "", "")).unwrap().text(),
+            "Done (204 No Content)."
+        );
     }
 
     #[test]
@@ -366,7 +374,8 @@ mod tests {
     #[test]
     fn what_is_passed_on_is_scrubbed_first() {
         let scrub = |text: &mut String| *text = text.replace("s3cret", "[redacted]");
-        let content = read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
+        let content =
+            read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
         assert_eq!(content.unwrap().text(), r#"{"t":"[redacted]"}"#);
         let error = read(&plan("", 0, ""), &reply(400, "text/plain", "bad s3cret"), false, &scrub);
         assert!(!error.unwrap_err().to_string().contains("s3cret"));

@@ -1,0 +1,77 @@
+//! From a request to a visit: which tenant its host names, or none; and the headers every response carries.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, USER_AGENT,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Uri};
+use toolmesh_proto::ids::RequestId;
+use toolmesh_proto::slug::host_of;
+
+use super::client_ip::client_ip;
+use super::{Visit, problem};
+use crate::node::App;
+
+const REQUEST_ID: &str = "x-request-id";
+
+pub(super) async fn admit(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let request_id = RequestId::new();
+    let tenant = host(request.uri(), request.headers()).and_then(|host| app.table.tenant(&host));
+    let secure = tenant.as_ref().is_some_and(|tenant| tenant.origin.starts_with("https://"));
+    let mut response = match tenant {
+        Some(tenant) => {
+            let agent =
+                request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let client_agent = agent.chars().take(200).collect();
+            let remote_addr = client_ip(peer.ip(), request.headers(), &app.trusted_proxies);
+            request.extensions_mut().insert(Visit { tenant, request_id, remote_addr, client_agent, started });
+            next.run(request).await
+        }
+        // Which workspaces there are is not known yet, so none can be said not to be.
+        None if !app.table.is_ready() => problem::starting(),
+        None => problem::no_such_host(),
+    };
+    dress(response.headers_mut(), request_id, secure);
+    response
+}
+
+/// The host that a request names, if it names exactly one.
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if let Some(authority) = uri.authority() {
+        return host_of(authority.as_str());
+    }
+    let mut values = headers.get_all(HOST).iter();
+    let host = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    host_of(host.to_str().ok()?)
+}
+
+fn dress(headers: &mut HeaderMap, request_id: RequestId, secure: bool) {
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    if secure {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The door: listener, host to tenant, limits, and everything a tenant's host serves beside MCP.
+//!
+//! What reaches a handler has a tenant, a request id and bounds on its size and time. It knows nothing of tools.
+
+mod admit;
+mod client_ip;
+mod documents;
+mod endpoint;
+mod page;
+mod problem;
+pub mod server;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::routing::{any, get};
+use toolmesh_proto::ids::RequestId;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::catalog::Tenant;
+use crate::node::App;
+
+/// A request that names a tenant.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    pub tenant: Arc<Tenant>,
+    pub request_id: RequestId,
+    /// Where the request comes from, as the edge saw it.
+    pub remote_addr: IpAddr,
+    /// What the client calls itself. Untrusted.
+    pub client_agent: String,
+    pub started: Instant,
+}
+
+/// Everything that a node serves.
+pub fn router(app: Arc<App>) -> Router {
+    let tenant = Router::new()
+        .route("/", any(page::root))
+        .route("/mcp", any(endpoint::mcp))
+        .route("/mcp/", any(endpoint::mcp))
+        .route("/.well-known/{*rest}", any(documents::well_known))
+        .fallback(problem::no_such_path)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admit::admit));
+    Router::new()
+        .route("/healthz", get(problem::health))
+        .merge(tenant)
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .with_state(app)
+}

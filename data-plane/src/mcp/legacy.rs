@@ -1,0 +1,105 @@
+//! The era of `initialize`: revisions 2024-11-05 to 2025-11-25, without sessions.
+//!
+//! No session id is given out (every revision allows that), so any node answers any request.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::envelope::{INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::revision::Revision;
+use super::tools::{self, Pending};
+use super::{Context, reply};
+use crate::catalog::Tenant;
+
+/// Most characters of a method's name that are repeated in an error.
+const METHOD_CHARS: usize = 100;
+
+/// What a message is answered with.
+pub(super) enum Answer {
+    /// Nothing: it was a notification.
+    None,
+    Ready(Bytes),
+    /// A call that is on its way.
+    Pending(Pending),
+}
+
+/// Answers one message.
+pub(super) fn handle(context: &Context, revision: Revision, message: Message) -> Answer {
+    let (id, method, params) = match message {
+        Message::Request { id, method, params } => (id, method, params),
+        Message::Notification => return Answer::None,
+        Message::Invalid { id, reason } => {
+            return Answer::Ready(reply::error(id.as_ref(), INVALID_REQUEST, reason));
+        }
+    };
+    let params = params.as_deref();
+    match method.as_str() {
+        "initialize" => Answer::Ready(initialize(&context.visit.tenant, &id, params)),
+        "ping" => Answer::Ready(reply::result(&id, json!({}))),
+        "tools/list" => Answer::Ready(list(context, &id, params)),
+        "tools/call" => Answer::Pending(tools::call(context.clone(), revision, id, params)),
+        // `server/discover` is among these: to a client that speaks both eras it means this one.
+        _ => {
+            let method: String = method.chars().take(METHOD_CHARS).collect();
+            Answer::Ready(reply::error(Some(&id), METHOD_NOT_FOUND, &format!("Method not found: {method}")))
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Initialize {
+    protocol_version: String,
+}
+
+fn initialize(tenant: &Tenant, id: &Id, params: Option<&RawValue>) -> Bytes {
+    let asked: Initialize = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let revision = Revision::negotiate(&asked.protocol_version);
+    reply::result(
+        id,
+        json!({
+            "protocolVersion": revision.as_str(),
+            "capabilities": { "tools": { "listChanged": false } },
+            "serverInfo": { "name": tenant.slug, "title": tenant.name, "version": env!("CARGO_PKG_VERSION") },
+            "instructions": instructions(tenant),
+        }),
+    )
+}
+
+/// Clients give weight to the first few hundred characters.
+fn instructions(tenant: &Tenant) -> String {
+    if tenant.installations.is_empty() {
+        return format!(
+            "The workspace {} has no connectors yet; an admin can enable some in the console.",
+            tenant.name
+        );
+    }
+    let listed: Vec<String> = tenant
+        .installations
+        .iter()
+        .take(12)
+        .map(|installation| format!("{} ({}_…)", installation.connector.title, installation.name))
+        .collect();
+    format!(
+        "Tools of the workspace {}: {}. A tool's name begins with its connector's.",
+        tenant.name,
+        listed.join(", ")
+    )
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct List {
+    cursor: Option<String>,
+}
+
+fn list(context: &Context, id: &Id, params: Option<&RawValue>) -> Bytes {
+    let asked: List = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    // Everything is on the first page, so no cursor was ever given out.
+    if asked.cursor.is_some() {
+        return reply::error(Some(id), INVALID_PARAMS, "Unknown cursor; ask for the list without one.");
+    }
+    tools::list(context, id)
+}

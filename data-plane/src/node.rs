@@ -1,0 +1,168 @@
+//! A node, put together and taken apart: who is started, with what, and in which order everything ends.
+
+use std::fs::{File, TryLockError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use toolmesh_proto::seal::Sealer;
+
+use crate::config::{Config, Limits};
+use crate::error::StartError;
+use crate::execute::Executor;
+use crate::execute::outbound::Outbound;
+use crate::ingress;
+use crate::record::shipper::Shipper;
+use crate::record::{Recorder, Spool};
+use crate::sync::apply::Applier;
+use crate::sync::channel::ControlPlane;
+use crate::sync::probe::Prober;
+use crate::sync::stream::Conversation;
+use crate::sync::{Ledger, Table};
+
+/// What a request's handlers share.
+#[derive(Debug)]
+pub struct App {
+    pub table: Arc<Table>,
+    pub executor: Executor,
+    pub recorder: Recorder,
+    pub limits: Limits,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Calls on their way; they end before the node does.
+    pub calls: TaskTracker,
+}
+
+/// The data plane's process, as a value: everything it needs is passed in.
+#[derive(Debug)]
+pub struct Node;
+
+/// A node that serves.
+#[derive(Debug)]
+pub struct RunningNode {
+    /// Where it listens.
+    pub local_addr: SocketAddr,
+    app: Arc<App>,
+    /// Listener first, shipping last: each stops when what feeds it has stopped.
+    ingress: Stage,
+    sync: Stage,
+    record: Stage,
+    limits: Limits,
+    /// Held for as long as the node uses its folder.
+    _lock: File,
+}
+
+/// Tasks that stop together.
+#[derive(Debug, Default)]
+struct Stage {
+    stop: CancellationToken,
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+impl Stage {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push((name, tokio::spawn(task)));
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        for (name, task) in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(task = name, %error, "task ended badly");
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Starts a node on a listener that is bound already. It serves at once what its disk holds.
+    ///
+    /// # Errors
+    /// Says what of the configuration or the folder cannot be used.
+    pub async fn start(config: Config, listener: TcpListener) -> Result<RunningNode, StartError> {
+        let local_addr = listener.local_addr().map_err(StartError::Listener)?;
+        let lock = lock(&config)?;
+        let control = ControlPlane::new(&config.control_url, &config.join_secret)?;
+        let executor = Executor {
+            outbound: Outbound::new(config.egress, &config.limits)?,
+            sealer: Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?,
+        };
+        let (table, limits) = (Arc::new(Table::default()), config.limits);
+        let ledger = Ledger::open(&config.state_dir.join("ledger"), &config.join_secret)?;
+        let mut applier = Applier::new(Arc::clone(&table), ledger);
+        applier.restore().await?;
+
+        let (spool, root) = begin_spool(&config)?;
+        let mut record = Stage::default();
+        let shipper = Shipper {
+            control: control.clone(),
+            node: config.node_name.clone(),
+            spool: Arc::clone(&spool),
+            root,
+        };
+        record.spawn("ship what happens", shipper.clone().live(record.stop.clone()));
+        record.spawn("ship what earlier lives left", shipper.earlier(record.stop.clone()));
+        record.spawn("force the spool to disk", Arc::clone(&spool).keep_synced(record.stop.clone()));
+
+        let mut sync = Stage::default();
+        let prober = Arc::new(Prober::new(executor.clone()));
+        let conversation = Conversation { control, node: config.node_name, applier, prober };
+        sync.spawn("talk with the control plane", conversation.run(sync.stop.clone()));
+
+        let app = Arc::new(App {
+            table,
+            executor,
+            recorder: Recorder::new(spool),
+            limits,
+            trusted_proxies: config.trusted_proxies,
+            calls: TaskTracker::new(),
+        });
+        let mut ingress = Stage::default();
+        let router = ingress::router(Arc::clone(&app));
+        let stop = ingress.stop.clone();
+        ingress.spawn("serve", ingress::server::serve(listener, router, limits, stop));
+        Ok(RunningNode { local_addr, app, ingress, sync, record, limits, _lock: lock })
+    }
+}
+
+impl RunningNode {
+    /// Waits until the node has a whole state: what its disk held, or the first word of the control plane.
+    pub async fn ready(&self) {
+        self.app.table.ready().await;
+    }
+
+    /// Stops: no new requests, open ones end, calls end and are recorded, events are shipped as far as possible.
+    pub async fn shutdown(self) {
+        self.ingress.end().await;
+        self.app.calls.close();
+        if tokio::time::timeout(self.limits.drain, self.app.calls.wait()).await.is_err() {
+            tracing::warn!(calls = self.app.calls.len(), "calls left behind");
+        }
+        self.sync.end().await;
+        self.record.end().await;
+    }
+}
+
+/// Makes the node's folder its own: two nodes in one folder would ship and remove each other's events.
+fn lock(config: &Config) -> Result<File, StartError> {
+    let folder = || config.state_dir.clone();
+    let failed = |error| StartError::Folder(folder(), error);
+    std::fs::create_dir_all(&config.state_dir).map_err(failed)?;
+    let file = File::create(config.state_dir.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::FolderTaken(folder())),
+        Err(TryLockError::Error(error)) => Err(StartError::Folder(folder(), error)),
+    }
+}
+
+fn begin_spool(config: &Config) -> Result<(Arc<Spool>, PathBuf), StartError> {
+    let root = config.state_dir.join("spool");
+    let boot_id = uuid::Uuid::now_v7().to_string();
+    let spool = Spool::begin(&root, &boot_id, config.limits.spool_bytes)?;
+    Ok((Arc::new(spool), root))
+}
