@@ -53,7 +53,7 @@ pub struct Event {
 /// What to look for.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Part of the tool's name or of the reason.
+    /// Part of the tool's name, the reason, the person, the client or the request id.
     pub text: Option<String>,
     pub outcome: Option<String>,
     pub user: Option<UserId>,

@@ -142,7 +142,7 @@ pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Resu
            AND ($2::text IS NULL OR e.outcome = $2)
            AND ($3::uuid IS NULL OR e.user_id = $3)
            AND ($4::text IS NULL OR e.tool = $4)
-           AND ($5::text IS NULL OR strpos(lower(e.tool || ' ' || e.reason), lower($5)) > 0)
+           AND ($5::text IS NULL OR strpos(lower(concat_ws(' ', e.tool, e.reason, u.name, u.email, c.name, e.request_id)), lower($5)) > 0)
            AND ($6::uuid IS NULL OR (e.at, e.id) < (SELECT b.at, b.id FROM audit_events b WHERE b.tenant_id = $1 AND b.id = $6))
          ORDER BY e.at DESC, e.id DESC LIMIT $7";
     let query = sqlx::query_as(sql)

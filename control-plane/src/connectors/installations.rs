@@ -299,12 +299,22 @@ impl Installations {
     /// # Errors
     /// When the database fails or a credential does not open.
     pub async fn for_nodes(&self, tx: &mut TenantTx) -> Result<Vec<(v1::Installation, Arc<v1::Connector>)>> {
-        let mut out = Vec::new();
-        for installation in self.load_all(tx).await? {
-            let credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, installation.id).await?;
-            out.push((pushed(&installation, credentials), installation.connector));
-        }
-        Ok(out)
+        let rows = store::all(tx).await?;
+        let mut disabled = store::disabled_tools(tx, None).await?;
+        let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
+        let pushed = |row: store::InstallationRow| {
+            let connector = decode(&row)?;
+            let installation = v1::Installation {
+                id: row.id.to_string(),
+                name: row.name,
+                connector_hash: row.connector_hash,
+                base_url: row.base_url,
+                credentials: credentials.remove(&row.id).unwrap_or_default(),
+                disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
+            };
+            Ok((installation, connector))
+        };
+        rows.into_iter().map(pushed).collect()
     }
 
     /// An installation that is not saved, or saved and partly changed, for a connection test on a node.
@@ -324,7 +334,8 @@ impl Installations {
             Some(id) => {
                 let mut tx = self.db.tenant(by.tenant).await?;
                 let installation = self.load(&mut tx, id).await?;
-                let sealed = credentials::for_nodes(&mut tx, &self.vault, &self.sealer, id).await?;
+                let sealed = credentials::for_nodes(&mut tx, &self.vault, &self.sealer, Some(id)).await?;
+                let sealed = sealed.into_values().flatten().collect();
                 (Arc::unwrap_or_clone(installation.connector), sealed, Some(installation.base_url))
             }
         };
@@ -402,45 +413,45 @@ impl Installations {
 
     async fn load(&self, tx: &mut TenantTx, id: InstallationId) -> Result<Installation> {
         let row = store::get(tx, id).await?.ok_or(Error::NotFound)?;
-        complete(tx, row).await
+        complete(tx, vec![row], Some(id)).await?.pop().ok_or(Error::NotFound)
     }
 
     async fn load_all(&self, tx: &mut TenantTx) -> Result<Vec<Installation>> {
-        let mut out = Vec::new();
-        for row in store::all(tx).await? {
-            out.push(complete(tx, row).await?);
-        }
-        Ok(out)
+        let rows = store::all(tx).await?;
+        complete(tx, rows, None).await
     }
 }
 
-async fn complete(tx: &mut TenantTx, row: store::InstallationRow) -> Result<Installation> {
-    let disabled = store::disabled_tools(tx, row.id).await?;
-    let credentials = credentials::facts(tx, row.id).await?;
-    Ok(Installation {
-        id: row.id,
-        name: row.name,
-        base_url: row.base_url,
-        connector_hash: row.connector_hash,
-        connector: Arc::new(v1::Connector::decode(row.compiled.as_slice()).map_err(Error::internal)?),
-        built_in: row.built_in,
-        created_at: row.created_at,
-        created_by: row.created_by,
-        created_by_email: row.created_by_email,
-        disabled: disabled.into_iter().collect(),
-        credentials,
-    })
+/// Adds what stands in other tables, with one query each; `only` where the rows are those of one installation.
+async fn complete(
+    tx: &mut TenantTx,
+    rows: Vec<store::InstallationRow>,
+    only: Option<InstallationId>,
+) -> Result<Vec<Installation>> {
+    let mut disabled = store::disabled_tools(tx, only).await?;
+    let mut credentials = credentials::facts(tx, only).await?;
+    let with_both = |row: store::InstallationRow| {
+        Ok(Installation {
+            connector: decode(&row)?,
+            disabled: disabled.remove(&row.id).unwrap_or_default(),
+            credentials: credentials.remove(&row.id).unwrap_or_default(),
+            id: row.id,
+            name: row.name,
+            base_url: row.base_url,
+            connector_hash: row.connector_hash,
+            built_in: row.built_in,
+            created_at: row.created_at,
+            created_by: row.created_by,
+            created_by_email: row.created_by_email,
+        })
+    };
+    rows.into_iter().map(with_both).collect()
 }
 
-fn pushed(installation: &Installation, credentials: Vec<v1::SealedCredential>) -> v1::Installation {
-    v1::Installation {
-        id: installation.id.to_string(),
-        name: installation.name.clone(),
-        connector_hash: installation.connector_hash.clone(),
-        base_url: installation.base_url.clone(),
-        credentials,
-        disabled_tools: installation.disabled.iter().cloned().collect(),
-    }
+fn decode(row: &store::InstallationRow) -> Result<Arc<v1::Connector>> {
+    v1::Connector::decode(row.compiled.as_slice())
+        .map(Arc::new)
+        .map_err(|error| Error::Internal(format!("connector of installation {}: {error}", row.id)))
 }
 
 fn same_origin(a: &str, b: &str) -> bool {

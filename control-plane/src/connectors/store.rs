@@ -1,7 +1,10 @@
 //! Rows of connectors, installations and switched-off tools.
 
+use std::collections::{BTreeSet, HashMap};
+
 use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, UserId};
+use uuid::Uuid;
 
 use crate::db::TenantTx;
 use crate::error::Result;
@@ -102,10 +105,21 @@ pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<
     Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn disabled_tools(tx: &mut TenantTx, id: InstallationId) -> Result<Vec<String>> {
+/// Switched-off tools of all installations, or of one.
+pub(super) async fn disabled_tools(
+    tx: &mut TenantTx,
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, BTreeSet<String>>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT tool FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 ORDER BY tool";
-    Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_all(tx.conn()).await?)
+    let sql = "SELECT installation_id, tool FROM disabled_tools
+               WHERE tenant_id = $1 AND ($2::uuid IS NULL OR installation_id = $2)";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    let rows: Vec<(Uuid, String)> = query.fetch_all(tx.conn()).await?;
+    let mut tools: HashMap<InstallationId, BTreeSet<String>> = HashMap::new();
+    for (installation, tool) in rows {
+        tools.entry(installation.into()).or_default().insert(tool);
+    }
+    Ok(tools)
 }
 
 pub(super) async fn set_tools(

@@ -7,6 +7,8 @@ pub mod envelope;
 pub mod store;
 pub mod token;
 
+use std::collections::HashMap;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, UserId};
@@ -63,7 +65,7 @@ pub async fn set(
     Ok(())
 }
 
-/// All credentials of an installation, resealed for the deployment's nodes.
+/// The credentials of all installations, or of one, resealed for the deployment's nodes.
 ///
 /// # Errors
 /// When one cannot be opened: it was sealed under another key-encryption key.
@@ -71,30 +73,37 @@ pub async fn for_nodes(
     tx: &mut TenantTx,
     vault: &Vault,
     sealer: &Sealer,
-    installation: InstallationId,
-) -> Result<Vec<v1::SealedCredential>> {
-    let rows = store::all(tx, installation).await?;
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, Vec<v1::SealedCredential>>> {
+    let rows = store::all(tx, only).await?;
+    let mut resealed: HashMap<_, Vec<_>> = HashMap::new();
     if rows.is_empty() {
-        return Ok(Vec::new());
+        return Ok(resealed);
     }
     let key = tenant_key(tx, vault).await?;
-    let tenant = tx.tenant();
-    rows.into_iter()
-        .map(|row| {
-            let plain =
-                key.open(&place(tx, installation, &row.name, row.version), &row.nonce, &row.ciphertext)?;
-            let place = CredentialPlace { tenant, installation, name: &row.name };
-            sealer.seal(place, row.version.cast_unsigned(), &plain).map_err(Error::internal)
-        })
-        .collect()
+    for row in rows {
+        let (installation, name) = (row.installation_id, row.name.as_str());
+        let plain = key.open(&place(tx, installation, name, row.version), &row.nonce, &row.ciphertext)?;
+        let place = CredentialPlace { tenant: tx.tenant(), installation, name };
+        let sealed = sealer.seal(place, row.version.cast_unsigned(), &plain).map_err(Error::internal)?;
+        resealed.entry(installation).or_default().push(sealed);
+    }
+    Ok(resealed)
 }
 
-/// What the console shows of an installation's credentials.
+/// What the console shows of the credentials of all installations, or of one.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialFacts>> {
-    store::facts(tx, installation).await
+pub async fn facts(
+    tx: &mut TenantTx,
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, Vec<CredentialFacts>>> {
+    let mut facts: HashMap<_, Vec<_>> = HashMap::new();
+    for row in store::facts(tx, only).await? {
+        facts.entry(row.installation_id).or_default().push(row.facts);
+    }
+    Ok(facts)
 }
 
 /// Deletes an installation's credentials.

@@ -9,6 +9,8 @@ use crate::error::Result;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct CredentialRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub installation_id: InstallationId,
     pub name: String,
     pub version: i64,
     pub nonce: Vec<u8>,
@@ -56,18 +58,31 @@ pub(super) async fn upsert(
     Ok(())
 }
 
-pub(super) async fn all(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialRow>> {
+/// Credentials of all installations, or of one.
+pub(super) async fn all(tx: &mut TenantTx, only: Option<InstallationId>) -> Result<Vec<CredentialRow>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT name, version, nonce, ciphertext FROM credentials
-               WHERE tenant_id = $1 AND installation_id = $2 ORDER BY name";
-    Ok(sqlx::query_as(sql).bind(tenant).bind(installation.uuid()).fetch_all(tx.conn()).await?)
+    let sql = "SELECT installation_id, name, version, nonce, ciphertext FROM credentials
+               WHERE tenant_id = $1 AND ($2::uuid IS NULL OR installation_id = $2) ORDER BY installation_id, name";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    Ok(query.fetch_all(tx.conn()).await?)
 }
 
-pub(super) async fn facts(tx: &mut TenantTx, installation: InstallationId) -> Result<Vec<CredentialFacts>> {
+#[derive(sqlx::FromRow)]
+pub(super) struct FactsRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub installation_id: InstallationId,
+    #[sqlx(flatten)]
+    pub facts: CredentialFacts,
+}
+
+pub(super) async fn facts(tx: &mut TenantTx, only: Option<InstallationId>) -> Result<Vec<FactsRow>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT c.name, c.last4, u.name AS set_by, u.email AS set_by_email, c.set_at FROM credentials c JOIN users u ON u.id = c.set_by
-               WHERE c.tenant_id = $1 AND c.installation_id = $2 ORDER BY c.name";
-    Ok(sqlx::query_as(sql).bind(tenant).bind(installation.uuid()).fetch_all(tx.conn()).await?)
+    let sql = "SELECT c.installation_id, c.name, c.last4, u.name AS set_by, u.email AS set_by_email, c.set_at
+               FROM credentials c JOIN users u ON u.id = c.set_by
+               WHERE c.tenant_id = $1 AND ($2::uuid IS NULL OR c.installation_id = $2)
+               ORDER BY c.installation_id, c.name";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    Ok(query.fetch_all(tx.conn()).await?)
 }
 
 pub(super) async fn delete(tx: &mut TenantTx, installation: InstallationId) -> Result<()> {

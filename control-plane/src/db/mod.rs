@@ -39,6 +39,22 @@ impl DbError {
         }
     }
 
+    /// Whether the database itself is away, rather than something wrong with what was asked of it.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        use sqlx::Error as E;
+        match self {
+            Self::Sqlx(
+                E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed,
+            ) => true,
+            // SQLSTATE class 08: the connection broke; 57P01 to 57P03: the server stops or starts.
+            Self::Sqlx(E::Database(error)) => error
+                .code()
+                .is_some_and(|code| code.starts_with("08") || ["57P01", "57P02", "57P03"].contains(&&*code)),
+            Self::Sqlx(_) | Self::Migrate(_) => false,
+        }
+    }
+
     /// The name of the constraint that a statement broke, if that is why it failed.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
@@ -121,12 +137,16 @@ impl Db {
     /// # Errors
     /// When no connection is to be had.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, DbError> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT set_config('app.tenant', $1, true)")
-            .bind(tenant.to_string())
-            .execute(&mut *tx)
-            .await?;
-        Ok(TenantTx { tx, tenant })
+        TenantTx::inside(self.pool.begin().await?, tenant).await
+    }
+
+    /// A transaction inside one tenant that only reads, and sees one moment of the database however many statements it takes.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn tenant_snapshot(&self, tenant: TenantId) -> Result<TenantTx, DbError> {
+        let tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        TenantTx::inside(tx, tenant).await
     }
 
     /// A connection that hears notifications; a wake-up, never the message.
@@ -182,6 +202,14 @@ impl UserTx {
 }
 
 impl TenantTx {
+    async fn inside(mut tx: Transaction<'static, Postgres>, tenant: TenantId) -> Result<Self, DbError> {
+        sqlx::query("SELECT set_config('app.tenant', $1, true)")
+            .bind(tenant.to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(Self { tx, tenant })
+    }
+
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
@@ -204,10 +232,27 @@ impl TenantTx {
     /// # Errors
     /// When the database refuses to commit.
     pub async fn commit_change(mut self) -> Result<u64, DbError> {
-        let tenant = self.tenant.uuid();
         let sql =
             "UPDATE tenants SET revision = revision + 1, updated_at = now() WHERE id = $1 RETURNING revision";
-        let revision: i64 = sqlx::query_scalar(sql).bind(tenant).fetch_one(&mut *self.tx).await?;
+        let revision = sqlx::query_scalar(sql).bind(self.tenant.uuid()).fetch_one(&mut *self.tx).await?;
+        self.announce(revision).await
+    }
+
+    /// Lifts the tenant's revision above one that nodes hold and this database has not come to, so that they take what is
+    /// here. Answers the new revision, or `None` where there was nothing to lift.
+    ///
+    /// # Errors
+    /// When the database refuses to commit.
+    pub async fn commit_change_above(mut self, held: u64) -> Result<Option<u64>, DbError> {
+        let sql = "UPDATE tenants SET revision = $2 + 1, updated_at = now() WHERE id = $1 AND revision < $2
+                   RETURNING revision";
+        let query = sqlx::query_scalar(sql).bind(self.tenant.uuid()).bind(held.cast_signed());
+        let Some(revision) = query.fetch_optional(&mut *self.tx).await? else { return Ok(None) };
+        self.announce(revision).await.map(Some)
+    }
+
+    async fn announce(mut self, revision: i64) -> Result<u64, DbError> {
+        let tenant = self.tenant.uuid();
         let sql = "INSERT INTO outbox (tenant_id, revision) VALUES ($1, $2)";
         sqlx::query(sql).bind(tenant).bind(revision).execute(&mut *self.tx).await?;
         sqlx::query("SELECT pg_notify($1, $2)")

@@ -4,7 +4,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::letters::{self, Letter};
-use crate::accounts::members::Role;
 use crate::error::{Error, Result};
 
 /// A message, ready to be sent.
@@ -21,7 +20,8 @@ pub struct Message {
 pub struct InvitationMail<'a> {
     pub to: &'a str,
     pub workspace: &'a str,
-    pub role: Role,
+    /// With its article: `an admin`.
+    pub role: &'a str,
     pub by_name: &'a str,
     pub by_email: &'a str,
     pub link: String,
@@ -64,7 +64,7 @@ impl Message {
     pub fn invitation(mail: InvitationMail<'_>) -> Result<Self> {
         let letter = letters::Invitation {
             workspace: mail.workspace.to_owned(),
-            role: if mail.role == Role::Admin { "an admin".to_owned() } else { "a member".to_owned() },
+            role: mail.role.to_owned(),
             by_name: mail.by_name.to_owned(),
             by_email: mail.by_email.to_owned(),
             console_url: origin(&mail.link),

@@ -7,11 +7,15 @@ use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::slug::TenantOrigins;
 use toolmesh_proto::v1;
 
+use super::store;
 use crate::accounts::{keys, members};
 use crate::connectors::Installations;
 use crate::db::Db;
-use crate::error::Result;
-use crate::tenants;
+use crate::error::{Error, Result};
+use crate::tenants::{self, Tenant};
+
+/// Raise it when the same rows become another bundle than before: nodes then take every bundle again.
+const BUNDLE_FORMAT: u32 = 1;
 
 /// A bundle with the connectors that it names, by hash.
 #[derive(Clone)]
@@ -30,37 +34,53 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Compiles a tenant's bundle; `NotFound` for a tenant that is gone.
-    ///
-    /// The revision is read before everything else: a change that commits meanwhile may be in the bundle already, and brings
-    /// its own, higher revision right after.
+    /// What is in bundles besides rows. Processes with another basis make other bundles of the same revision.
+    pub(super) fn basis(&self) -> String {
+        format!("format {BUNDLE_FORMAT}, console {}, tenants {}", self.console_origin, self.origins.pattern())
+    }
+
+    /// Compiles a tenant's bundle; `NotFound` for a tenant that is gone. All of it, the revision too, is read from one moment
+    /// of the database.
     ///
     /// # Errors
-    /// When the database fails or a credential does not open.
+    /// When the database fails, a credential does not open, or bundles are made from another basis by now.
     pub async fn compile(&self, tenant: TenantId) -> Result<Compiled> {
-        let tenant = tenants::by_id(&self.db, tenant).await?;
-        let mut tx = self.db.tenant(tenant.id).await?;
+        let mut tx = self.db.tenant_snapshot(tenant).await?;
+        if store::basis(tx.conn()).await?.is_some_and(|basis| basis != self.basis()) {
+            return Err(Error::Internal("another process has changed what bundles are made from".to_owned()));
+        }
+        let tenant = tenants::store::by_id(&mut tx).await?.ok_or(Error::NotFound)?;
         let members = members::list(&mut tx).await?;
         let keys = keys::store::for_nodes(&mut tx).await?;
+        let installations = self.installations.for_nodes(&mut tx).await?;
+        tx.commit().await?;
         let mut connectors = BTreeMap::new();
-        let mut installations = Vec::new();
-        for (installation, connector) in self.installations.for_nodes(&mut tx).await? {
+        let mut installed = Vec::with_capacity(installations.len());
+        for (installation, connector) in installations {
             connectors.insert(installation.connector_hash.clone(), connector);
-            installations.push(installation);
+            installed.push(installation);
         }
-        let slug = tenant.slug.as_str();
         let bundle = v1::TenantBundle {
+            installations: installed,
+            members: members.into_iter().map(member).collect(),
+            api_keys: keys.into_iter().map(api_key).collect(),
+            ..self.head(tenant)
+        };
+        Ok(Compiled { bundle, connectors })
+    }
+
+    /// A bundle with what the tenant's own row says.
+    fn head(&self, tenant: Tenant) -> v1::TenantBundle {
+        let slug = tenant.slug.as_str();
+        v1::TenantBundle {
             tenant_id: tenant.id.to_string(),
             revision: tenant.revision.0,
             slug: slug.to_owned(),
             name: tenant.name,
             origin: self.origins.of_stored(slug),
             oauth_base: format!("{}/oauth/{slug}", self.console_origin),
-            installations,
-            members: members.into_iter().map(member).collect(),
-            api_keys: keys.into_iter().map(api_key).collect(),
-        };
-        Ok(Compiled { bundle, connectors })
+            ..v1::TenantBundle::default()
+        }
     }
 }
 

@@ -1,21 +1,23 @@
-//! The newest bundle of each tenant, and the nodes that are connected.
+//! Which tenants there are, as the database says, and the newest bundle of each that could be compiled.
+//!
+//! Written by the relay, read by the streams. Knows no database; what could not be compiled is still a tenant that lives.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, watch};
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
 
 use super::compile::Compiled;
-use crate::error::{Error, Result};
+use super::seats::{Feed, Seat, Seats};
+use crate::error::Result;
 
 /// Changes that a slow node may lag behind before it looks at all tenants again.
 const BACKLOG: usize = 1024;
 
-/// How long a connection test may take, the node's own deadline included.
-const PROBE_DEADLINE: Duration = Duration::from_secs(20);
+/// A revision above this one is no count of changes; lifting a tenant over it would leave no room to count on.
+const MAX_REVISION: u64 = i64::MAX.cast_unsigned() / 2;
 
 /// Shared by the relay, the streams and the console. Cheap to clone.
 #[derive(Clone)]
@@ -23,87 +25,155 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
+    stage: watch::Sender<Stage>,
     changes: broadcast::Sender<TenantId>,
+    someone_ahead: Notify,
+    seats: Seats,
     settings: v1::NodeSettings,
     keys: v1::KeySet,
 }
 
+/// What the hub can say to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing: it is not known which tenants there are.
+    Starting,
+    /// Which tenants there are; their bundles are on the way.
+    Listed,
+    /// Every tenant has been tried once.
+    Complete,
+    /// Nothing any more: bundles are made from another basis than this process has.
+    Outdated,
+}
+
 #[derive(Default)]
 struct State {
-    tenants: HashMap<TenantId, Arc<Compiled>>,
-    /// Whether all tenants have been compiled once; before that no node is told which tenants there are.
-    complete: bool,
-    nodes: BTreeMap<u64, Node>,
-    next_node: u64,
-    probes: HashMap<String, oneshot::Sender<v1::ProbeResult>>,
+    tenants: HashMap<TenantId, Live>,
+    /// By hash; tenants that have the same connector share it.
+    connectors: HashMap<String, Weak<v1::Connector>>,
+    /// Revisions that nodes hold and the database has not come to.
+    ahead: HashMap<TenantId, u64>,
 }
 
-struct Node {
-    name: String,
-    probes: mpsc::Sender<v1::ProbeRequest>,
-    acked: HashMap<TenantId, u64>,
+impl State {
+    fn share_connectors(&mut self, compiled: &mut Compiled) {
+        for (hash, connector) in &mut compiled.connectors {
+            match self.connectors.get(hash).and_then(Weak::upgrade) {
+                Some(shared) => *connector = shared,
+                None => {
+                    self.connectors.insert(hash.clone(), Arc::downgrade(connector));
+                }
+            }
+        }
+    }
 }
 
-/// A node's place in the hub; leaving scope, it is taken out.
-pub(super) struct Seat {
-    hub: Hub,
-    id: u64,
-    pub changes: broadcast::Receiver<TenantId>,
-    pub probes: mpsc::Receiver<v1::ProbeRequest>,
+/// A tenant that the database has.
+struct Live {
+    head: u64,
+    compiled: Option<Arc<Compiled>>,
 }
 
-/// How far a revision has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
-    pub nodes: usize,
-    pub in_force: usize,
+impl Live {
+    fn in_place(&self) -> u64 {
+        self.compiled.as_ref().map_or(0, |compiled| compiled.bundle.revision)
+    }
+}
+
+/// What there is to tell of a tenant.
+pub(super) enum Word {
+    /// It has been deleted, or never was.
+    Gone,
+    /// It lives, and what nodes have of it stays in force.
+    Keep,
+    /// Its newest bundle.
+    Bundle(Arc<Compiled>),
 }
 
 impl Hub {
     #[must_use]
     pub fn new(settings: v1::NodeSettings, keys: v1::KeySet) -> Self {
-        let (changes, _) = broadcast::channel(BACKLOG);
-        Self(Arc::new(Inner { state: Mutex::default(), changes, settings, keys }))
+        Self(Arc::new(Inner {
+            state: Mutex::default(),
+            stage: watch::Sender::new(Stage::Starting),
+            changes: broadcast::Sender::new(BACKLOG),
+            someone_ahead: Notify::new(),
+            seats: Seats::default(),
+            settings,
+            keys,
+        }))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds this lock can leave the state half-changed.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a tenant's bundle in place, unless a newer one is there.
-    pub(super) fn publish(&self, tenant: TenantId, compiled: Compiled) {
-        let mut state = self.state();
-        let newer = state.tenants.get(&tenant).is_none_or(|c| c.bundle.revision < compiled.bundle.revision);
-        if newer {
-            state.tenants.insert(tenant, Arc::new(compiled));
-            drop(state);
-            // No receiver means no node, which is fine.
+    /// No receiver means no node, which is fine.
+    fn announce(&self, tenants: impl IntoIterator<Item = TenantId>) {
+        for tenant in tenants {
             let _ = self.0.changes.send(tenant);
         }
+    }
+
+    /// Takes the database's list of all tenants: one that is missing there is gone. Answers the ones whose bundle is missing
+    /// or older than their head.
+    pub(super) fn list(&self, heads: &[(TenantId, u64)]) -> Vec<(TenantId, u64)> {
+        let mut state = self.state();
+        let mut before = std::mem::take(&mut state.tenants);
+        let (mut stale, mut behind) = (Vec::new(), Vec::new());
+        for &(tenant, head) in heads {
+            let live = Live { head, compiled: before.remove(&tenant).and_then(|live| live.compiled) };
+            match live.in_place() {
+                older if older < head => stale.push((tenant, head)),
+                newer if newer > head => behind.push((tenant, newer)),
+                _ => {}
+            }
+            state.tenants.insert(tenant, live);
+        }
+        state.connectors.retain(|_, connector| connector.strong_count() > 0);
+        drop(state);
+        self.announce(before.into_keys());
+        for (tenant, revision) in behind {
+            self.note_held(tenant, revision);
+        }
+        stale
+    }
+
+    /// Takes a committed change. Answers whether the bundle is older.
+    pub(super) fn learn(&self, tenant: TenantId, revision: u64) -> bool {
+        let mut state = self.state();
+        let live = state.tenants.entry(tenant).or_insert(Live { head: 0, compiled: None });
+        live.head = live.head.max(revision);
+        live.in_place() < revision
+    }
+
+    /// Puts a tenant's bundle in place, unless a newer one is there or the tenant has gone meanwhile.
+    pub(super) fn publish(&self, tenant: TenantId, mut compiled: Compiled) {
+        let mut state = self.state();
+        state.share_connectors(&mut compiled);
+        let revision = compiled.bundle.revision;
+        let Some(live) = state.tenants.get_mut(&tenant).filter(|live| live.in_place() < revision) else {
+            return;
+        };
+        live.head = live.head.max(revision);
+        live.compiled = Some(Arc::new(compiled));
+        drop(state);
+        self.announce([tenant]);
     }
 
     pub(super) fn remove(&self, tenant: TenantId) {
         if self.state().tenants.remove(&tenant).is_some() {
-            let _ = self.0.changes.send(tenant);
+            self.announce([tenant]);
         }
     }
 
-    pub(super) fn mark_complete(&self) {
-        self.state().complete = true;
-    }
-
-    pub(super) fn is_complete(&self) -> bool {
-        self.state().complete
-    }
-
-    /// The revision that is in place for a tenant; 0 for none.
-    pub(super) fn revision(&self, tenant: TenantId) -> u64 {
-        self.state().tenants.get(&tenant).map_or(0, |c| c.bundle.revision)
-    }
-
-    pub(super) fn tenant(&self, tenant: TenantId) -> Option<Arc<Compiled>> {
-        self.state().tenants.get(&tenant).cloned()
+    pub(super) fn tenant(&self, tenant: TenantId) -> Word {
+        match self.state().tenants.get(&tenant) {
+            None => Word::Gone,
+            Some(Live { compiled: None, .. }) => Word::Keep,
+            Some(Live { compiled: Some(compiled), .. }) => Word::Bundle(Arc::clone(compiled)),
+        }
     }
 
     pub(super) fn tenants(&self) -> Vec<TenantId> {
@@ -112,88 +182,199 @@ impl Hub {
 
     /// What a node is told first.
     pub(super) fn snapshot(&self) -> v1::Snapshot {
-        let state = self.state();
-        let head = |(id, c): (&TenantId, &Arc<Compiled>)| v1::TenantHead {
+        let head = |(id, live): (&TenantId, &Live)| v1::TenantHead {
             tenant_id: id.to_string(),
-            revision: c.bundle.revision,
+            revision: live.head,
         };
         v1::Snapshot {
-            tenants: state.tenants.iter().map(head).collect(),
+            tenants: self.state().tenants.iter().map(head).collect(),
             settings: Some(self.0.settings.clone()),
             keys: Some(self.0.keys.clone()),
         }
     }
 
-    pub(super) fn join(&self, name: String, held: HashMap<TenantId, u64>) -> Seat {
-        let (probe_sender, probes) = mpsc::channel(8);
-        let changes = self.0.changes.subscribe();
+    /// Takes note of what a node holds. A revision that the database has not come to means that the database was put back to
+    /// an earlier state; the relay then lifts it above what nodes hold, since they take nothing older.
+    pub(super) fn note_held(&self, tenant: TenantId, revision: u64) {
         let mut state = self.state();
-        let id = state.next_node;
-        state.next_node += 1;
-        state.nodes.insert(id, Node { name, probes: probe_sender, acked: held });
-        Seat { hub: self.clone(), id, changes, probes }
+        if state.tenants.get(&tenant).is_none_or(|live| live.head >= revision) {
+            return;
+        }
+        if revision > MAX_REVISION {
+            drop(state);
+            tracing::error!(%tenant, revision, "a node claims a revision that cannot be; it keeps it");
+            return;
+        }
+        let most = state.ahead.entry(tenant).or_default();
+        *most = revision.max(*most);
+        drop(state);
+        self.0.someone_ahead.notify_one();
     }
 
-    /// On how many nodes a tenant's revision is in force.
-    #[must_use]
-    pub fn spread(&self, tenant: TenantId, revision: u64) -> Spread {
-        let state = self.state();
-        let reached = |node: &&Node| node.acked.get(&tenant).is_some_and(|acked| *acked >= revision);
-        Spread { nodes: state.nodes.len(), in_force: state.nodes.values().filter(reached).count() }
+    /// What `note_held` found since the last call.
+    pub(super) fn take_ahead(&self) -> HashMap<TenantId, u64> {
+        std::mem::take(&mut self.state().ahead)
     }
 
-    /// Names of the nodes that are connected.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<String> {
-        self.state().nodes.values().map(|node| node.name.clone()).collect()
+    /// Waits until `take_ahead` may have something.
+    pub(super) async fn someone_ahead(&self) {
+        self.0.someone_ahead.notified().await;
+    }
+
+    pub(super) fn enter(&self, next: Stage) {
+        self.0.stage.send_if_modified(|stage| {
+            let changes = match next {
+                // Said after each list; takes nothing back.
+                Stage::Listed => matches!(stage, Stage::Starting | Stage::Outdated),
+                Stage::Complete => *stage == Stage::Listed,
+                Stage::Starting | Stage::Outdated => *stage != next,
+            };
+            if changes {
+                *stage = next;
+            }
+            changes
+        });
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        *self.0.stage.borrow()
+    }
+
+    /// Waits for a stage.
+    pub(super) async fn reach(&self, stages: &[Stage]) {
+        // The sender lives as long as `self`, so the wait ends only with the value.
+        let _ = self.0.stage.subscribe().wait_for(|stage| stages.contains(stage)).await;
+    }
+
+    /// Gives a node a seat, and the changes from now on.
+    pub(super) fn join(&self, node: String) -> (Seat, Feed) {
+        self.0.seats.take(node, self.0.changes.subscribe())
     }
 
     /// Has one node make one call with settings that may not be saved.
     ///
     /// # Errors
-    /// `Refused` when no node is connected or none answers in time.
+    /// `Refused` when no node is ready, or the one that was asked leaves or does not answer in time; `Busy` when all nodes
+    /// have enough of them.
     pub async fn probe(&self, request: v1::ProbeRequest) -> Result<v1::ProbeResult> {
-        let away = || {
-            Error::Refused(
-                "No data-plane node is connected, so the connection cannot be tested now.".to_owned(),
-            )
-        };
-        let (sender, receiver) = oneshot::channel();
-        let id = request.probe_id.clone();
-        {
-            let mut state = self.state();
-            let node = state.nodes.values().next_back().ok_or_else(away)?;
-            node.probes.try_send(request).map_err(|_| Error::Busy)?;
-            state.probes.insert(id.clone(), sender);
-        }
-        let answer = tokio::time::timeout(PROBE_DEADLINE, receiver).await;
-        self.state().probes.remove(&id);
-        match answer {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(away()),
-            Err(_) => Err(Error::Refused("The node did not answer within 20 seconds. Try again.".to_owned())),
-        }
+        self.0.seats.probe(request).await
     }
 }
 
-impl Seat {
-    pub fn acked(&self, tenant: TenantId, revision: u64) {
-        if let Some(node) = self.hub.state().nodes.get_mut(&self.id) {
-            node.acked.insert(tenant, revision);
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    pub(in crate::push) fn hub() -> Hub {
+        Hub::new(v1::NodeSettings::default(), v1::KeySet::default())
+    }
+
+    pub(in crate::push) fn compiled(tenant: TenantId, revision: u64) -> Compiled {
+        let bundle =
+            v1::TenantBundle { tenant_id: tenant.to_string(), revision, ..v1::TenantBundle::default() };
+        Compiled { bundle, connectors: BTreeMap::new() }
+    }
+
+    fn in_place(hub: &Hub, tenant: TenantId) -> Option<u64> {
+        match hub.tenant(tenant) {
+            Word::Bundle(compiled) => Some(compiled.bundle.revision),
+            Word::Keep => Some(0),
+            Word::Gone => None,
         }
     }
 
-    pub fn answer_probe(&self, result: v1::ProbeResult) {
-        let waiting = self.hub.state().probes.remove(&result.probe_id);
-        if let Some(waiting) = waiting {
-            // Whoever asked may have left.
-            let _ = waiting.send(result);
-        }
+    #[test]
+    fn a_tenant_that_does_not_compile_is_in_the_snapshot_all_the_same() {
+        let (hub, well, sick) = (hub(), TenantId::new(), TenantId::new());
+        assert_eq!(hub.list(&[(well, 3), (sick, 7)]), [(well, 3), (sick, 7)]);
+        hub.publish(well, compiled(well, 3));
+        let mut listed: Vec<_> =
+            hub.snapshot().tenants.into_iter().map(|head| (head.tenant_id, head.revision)).collect();
+        listed.sort_by_key(|head| head.1);
+        assert_eq!(listed, [(well.to_string(), 3), (sick.to_string(), 7)]);
+        assert_eq!(in_place(&hub, sick), Some(0));
     }
-}
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.hub.state().nodes.remove(&self.id);
+    #[test]
+    fn only_a_tenant_that_the_database_does_not_list_is_gone() {
+        let (hub, stays, goes) = (hub(), TenantId::new(), TenantId::new());
+        hub.list(&[(stays, 1), (goes, 1)]);
+        let (_seat, mut feed) = hub.join("n".into());
+        assert_eq!(hub.list(&[(stays, 1)]), [(stays, 1)]);
+        assert_eq!(feed.changes.try_recv().unwrap(), goes);
+        assert!(feed.changes.try_recv().is_err());
+        assert_eq!((in_place(&hub, stays), in_place(&hub, goes)), (Some(0), None));
+        // A compilation that was under way does not bring it back.
+        hub.publish(goes, compiled(goes, 1));
+        assert_eq!(in_place(&hub, goes), None);
+    }
+
+    #[test]
+    fn an_older_bundle_never_replaces_a_newer_one() {
+        let (hub, tenant) = (hub(), TenantId::new());
+        assert!(hub.learn(tenant, 5));
+        hub.publish(tenant, compiled(tenant, 5));
+        hub.publish(tenant, compiled(tenant, 4));
+        assert_eq!(in_place(&hub, tenant), Some(5));
+        assert!(!hub.learn(tenant, 5));
+        assert!(hub.learn(tenant, 6));
+    }
+
+    #[test]
+    fn tenants_with_the_same_connector_share_it() {
+        let (hub, tenants) = (hub(), [TenantId::new(), TenantId::new()]);
+        hub.list(&tenants.map(|tenant| (tenant, 1)));
+        for tenant in tenants {
+            let connectors = [("00".to_owned(), Arc::new(v1::Connector::default()))].into();
+            hub.publish(tenant, Compiled { connectors, ..compiled(tenant, 1) });
+        }
+        let [one, other] = tenants.map(|tenant| match hub.tenant(tenant) {
+            Word::Bundle(compiled) => Arc::clone(&compiled.connectors["00"]),
+            Word::Keep | Word::Gone => panic!("no bundle"),
+        });
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+
+    #[test]
+    fn a_revision_that_the_database_has_not_come_to_is_noted_once_at_its_highest() {
+        let (hub, tenant) = (hub(), TenantId::new());
+        hub.list(&[(tenant, 50)]);
+        hub.note_held(TenantId::new(), 60);
+        hub.note_held(tenant, 50);
+        hub.note_held(tenant, u64::MAX);
+        assert!(hub.take_ahead().is_empty());
+        hub.note_held(tenant, 60);
+        hub.note_held(tenant, 55);
+        assert_eq!(hub.take_ahead(), HashMap::from([(tenant, 60)]));
+        assert!(hub.take_ahead().is_empty());
+    }
+
+    #[test]
+    fn a_database_put_back_under_a_running_hub_is_noted_too() {
+        let (hub, tenant) = (hub(), TenantId::new());
+        hub.list(&[(tenant, 60)]);
+        hub.publish(tenant, compiled(tenant, 60));
+        assert!(hub.list(&[(tenant, 50)]).is_empty());
+        assert_eq!(hub.take_ahead(), HashMap::from([(tenant, 60)]));
+    }
+
+    #[test]
+    fn a_list_of_later_days_does_not_undo_completeness_but_an_outdated_hub_starts_over() {
+        let hub = hub();
+        hub.enter(Stage::Complete);
+        assert_eq!(hub.stage(), Stage::Starting);
+        for (next, then) in [
+            (Stage::Listed, Stage::Listed),
+            (Stage::Complete, Stage::Complete),
+            (Stage::Listed, Stage::Complete),
+            (Stage::Outdated, Stage::Outdated),
+            (Stage::Complete, Stage::Outdated),
+            (Stage::Listed, Stage::Listed),
+        ] {
+            hub.enter(next);
+            assert_eq!(hub.stage(), then);
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Configuration on its way to the nodes.
 //!
-//! `relay` learns of committed changes and compiles bundles; `hub` holds the newest bundle of each tenant and knows the
-//! nodes; `stream` speaks with one node; `server` is the gRPC door. The protocol is written down in `config.proto`.
+//! `relay` learns of committed changes and has bundles compiled, in the order that `queue` says; `hub` holds the newest
+//! bundle of each tenant, `seats` the nodes that are connected; `stream` speaks with one node; `server` is the gRPC door. The
+//! protocol is written down in `config.proto`.
 
 pub mod compile;
 pub mod hub;
+mod queue;
 pub mod relay;
+mod seats;
 pub mod server;
 mod store;
 mod stream;

@@ -1,19 +1,23 @@
-//! One node's stream: what it is told, and what it answers.
+//! One node's stream: what it is told, and what it answers. Both go on at the same time, so that a node that answers while it
+//! is being sent a lot is heard.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1::control_message::Message as Out;
 use toolmesh_proto::v1::node_message::Message as In;
 use toolmesh_proto::v1::{self, ControlMessage, NodeMessage};
 
 use super::Hub;
-use super::hub::Seat;
+use super::hub::{Stage, Word};
+use super::seats::{Feed, Seat};
 
 /// A node that takes nothing for this long is cut off; it reconnects and starts from what it has.
 const SEND_DEADLINE: Duration = Duration::from_secs(60);
@@ -34,6 +38,8 @@ pub(super) enum Ended {
     Stuck,
     #[error("this control plane is stopping")]
     Stopping,
+    #[error("another control plane has the say")]
+    Outdated,
     #[error("the connection broke: {0}")]
     Broken(#[from] Status),
 }
@@ -47,44 +53,31 @@ struct Held {
 /// Speaks with a node until one side ends it.
 pub(super) async fn serve(
     hub: Hub,
-    mut incoming: Streaming<NodeMessage>,
+    mut incoming: impl Stream<Item = Result<NodeMessage, Status>> + Unpin,
     out: Sender,
     stop: CancellationToken,
 ) -> Ended {
-    let hello = match tokio::time::timeout(HELLO_DEADLINE, incoming.message()).await {
-        Ok(Ok(Some(NodeMessage { message: Some(In::Hello(hello)) }))) => hello,
-        Ok(Err(status)) => return status.into(),
+    let hello = tokio::select! {
+        hello = tokio::time::timeout(HELLO_DEADLINE, incoming.next()) => hello,
+        () = stop.cancelled() => return Ended::Stopping,
+    };
+    let hello = match hello {
+        Ok(Some(Ok(NodeMessage { message: Some(In::Hello(hello)) }))) => hello,
+        Ok(Some(Err(status))) => return status.into(),
         _ => return Ended::NoHello,
     };
     let node = hello.node.clone();
-    let mut held = held(hello);
-    let mut seat = hub.join(node.clone(), held.tenants.clone());
+    let held = held(hello);
+    let (seat, feed) = hub.join(node.clone());
     tracing::info!(node, tenants = held.tenants.len(), "node connected");
-    if let Err(ended) = catch_up(&hub, &out, &mut held, &stop).await {
-        return ended;
-    }
-    loop {
-        tokio::select! {
-            changed = seat.changes.recv() => {
-                let result = match changed {
-                    Ok(tenant) => tell(&hub, &out, &mut held, tenant).await,
-                    Err(broadcast::error::RecvError::Lagged(_)) => tell_all(&hub, &out, &mut held).await,
-                    Err(broadcast::error::RecvError::Closed) => Err(Ended::Stopping),
-                };
-                if let Err(ended) = result { return ended; }
-            }
-            Some(request) = seat.probes.recv() => {
-                if let Err(ended) = send(&out, Out::Probe(request)).await { return ended; }
-            }
-            message = incoming.message() => match message {
-                Ok(Some(NodeMessage { message: Some(message) })) => heard(&seat, &node, message),
-                Ok(Some(NodeMessage { message: None })) => {}
-                Ok(None) => return Ended::Left,
-                Err(status) => return status.into(),
-            },
-            () = stop.cancelled() => return Ended::Stopping,
-        }
-    }
+    let ended = tokio::select! {
+        ended = speak(&hub, &seat, feed, &out, held) => ended,
+        ended = listen(&seat, &node, incoming) => ended,
+        () = hub.reach(&[Stage::Outdated]) => Err(Ended::Outdated),
+        () = stop.cancelled() => Err(Ended::Stopping),
+    };
+    let Err(ended) = ended;
+    ended
 }
 
 fn held(hello: v1::Hello) -> Held {
@@ -93,22 +86,45 @@ fn held(hello: v1::Hello) -> Held {
     Held { tenants: tenants.collect(), connectors: hello.connector_hashes.into_iter().collect() }
 }
 
-async fn catch_up(hub: &Hub, out: &Sender, held: &mut Held, stop: &CancellationToken) -> Result<(), Ended> {
-    // Until every tenant has been compiled once, a snapshot would read as if some had been deleted.
-    while !hub.is_complete() {
+/// Tells a node all that it lacks, and then what changes.
+async fn speak(
+    hub: &Hub,
+    seat: &Seat,
+    mut feed: Feed,
+    out: &Sender,
+    mut held: Held,
+) -> Result<Infallible, Ended> {
+    // Before the tenants are known, a snapshot would read as if all had been deleted.
+    hub.reach(&[Stage::Listed, Stage::Complete]).await;
+    send(out, Out::Snapshot(hub.snapshot())).await?;
+    for (tenant, revision) in &held.tenants {
+        hub.note_held(*tenant, *revision);
+    }
+    tell_all(hub, out, &mut held).await?;
+    let mut caught_up = false;
+    loop {
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            () = stop.cancelled() => return Err(Ended::Stopping),
+            changed = feed.changes.recv() => match changed {
+                Ok(tenant) => tell(hub, out, &mut held, tenant).await?,
+                Err(broadcast::error::RecvError::Lagged(_)) => tell_all(hub, out, &mut held).await?,
+                Err(broadcast::error::RecvError::Closed) => return Err(Ended::Stopping),
+            },
+            () = hub.reach(&[Stage::Complete]), if !caught_up => {
+                // What has been announced and not been told yet comes first.
+                tell_all(hub, out, &mut held).await?;
+                send(out, Out::CaughtUp(v1::CaughtUp {})).await?;
+                seat.set_ready();
+                caught_up = true;
+            }
+            Some(request) = feed.probes.recv() => send(out, Out::Probe(request)).await?,
         }
     }
-    send(out, Out::Snapshot(hub.snapshot())).await?;
-    tell_all(hub, out, held).await?;
-    send(out, Out::CaughtUp(v1::CaughtUp {})).await
 }
 
 async fn tell_all(hub: &Hub, out: &Sender, held: &mut Held) -> Result<(), Ended> {
-    let gone: Vec<TenantId> = held.tenants.keys().copied().filter(|id| hub.tenant(*id).is_none()).collect();
-    for tenant in hub.tenants().into_iter().chain(gone) {
+    let known: HashSet<TenantId> = hub.tenants().into_iter().collect();
+    let gone: Vec<TenantId> = held.tenants.keys().copied().filter(|id| !known.contains(id)).collect();
+    for tenant in known.into_iter().chain(gone) {
         tell(hub, out, held, tenant).await?;
     }
     Ok(())
@@ -116,12 +132,13 @@ async fn tell_all(hub: &Hub, out: &Sender, held: &mut Held) -> Result<(), Ended>
 
 /// Sends a tenant's newest bundle, whatever was announced: what came in between is skipped.
 async fn tell(hub: &Hub, out: &Sender, held: &mut Held, tenant: TenantId) -> Result<(), Ended> {
-    let Some(compiled) = hub.tenant(tenant) else {
-        if held.tenants.remove(&tenant).is_some() {
-            let removed = v1::TenantRemoved { tenant_id: tenant.to_string() };
-            return send(out, Out::Removed(removed)).await;
+    let compiled = match hub.tenant(tenant) {
+        Word::Bundle(compiled) => compiled,
+        Word::Keep => return Ok(()),
+        Word::Gone if held.tenants.remove(&tenant).is_some() => {
+            return send(out, Out::Removed(v1::TenantRemoved { tenant_id: tenant.to_string() })).await;
         }
-        return Ok(());
+        Word::Gone => return Ok(()),
     };
     let revision = compiled.bundle.revision;
     if held.tenants.get(&tenant).is_some_and(|known| *known >= revision) {
@@ -146,21 +163,191 @@ async fn send(out: &Sender, message: Out) -> Result<(), Ended> {
     }
 }
 
-fn heard(seat: &Seat, node: &str, message: In) {
-    match message {
-        In::Ack(ack) => match ack.tenant_id.parse() {
-            Ok(tenant) => seat.acked(tenant, ack.revision),
-            Err(_) => tracing::warn!(node, "ack without a tenant"),
-        },
-        In::Nack(nack) => tracing::error!(
-            node,
-            tenant = nack.tenant_id,
-            revision = nack.revision,
-            kept = nack.kept_revision,
-            reason = nack.reason,
-            "node refused a bundle"
-        ),
-        In::ProbeResult(result) => seat.answer_probe(result),
-        In::Hello(_) => tracing::warn!(node, "hello in the middle of a stream"),
+/// Hears a node out.
+async fn listen(
+    seat: &Seat,
+    node: &str,
+    mut incoming: impl Stream<Item = Result<NodeMessage, Status>> + Unpin,
+) -> Result<Infallible, Ended> {
+    while let Some(message) = incoming.next().await {
+        match message?.message {
+            Some(In::Ack(ack)) => {
+                tracing::debug!(node, tenant = ack.tenant_id, revision = ack.revision, "bundle in force");
+            }
+            Some(In::Nack(nack)) => tracing::error!(
+                node,
+                tenant = nack.tenant_id,
+                revision = nack.revision,
+                kept = nack.kept_revision,
+                reason = nack.reason,
+                "node refused a bundle"
+            ),
+            Some(In::ProbeResult(result)) => seat.answer(result),
+            Some(In::Hello(_)) => tracing::warn!(node, "hello in the middle of a stream"),
+            None => tracing::warn!(node, "message of an unknown kind ignored"),
+        }
+    }
+    Err(Ended::Left)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::wrappers::ReceiverStream;
+
+    use super::super::hub::tests::{compiled, hub};
+    use super::*;
+
+    /// A node at the other end of a stream.
+    struct Node {
+        say: mpsc::Sender<Result<NodeMessage, Status>>,
+        hear: mpsc::Receiver<Result<ControlMessage, Status>>,
+        stop: CancellationToken,
+        stream: tokio::task::JoinHandle<Ended>,
+    }
+
+    impl Node {
+        /// Connects to a hub; `room` is how many messages fit on the wire.
+        async fn connect(hub: &Hub, held: &[(TenantId, u64)], room: usize) -> Self {
+            let (say, incoming) = mpsc::channel(8);
+            let (out, hear) = mpsc::channel(room);
+            let stop = CancellationToken::new();
+            let stream = tokio::spawn(serve(hub.clone(), ReceiverStream::new(incoming), out, stop.clone()));
+            let head = |(id, revision): &(TenantId, u64)| v1::TenantHead {
+                tenant_id: id.to_string(),
+                revision: *revision,
+            };
+            let tenants = held.iter().map(head).collect();
+            let node = Self { say, hear, stop, stream };
+            node.say(In::Hello(v1::Hello { tenants, ..v1::Hello::default() })).await;
+            node
+        }
+
+        async fn say(&self, message: In) {
+            self.say.send(Ok(NodeMessage { message: Some(message) })).await.unwrap();
+        }
+
+        async fn hear(&mut self) -> Out {
+            self.hear.recv().await.unwrap().unwrap().message.unwrap()
+        }
+
+        /// What comes up to and with CaughtUp, in words.
+        async fn hear_until_caught_up(&mut self) -> Vec<String> {
+            let mut heard = Vec::new();
+            loop {
+                heard.push(match self.hear().await {
+                    Out::Snapshot(snapshot) => format!("{} tenants", snapshot.tenants.len()),
+                    Out::Bundle(bundle) => format!("{} at {}", bundle.tenant_id, bundle.revision),
+                    Out::Removed(removed) => format!("{} removed", removed.tenant_id),
+                    Out::CaughtUp(_) => return heard,
+                    other => format!("{other:?}"),
+                });
+            }
+        }
+    }
+
+    fn complete(heads: &[(TenantId, u64)]) -> Hub {
+        let hub = hub();
+        hub.list(heads);
+        hub.enter(Stage::Listed);
+        hub.enter(Stage::Complete);
+        hub
+    }
+
+    #[tokio::test]
+    async fn a_node_keeps_a_tenant_that_does_not_compile_and_loses_one_that_was_deleted() {
+        let [well, sick, deleted] = [TenantId::new(), TenantId::new(), TenantId::new()];
+        let hub = complete(&[(well, 2), (sick, 9)]);
+        hub.publish(well, compiled(well, 2));
+        let mut node = Node::connect(&hub, &[(well, 1), (sick, 8), (deleted, 1)], 8).await;
+        let heard = node.hear_until_caught_up().await;
+        assert_eq!(heard[0], "2 tenants");
+        assert!(heard.contains(&format!("{well} at 2")), "{heard:?}");
+        assert!(heard.contains(&format!("{deleted} removed")), "{heard:?}");
+        assert_eq!(heard.len(), 3, "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_is_told_what_is_there_before_everything_is() {
+        let [first, second] = [TenantId::new(), TenantId::new()];
+        let hub = hub();
+        let mut node = Node::connect(&hub, &[], 8).await;
+        hub.list(&[(first, 1), (second, 1)]);
+        hub.enter(Stage::Listed);
+        assert!(matches!(node.hear().await, Out::Snapshot(snapshot) if snapshot.tenants.len() == 2));
+        hub.publish(first, compiled(first, 1));
+        assert!(matches!(node.hear().await, Out::Bundle(bundle) if bundle.tenant_id == first.to_string()));
+        hub.publish(second, compiled(second, 1));
+        hub.enter(Stage::Complete);
+        assert_eq!(node.hear_until_caught_up().await, [format!("{second} at 1")]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_ahead_is_noted_and_takes_the_lifted_revision() {
+        let tenant = TenantId::new();
+        let hub = complete(&[(tenant, 50)]);
+        hub.publish(tenant, compiled(tenant, 50));
+        let mut node = Node::connect(&hub, &[(tenant, 60)], 8).await;
+        assert_eq!(node.hear_until_caught_up().await, ["1 tenants"]);
+        hub.someone_ahead().await;
+        assert_eq!(hub.take_ahead(), HashMap::from([(tenant, 60)]));
+        hub.publish(tenant, compiled(tenant, 61));
+        assert!(matches!(node.hear().await, Out::Bundle(bundle) if bundle.revision == 61));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_reads_slowly_is_heard_all_the_same() {
+        let tenants: Vec<(TenantId, u64)> = (0..4).map(|_| (TenantId::new(), 1)).collect();
+        let hub = complete(&tenants);
+        let mut node = Node::connect(&hub, &[], 8).await;
+        node.hear_until_caught_up().await;
+        let request = v1::ProbeRequest { probe_id: "a".into(), ..v1::ProbeRequest::default() };
+        let (answer, ()) = tokio::join!(hub.probe(request), async {
+            assert!(matches!(node.hear().await, Out::Probe(request) if request.probe_id == "a"));
+            // More than fits on the wire; nothing of it is read before the answer is through.
+            for revision in 1..20 {
+                for (tenant, _) in &tenants {
+                    hub.publish(*tenant, compiled(*tenant, revision));
+                    tokio::task::yield_now().await;
+                }
+            }
+            node.say(In::ProbeResult(v1::ProbeResult { probe_id: "a".into(), ok: true, steps: vec![] }))
+                .await;
+        });
+        assert!(answer.unwrap().ok);
+        assert_eq!(node.hear.len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_cannot_send_ends_when_it_is_told_to() {
+        let tenants: Vec<(TenantId, u64)> = (0..4).map(|_| (TenantId::new(), 1)).collect();
+        let hub = complete(&tenants);
+        for (tenant, revision) in &tenants {
+            hub.publish(*tenant, compiled(*tenant, *revision));
+        }
+        let node = Node::connect(&hub, &[], 1).await;
+        node.stop.cancel();
+        assert!(matches!(node.stream.await.unwrap(), Ended::Stopping));
+    }
+
+    #[tokio::test]
+    async fn an_outdated_control_plane_sends_its_nodes_away() {
+        let hub = complete(&[]);
+        let mut node = Node::connect(&hub, &[], 8).await;
+        node.hear_until_caught_up().await;
+        hub.enter(Stage::Outdated);
+        assert!(matches!(node.stream.await.unwrap(), Ended::Outdated));
+        let late = Node::connect(&hub, &[], 8).await;
+        assert!(matches!(late.stream.await.unwrap(), Ended::Outdated));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_say_hello_is_told_nothing() {
+        let (say, incoming) = mpsc::channel(1);
+        let (out, mut hear) = mpsc::channel(1);
+        let ack = In::Ack(v1::Ack::default());
+        say.send(Ok(NodeMessage { message: Some(ack) })).await.unwrap();
+        let ended = serve(complete(&[]), ReceiverStream::new(incoming), out, CancellationToken::new()).await;
+        assert!(matches!(ended, Ended::NoHello));
+        assert!(hear.recv().await.is_none());
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn by_slug(tx: &mut GlobalTx, slug: &str) -> Result<Option<Tena
     Ok(sqlx::query_as(sql).bind(slug).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn by_id(tx: &mut TenantTx) -> Result<Option<Tenant>> {
+pub(crate) async fn by_id(tx: &mut TenantTx) -> Result<Option<Tenant>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT id, slug, name, revision, created_at FROM tenants WHERE id = $1";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_optional(tx.conn()).await?)

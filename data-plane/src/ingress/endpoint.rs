@@ -8,13 +8,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -22,6 +22,9 @@ use super::{Visit, page, problem};
 use crate::identity::{IdentityError, authenticate, challenge};
 use crate::mcp;
 use crate::node::App;
+
+/// A body that is too large is read on to this many times the limit.
+const READ_ON: usize = 8;
 
 /// Answers every method on `/mcp`.
 pub(super) async fn mcp(
@@ -74,10 +77,9 @@ fn unauthorized(visit: &Visit, error: IdentityError) -> Response {
 }
 
 async fn read(app: &App, body: Body) -> Result<Bytes, Response> {
-    let limited = Limited::new(body, app.limits.request_bytes);
-    match tokio::time::timeout(app.limits.request_read, limited.collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    match tokio::time::timeout(app.limits.request_read, collect(body, app.limits.request_bytes)).await {
+        Ok(Ok(Some(whole))) => Ok(whole),
+        Ok(Ok(None)) => {
             let text = format!("A request may have at most {} MiB.", app.limits.request_bytes >> 20);
             Err(problem::problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &text))
         }
@@ -86,6 +88,25 @@ async fn read(app: &App, body: Body) -> Result<Bytes, Response> {
             Err(problem::problem(StatusCode::REQUEST_TIMEOUT, "too_slow", "The request took too long."))
         }
     }
+}
+
+/// The body, or `None` for one that is too large. A body somewhat too large is read to its end and thrown away: whoever is
+/// still sending when the answer comes may never see it.
+async fn collect(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let (mut whole, mut length) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = body.frame().await.transpose()? {
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length > most.saturating_mul(READ_ON) {
+            return Ok(None);
+        }
+        if length <= most {
+            whole.extend_from_slice(&data);
+        } else {
+            whole.clear();
+        }
+    }
+    Ok((length <= most).then(|| whole.freeze()))
 }
 
 /// A page that may not call.

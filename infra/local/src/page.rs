@@ -16,20 +16,14 @@ pub(crate) struct Page<'a> {
     pub(crate) status: StatusCode,
     pub(crate) title: &'a str,
     pub(crate) body: &'a str,
-    /// Seconds after which the browser loads it again.
-    pub(crate) refresh: Option<u32>,
 }
 
 impl Page<'_> {
     pub(crate) fn respond(&self) -> Response<Body> {
         let nonce = uuid::Uuid::new_v4().simple().to_string();
-        let refresh = self
-            .refresh
-            .map(|s| format!("<meta http-equiv=\"refresh\" content=\"{s}\">"))
-            .unwrap_or_default();
         let html = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">{refresh}\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <title>{title}</title><style nonce=\"{nonce}\">{STYLE}</style></head><body><main>{body}</main></body></html>\n",
             title = escape(self.title),
             body = self.body,

@@ -81,7 +81,7 @@ pub async fn invite(
     mailer.send(Message::invitation(InvitationMail {
         to: email.as_str(),
         workspace: inviter.workspace,
-        role,
+        role: if role == Role::Admin { "an admin" } else { "a member" },
         by_name: &inviter.user.name,
         by_email: &inviter.user.email,
         link,

@@ -192,7 +192,7 @@ fn unreachable_response(error: &Unreachable, page: bool) -> Response<Body> {
         return refuse(status, code, &format!("{title}. {way_out}"));
     }
     let body = format!("<h1>{}</h1><p>{}</p>", escape(title), escape(way_out));
-    Page { status, title, body: &body, refresh: None }.respond()
+    Page { status, title, body: &body }.respond()
 }
 
 #[cfg(test)]

@@ -19,8 +19,6 @@ use crate::serve::{Body, Handler};
 
 /// Messages shown in full on the list; older ones are lines.
 const IN_FULL: usize = 20;
-/// Seconds between looks at new mail.
-const REFRESH: u32 = 5;
 
 /// Whether a path of the console's host is the mailbox's.
 pub(crate) fn owns(path: &str) -> bool {
@@ -71,7 +69,7 @@ fn list(messages: &[Arc<Message>]) -> Response<Body> {
     );
     if messages.is_empty() {
         body.push_str(
-            "<article><p>No mail yet. What ToolMesh sends appears here within seconds.</p></article>",
+            "<article><p>No mail yet. What ToolMesh sends is here within seconds; load the page again to see it.</p></article>",
         );
     }
     for message in messages.iter().take(IN_FULL) {
@@ -82,13 +80,13 @@ fn list(messages: &[Arc<Message>]) -> Response<Body> {
         // Writing to a String cannot fail.
         let _ = write!(body, "<article>{head}</article>");
     }
-    Page { status: StatusCode::OK, title: "Mailbox", body: &body, refresh: Some(REFRESH) }.respond()
+    Page { status: StatusCode::OK, title: "Mailbox", body: &body }.respond()
 }
 
 fn one(message: &Message) -> Response<Body> {
     let mut body = format!("<p class=\"quiet\"><a href=\"{PATH}\">All mail</a></p>");
     article(&mut body, message);
-    Page { status: StatusCode::OK, title: &message.subject, body: &body, refresh: None }.respond()
+    Page { status: StatusCode::OK, title: &message.subject, body: &body }.respond()
 }
 
 fn article(body: &mut String, message: &Message) {
@@ -143,5 +141,5 @@ fn not_found() -> Response<Body> {
         "<h1>No such message</h1><p>The mailbox keeps the last {} messages. <a href=\"{PATH}\">All mail</a></p>",
         super::KEPT
     );
-    Page { status: StatusCode::NOT_FOUND, title: "No such message", body: &body, refresh: None }.respond()
+    Page { status: StatusCode::NOT_FOUND, title: "No such message", body: &body }.respond()
 }
