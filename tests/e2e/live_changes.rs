@@ -84,14 +84,31 @@ async fn a_changed_base_url_is_called_everywhere_within_a_second() -> TestResult
     let echo = Echo::new().await?;
     let other = toolmesh_tests::Upstream::start().await?;
     let console = echo.system.console(&echo.workspace.owner).await?;
-    let (page, action, url) = (echo.page(""), echo.page("/settings"), other.url());
-    let fields = [("base_url", url.as_str())];
+    let (page, url) = (echo.page(""), other.url());
     let host = url.trim_start_matches("http://").to_owned();
-    in_force(&echo, &echo.workspace.key, "base URL changed", console.submit(&page, &action, &fields), |mcp| {
+    // The credential was given for the old address and does not go to the new one.
+    let change = async {
+        let moved = console.submit(&page, &echo.page("/settings"), &[("base_url", url.as_str())]).await?;
+        console.submit(&page, &echo.page("/credential"), &[("credential.token", "for-the-new-one")]).await?;
+        Ok(moved)
+    };
+    in_force(&echo, &echo.workspace.key, "base URL changed", change, |mcp| {
         let host = host.clone();
-        async move { Ok(mcp.call("echo_whoami", json!({})).await?.text()?.contains(&host)) }
+        async move { Ok(mcp.call("echo_whoami", json!({})).await?.text().is_ok_and(|text| text.contains(&host))) }
     })
     .await
+}
+
+#[tokio::test]
+async fn a_credential_does_not_follow_its_connector_to_another_address() -> TestResult {
+    let echo = Echo::new().await?;
+    let other = toolmesh_tests::Upstream::start().await?;
+    let console = echo.system.console(&echo.workspace.owner).await?;
+    let page = console.submit(&echo.page(""), &echo.page("/settings"), &[("base_url", &other.url())]).await?.ok()?;
+    ensure!(page.text().contains("deleted"), "the page does not say that the credential is gone");
+    let test = console.submit(&echo.page(""), &echo.page("/test"), &[]).await?;
+    ensure!(other.seen().iter().all(|seen| seen.header("authorization").is_empty()), "{}", test.text());
+    Ok(())
 }
 
 #[tokio::test]
