@@ -36,6 +36,16 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Longest wait for a request's body.
     pub request_read: Duration,
+    /// Most bytes of requests' bodies that are in memory at a time, over all tenants.
+    pub bodies_bytes: usize,
+    /// Most calls of one tenant's tools at a time.
+    pub tenant_calls: usize,
+    /// Most calls at a time, over all tenants.
+    pub node_calls: usize,
+    /// Most names of APIs that are looked up at a time.
+    pub lookups: usize,
+    /// Longest wait for a name's addresses, the wait for a turn included.
+    pub lookup: Duration,
     /// Most bytes of an API's answer.
     pub answer_bytes: usize,
     /// Longest wait for a connection to an API, TLS included.
@@ -50,8 +60,10 @@ pub struct Limits {
     pub connections: usize,
     /// Most bytes of audit events that wait on disk for the control plane.
     pub spool_bytes: u64,
-    /// Longest wait for open requests when the node stops.
+    /// Longest wait for open requests and calls when the node stops.
     pub drain: Duration,
+    /// Longest a stop takes in all: the drain, and what is left to be shipped.
+    pub stop: Duration,
 }
 
 impl Default for Limits {
@@ -59,6 +71,11 @@ impl Default for Limits {
         Self {
             request_bytes: 4 << 20,
             request_read: Duration::from_secs(30),
+            bodies_bytes: 256 << 20,
+            tenant_calls: 256,
+            node_calls: 1024,
+            lookups: 64,
+            lookup: Duration::from_secs(5),
             answer_bytes: 4 << 20,
             connect: Duration::from_secs(5),
             call: Duration::from_secs(30),
@@ -66,7 +83,8 @@ impl Default for Limits {
             stream_beat: Duration::from_secs(10),
             connections: 10_000,
             spool_bytes: 256 << 20,
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(11),
+            stop: Duration::from_secs(15),
         }
     }
 }

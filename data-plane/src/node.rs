@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toolmesh_proto::seal::Sealer;
@@ -16,7 +17,7 @@ use crate::config::{Config, Limits};
 use crate::error::StartError;
 use crate::execute::Executor;
 use crate::execute::outbound::Outbound;
-use crate::ingress;
+use crate::ingress::{self, Capacity};
 use crate::record::shipper::Shipper;
 use crate::record::{Recorder, Spool};
 use crate::sync::apply::Applier;
@@ -32,6 +33,8 @@ pub struct App {
     pub executor: Executor,
     pub recorder: Recorder,
     pub limits: Limits,
+    /// What there is room for.
+    pub capacity: Capacity,
     pub trusted_proxies: Vec<IpNet>,
     /// Calls on their way; they end before the node does.
     pub calls: TaskTracker,
@@ -68,11 +71,17 @@ impl Stage {
         self.tasks.push((name, tokio::spawn(task)));
     }
 
-    async fn end(self) {
+    /// Lets the tasks end; what has not by the deadline is cut off.
+    async fn end(self, by: Instant) {
         self.stop.cancel();
-        for (name, task) in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(task = name, %error, "task ended badly");
+        for (name, mut task) in self.tasks {
+            match tokio::time::timeout_at(by, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(task = name, %error, "task ended badly"),
+                Err(_) => {
+                    task.abort();
+                    tracing::warn!(task = name, "task cut off at the end of the stop");
+                }
             }
         }
     }
@@ -118,6 +127,7 @@ impl Node {
             executor,
             recorder: Recorder::new(spool),
             limits,
+            capacity: Capacity::new(&limits),
             trusted_proxies: config.trusted_proxies,
             calls: TaskTracker::new(),
         });
@@ -135,15 +145,18 @@ impl RunningNode {
         self.app.table.ready().await;
     }
 
-    /// Stops: no new requests, open ones end, calls end and are recorded, events are shipped as far as possible.
+    /// Stops: no new requests, open ones end, calls end and are recorded, events are shipped as far as possible. All of it
+    /// shares one deadline, [`Limits::stop`], so that whoever stops the node knows how long to wait.
     pub async fn shutdown(self) {
-        self.ingress.end().await;
+        let start = Instant::now();
+        let (drained, stopped) = (start + self.limits.drain, start + self.limits.stop);
+        self.ingress.end(stopped).await;
         self.app.calls.close();
-        if tokio::time::timeout(self.limits.drain, self.app.calls.wait()).await.is_err() {
+        if tokio::time::timeout_at(drained, self.app.calls.wait()).await.is_err() {
             tracing::warn!(calls = self.app.calls.len(), "calls left behind");
         }
-        self.sync.end().await;
-        self.record.end().await;
+        self.sync.end(stopped).await;
+        self.record.end(stopped).await;
     }
 }
 
@@ -165,4 +178,28 @@ fn begin_spool(config: &Config) -> Result<(Arc<Spool>, PathBuf), StartError> {
     let boot_id = uuid::Uuid::now_v7().to_string();
     let spool = Spool::begin(&root, &boot_id, config.limits.spool_bytes)?;
     Ok((Arc::new(spool), root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_cut_off_at_the_deadline_and_the_others_end() {
+        let (mut stage, ended) = (Stage::default(), CancellationToken::new());
+        let (stop, told) = (stage.stop.clone(), ended.clone());
+        stage.spawn("never ends", std::future::pending());
+        stage.spawn("ends when told", async move {
+            stop.cancelled().await;
+            told.cancel();
+        });
+        stage.end(Instant::now() + std::time::Duration::from_millis(50)).await;
+        assert!(ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_stop_leaves_time_to_ship_what_the_last_calls_did() {
+        let limits = Limits::default();
+        assert!(limits.drain + std::time::Duration::from_secs(3) < limits.stop);
+    }
 }

@@ -73,14 +73,16 @@ impl Connector {
         if let Some(twice) = definition.tools.iter().find(|tool| !names.insert(&tool.name)) {
             return Err(ConnectorError::Twice(twice.name.clone()));
         }
-        let tools = definition.tools.iter().map(|tool| Tool::compile(tool).map(Arc::new));
+        let auth = Auth::compile(definition.auth.as_ref())?;
+        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth).map(Arc::new));
+        let tools = tools.collect::<Result<_, _>>()?;
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
             hash: toolmesh_proto::connector_hash(definition),
             title: title.clone(),
-            auth: Auth::compile(definition.auth.as_ref())?,
+            auth,
             default_headers: default_headers(&definition.default_headers).map_err(ConnectorError::Headers)?,
-            tools: tools.collect::<Result<_, _>>()?,
+            tools,
         })
     }
 
@@ -99,11 +101,14 @@ impl Connector {
 }
 
 impl Tool {
-    fn compile(tool: &v1::Tool) -> Result<Self, ConnectorError> {
+    fn compile(tool: &v1::Tool, auth: &Auth) -> Result<Self, ConnectorError> {
         let name = || tool.name.clone();
         // An unset call is a kind that this version does not know.
         let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
-        let plan = Plan::compile(call).map_err(|error| ConnectorError::Plan(name(), error))?;
+        let mut plan = Plan::compile(call).map_err(|error| ConnectorError::Plan(name(), error))?;
+        if let Auth::Query { name, .. } = auth {
+            plan.reserve_query(name);
+        }
         let schema: Value =
             serde_json::from_str(&tool.input_schema_json).map_err(|_| ConnectorError::NoObject(name()))?;
         if schema.get("type").and_then(Value::as_str) != Some("object") {
@@ -135,6 +140,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::catalog::samples;
+    use crate::execute::rest::plan::ParamPlace;
 
     #[test]
     fn a_connector_with_a_tool_of_an_unknown_kind_is_refused_whole() {
@@ -149,6 +155,21 @@ mod tests {
         let mut definition = samples::connector();
         definition.auth = Some(v1::Auth { kind: None });
         assert!(Connector::compile(&definition).is_err());
+    }
+
+    #[test]
+    fn an_argument_with_the_name_of_the_query_credential_is_taken_and_not_sent() {
+        let mut definition = samples::connector();
+        definition.auth = Some(v1::Auth {
+            kind: Some(v1::auth::Kind::ApiKey(v1::ApiKeyAuth {
+                credential: "token".into(),
+                prefix: String::new(),
+                place: Some(v1::api_key_auth::Place::Query("state".into())),
+            })),
+        });
+        let connector = Connector::compile(&definition).unwrap();
+        let places: Vec<_> = connector.tools[0].plan.params.iter().map(|param| &param.place).collect();
+        assert_eq!(places, [&ParamPlace::Path, &ParamPlace::Path, &ParamPlace::Nowhere]);
     }
 
     #[test]

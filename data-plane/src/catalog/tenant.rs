@@ -1,10 +1,10 @@
 //! A tenant as a node serves it: its bundle, compiled, with everything looked up at run time laid out for one look.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use toolmesh_proto::ids::{ApiKeyId, InstallationId, TenantId, UserId};
@@ -32,6 +32,10 @@ pub struct Tenant {
     by_name: HashMap<String, usize>,
     members: HashMap<UserId, Member>,
     keys: HashMap<[u8; 32], ApiKey>,
+    /// Parts of the bundle that cannot be served and are left out.
+    pub faults: Vec<BundleError>,
+    /// Of every installation in the bundle, those left out included.
+    connector_hashes: Vec<String>,
 }
 
 /// A connector that is enabled under a name.
@@ -73,7 +77,7 @@ pub struct ApiKey {
     pub expires_at: i64,
 }
 
-/// Why a bundle is refused.
+/// Why a bundle, or a part of one, cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     #[error("{0} {1:?} is malformed")]
@@ -90,22 +94,27 @@ pub enum BundleError {
 pub type Connectors<'a> = &'a dyn Fn(&str) -> Option<Result<Arc<Connector>, String>>;
 
 impl Tenant {
-    /// Compiles a bundle.
+    /// Compiles a bundle. A part that cannot be served is left out and named in [`Self::faults`]: it must not hold up the
+    /// rest, of which a removal may be one.
     ///
     /// # Errors
-    /// Says which part cannot be served.
+    /// When the tenant itself cannot be served.
     pub fn compile(bundle: &v1::TenantBundle, connectors: Connectors<'_>) -> Result<Self, BundleError> {
         let id: TenantId = parse("tenant id", &bundle.tenant_id)?;
-        let installations = bundle
-            .installations
-            .iter()
-            .map(|installation| Installation::compile(id, installation, connectors).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        let tools = entries(bundle, &installations)?;
-        let mut by_name = HashMap::with_capacity(tools.len());
-        for (index, entry) in tools.iter().enumerate() {
-            if by_name.insert(entry.name.clone(), index).is_some() {
-                return Err(BundleError::Twice(entry.name.clone()));
+        let mut faults = Vec::new();
+        let (mut installations, mut tools, mut by_name) = (Vec::new(), Vec::new(), HashMap::new());
+        for sent in &bundle.installations {
+            let compiled = Installation::compile(id, sent, connectors).map(Arc::new);
+            let entries = compiled.and_then(|one| Ok((entries(&one, &sent.disabled_tools, &by_name)?, one)));
+            match entries {
+                Ok((entries, installation)) => {
+                    for entry in entries {
+                        by_name.insert(entry.name.clone(), tools.len());
+                        tools.push(entry);
+                    }
+                    installations.push(installation);
+                }
+                Err(fault) => faults.push(fault),
             }
         }
         Ok(Self {
@@ -120,9 +129,17 @@ impl Tenant {
             installations,
             tools,
             by_name,
-            members: members(bundle)?,
-            keys: keys(bundle)?,
+            members: sound(bundle.members.iter().map(member), &mut faults),
+            keys: sound(bundle.api_keys.iter().map(key), &mut faults),
+            faults,
+            connector_hashes: bundle.installations.iter().map(|i| i.connector_hash.clone()).collect(),
         })
+    }
+
+    /// Whether this node has every connector that the bundle names, sound or not. If not, the control plane must send again.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.faults.iter().any(|fault| matches!(fault, BundleError::NoConnector { .. }))
     }
 
     /// The tool under a public name, switched on or not.
@@ -145,7 +162,7 @@ impl Tenant {
 
     /// Hashes of the connectors it uses.
     pub fn connector_hashes(&self) -> impl Iterator<Item = &str> {
-        self.installations.iter().map(|installation| installation.connector.hash.as_str())
+        self.connector_hashes.iter().map(String::as_str)
     }
 }
 
@@ -192,23 +209,26 @@ fn host(origin: &str) -> Result<String, BundleError> {
     slug::host_of(authority).ok_or_else(malformed)
 }
 
+/// The tools of an installation, under names that are not taken yet.
 fn entries(
-    bundle: &v1::TenantBundle,
-    installations: &[Arc<Installation>],
+    installation: &Arc<Installation>,
+    disabled: &[String],
+    taken: &HashMap<String, usize>,
 ) -> Result<Vec<ToolEntry>, BundleError> {
-    let mut entries = Vec::new();
-    for (installation, sent) in installations.iter().zip(&bundle.installations) {
-        for tool in &installation.connector.tools {
-            let name = names::tool_name(&installation.name, &tool.name);
-            let listing = listing(&name, tool).ok_or_else(|| BundleError::Malformed("tool", name.clone()))?;
-            entries.push(ToolEntry {
-                enabled: !sent.disabled_tools.contains(&tool.name),
-                installation: Arc::clone(installation),
-                tool: Arc::clone(tool),
-                name,
-                listing,
-            });
+    let (mut entries, mut names) = (Vec::new(), HashSet::new());
+    for tool in &installation.connector.tools {
+        let name = names::tool_name(&installation.name, &tool.name);
+        if taken.contains_key(&name) || !names.insert(name.clone()) {
+            return Err(BundleError::Twice(name));
         }
+        let listing = listing(&name, tool).ok_or_else(|| BundleError::Malformed("tool", name.clone()))?;
+        entries.push(ToolEntry {
+            enabled: !disabled.contains(&tool.name),
+            installation: Arc::clone(installation),
+            tool: Arc::clone(tool),
+            name,
+            listing,
+        });
     }
     Ok(entries)
 }
@@ -251,40 +271,25 @@ fn listing(name: &str, tool: &Tool) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&listing).ok()
 }
 
-fn members(bundle: &v1::TenantBundle) -> Result<HashMap<UserId, Member>, BundleError> {
-    let member = |member: &v1::Member| {
-        let user = parse("user id", &member.user_id)?;
-        Ok((user, Member { email: member.email.clone(), role: member.role.clone() }))
-    };
-    bundle.members.iter().map(member).collect()
+/// What can be used; a member or a key that cannot be read gives nobody any rights.
+fn sound<K: Eq + Hash, V>(
+    parts: impl Iterator<Item = Result<(K, V), BundleError>>,
+    faults: &mut Vec<BundleError>,
+) -> HashMap<K, V> {
+    parts.filter_map(|part| part.map_err(|fault| faults.push(fault)).ok()).collect()
 }
 
-fn keys(bundle: &v1::TenantBundle) -> Result<HashMap<[u8; 32], ApiKey>, BundleError> {
-    let key = |key: &v1::ApiKey| {
-        let sha256: [u8; 32] = key
-            .sha256
-            .as_slice()
-            .try_into()
-            .map_err(|_| BundleError::Malformed("API key", key.id.clone()))?;
-        let id = parse("API key id", &key.id)?;
-        let user = parse("user id", &key.user_id)?;
-        Ok((sha256, ApiKey { id, user, sha256, expires_at: key.expires_at }))
-    };
-    bundle.api_keys.iter().map(key).collect()
+fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
+    let user = parse("user id", &member.user_id)?;
+    Ok((user, Member { email: member.email.clone(), role: member.role.clone() }))
 }
 
-/// JSON of a list of tools, put together from their ready entries.
-#[must_use]
-pub fn list_json<'a>(entries: impl Iterator<Item = &'a ToolEntry>) -> Bytes {
-    let mut json = String::from("{\"tools\":[");
-    for (index, entry) in entries.enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        json.push_str(entry.listing.get());
-    }
-    json.push_str("]}");
-    json.into()
+fn key(key: &v1::ApiKey) -> Result<([u8; 32], ApiKey), BundleError> {
+    let malformed = |_| BundleError::Malformed("API key", key.id.clone());
+    let sha256: [u8; 32] = key.sha256.as_slice().try_into().map_err(malformed)?;
+    let id = parse("API key id", &key.id)?;
+    let user = parse("user id", &key.user_id)?;
+    Ok((sha256, ApiKey { id, user, sha256, expires_at: key.expires_at }))
 }
 
 #[cfg(test)]
@@ -305,30 +310,56 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_with_a_missing_or_refused_connector_is_refused_with_the_reason() {
+    fn an_installation_without_its_connector_is_left_out_and_the_rest_is_served() {
         let bundle = samples::bundle();
-        let error = Tenant::compile(&bundle, &|_| None).unwrap_err();
-        assert!(matches!(error, BundleError::NoConnector { .. }), "{error}");
-        let error = Tenant::compile(&bundle, &|_| Some(Err("unknown kind".into()))).unwrap_err();
-        assert!(error.to_string().contains("unknown kind"));
+        let tenant = Tenant::compile(&bundle, &|_| None).unwrap();
+        assert!(matches!(tenant.faults[..], [BundleError::NoConnector { .. }]), "{:?}", tenant.faults);
+        assert!(tenant.tools.is_empty() && !tenant.is_whole());
+        assert!(tenant.member(samples::USER.parse().unwrap()).is_some());
+        let tenant = Tenant::compile(&bundle, &|_| Some(Err("unknown kind".into()))).unwrap();
+        assert!(tenant.faults[0].to_string().contains("unknown kind"));
+        assert!(tenant.is_whole() && tenant.connector_hashes().count() == 1);
     }
 
     #[test]
-    fn malformed_parts_are_named() {
-        let connectors = samples::connectors();
-        let find = |hash: &str| connectors.get(hash).cloned().map(Ok);
+    fn of_two_installations_with_the_same_tools_the_first_is_served() {
+        let mut bundle = samples::bundle();
+        let mut second = bundle.installations[0].clone();
+        second.id = "01890000-0000-7000-8000-0000000000aa".into();
+        bundle.installations.push(second);
+        let tenant = samples::compile(&bundle);
+        assert!(matches!(tenant.faults[..], [BundleError::Twice(_)]), "{:?}", tenant.faults);
+        let entry = tenant.tool("github_list_issues").unwrap();
+        assert_eq!(entry.installation.id.to_string(), samples::INSTALLATION);
+    }
+
+    #[test]
+    fn a_tenant_without_an_id_or_a_host_is_refused() {
         for (what, change) in [
             ("tenant id", (|b| b.tenant_id = "x".into()) as fn(&mut v1::TenantBundle)),
             ("origin", |b| b.origin = "acme.example.net".into()),
-            ("base URL", |b| b.installations[0].base_url = "nonsense".into()),
+        ] {
+            let mut bundle = samples::bundle();
+            change(&mut bundle);
+            let error = Tenant::compile(&bundle, &|_| None).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn malformed_parts_are_named_and_left_out() {
+        for (what, change) in [
+            ("base URL", (|b| b.installations[0].base_url = "nonsense".into()) as fn(&mut v1::TenantBundle)),
             ("base URL", |b| b.installations[0].base_url = "https://x/?a=b".into()),
             ("user id", |b| b.members[0].user_id = "x".into()),
             ("API key", |b| b.api_keys[0].sha256 = vec![1, 2]),
         ] {
             let mut bundle = samples::bundle();
             change(&mut bundle);
-            let error = Tenant::compile(&bundle, &find).unwrap_err().to_string();
-            assert!(error.contains(what), "{error}");
+            let tenant = samples::compile(&bundle);
+            assert_eq!(tenant.faults.len(), 1);
+            let fault = tenant.faults[0].to_string();
+            assert!(fault.contains(what), "{fault}");
         }
     }
 }

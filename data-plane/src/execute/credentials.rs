@@ -239,6 +239,28 @@ fn scrub(text: &mut String, secret: &str) {
             *text = text.replace(inner, REDACTED);
         }
     }
+    // An API that repeats the URL of the request repeats the secret as it stood there; some use lower-case digits.
+    let encoded = Zeroizing::new(super::rest::percent(secret));
+    if *encoded == secret {
+        return;
+    }
+    for form in
+        [&encoded, &Zeroizing::new(lower_digits(&encoded)), &Zeroizing::new(encoded.replace("%20", "+"))]
+    {
+        if text.contains(form.as_str()) {
+            *text = text.replace(form.as_str(), REDACTED);
+        }
+    }
+}
+
+/// `%2F` as `%2f`.
+fn lower_digits(encoded: &str) -> String {
+    let mut digits = 0;
+    let lower = |c: char| {
+        digits = if c == '%' { 2 } else { i32::max(digits - 1, -1) };
+        if digits >= 0 { c.to_ascii_lowercase() } else { c }
+    };
+    encoded.chars().map(lower).collect()
 }
 
 #[cfg(test)]
@@ -313,6 +335,16 @@ mod tests {
             r#"{"a":"Bearer se\"cret-token","pin":"123","n":9123456789,"raw":"se"cret-token"}"#.to_owned();
         opened.scrub(&mut text);
         assert_eq!(text, r#"{"a":"Bearer [redacted]","pin":"123","n":9123456789,"raw":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn a_secret_is_scrubbed_as_it_stands_in_a_url() {
+        let opened = opened(&[("token", "Aa/ Bb=12")]);
+        for form in ["Aa%2F%20Bb%3D12", "Aa%2f%20Bb%3d12", "Aa%2F+Bb%3D12"] {
+            let mut text = format!("GET /x?key={form}&q=1");
+            opened.scrub(&mut text);
+            assert_eq!(text, "GET /x?key=[redacted]&q=1", "{form}");
+        }
     }
 
     #[test]

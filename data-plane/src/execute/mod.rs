@@ -176,7 +176,10 @@ fn unreachable_text(error: &OutboundError, api: &str, admin: &str) -> String {
         OutboundError::Refused(_) => {
             format!("{api} was not called: {error}. Ask {admin} to correct the base URL.")
         }
-        OutboundError::Name(_) | OutboundError::ConnectionRefused | OutboundError::Unreachable => format!(
+        OutboundError::Name(_)
+        | OutboundError::NameTimeout(_)
+        | OutboundError::ConnectionRefused
+        | OutboundError::Unreachable => format!(
             "{api} could not be reached: {error}. Try again later; if it stays so, ask {admin} to check the base URL."
         ),
         OutboundError::Tls(_) => {

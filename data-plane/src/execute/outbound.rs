@@ -5,13 +5,15 @@
 //! credentials or tenants.
 
 use std::error::Error as StdError;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use toolmesh_proto::egress::{EgressError, EgressPolicy};
 use url::Url;
 
@@ -51,6 +53,8 @@ pub enum OutboundError {
     Refused(EgressError),
     #[error("the name {0} has no address")]
     Name(String),
+    #[error("the address of the name {0} was not found in time")]
+    NameTimeout(String),
     #[error("the connection was refused")]
     ConnectionRefused,
     #[error("no connection could be made")]
@@ -77,6 +81,7 @@ pub struct OutboundSetupError(#[from] reqwest::Error);
 pub struct Outbound {
     client: reqwest::Client,
     policy: EgressPolicy,
+    resolver: GuardedResolver,
     answer_bytes: usize,
     whole: Duration,
 }
@@ -85,9 +90,14 @@ impl Outbound {
     /// # Errors
     /// When the system has no certificate authorities to trust.
     pub fn new(policy: EgressPolicy, limits: &Limits) -> Result<Self, OutboundSetupError> {
+        let resolver = GuardedResolver {
+            policy,
+            turns: Arc::new(Semaphore::new(limits.lookups)),
+            within: limits.lookup,
+        };
         let client = reqwest::Client::builder()
             .user_agent(concat!("ToolMesh/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(GuardedResolver { policy })
+            .dns_resolver(resolver.clone())
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -103,7 +113,7 @@ impl Outbound {
             .http1_max_headers(128)
             .http2_max_header_list_size(64 << 10)
             .build()?;
-        Ok(Self { client, policy, answer_bytes: limits.answer_bytes, whole: limits.call })
+        Ok(Self { client, policy, resolver, answer_bytes: limits.answer_bytes, whole: limits.call })
     }
 
     /// Sends one request and reads its answer, under one deadline.
@@ -175,7 +185,7 @@ impl Outbound {
         match url.host() {
             Some(url::Host::Ipv4(ip)) => Ok(vec![(ip, port).into()]),
             Some(url::Host::Ipv6(ip)) => Ok(vec![(ip, port).into()]),
-            Some(url::Host::Domain(name)) => checked_addresses(name, port, self.policy).await,
+            Some(url::Host::Domain(name)) => self.resolver.addresses(name, port).await,
             None => Err(OutboundError::Refused(EgressError::NotAUrl(String::new()))),
         }
     }
@@ -208,41 +218,56 @@ fn classify(error: &reqwest::Error, host: &str) -> OutboundError {
     }
 }
 
-/// Resolves names and lets through only addresses that may be called.
-#[derive(Clone, Copy, Debug)]
+/// Resolves names and lets through only addresses that may be called. Clones share their turns.
+#[derive(Clone, Debug)]
 struct GuardedResolver {
     policy: EgressPolicy,
+    /// Each lookup holds a thread until the system gives up, so dead name servers could take all that the node has.
+    turns: Arc<Semaphore>,
+    /// Longest wait, a turn included.
+    within: Duration,
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy;
+        let resolver = self.clone();
         Box::pin(async move {
             // Port 0 stands for the scheme's own; a port in the URL replaces it.
-            let addresses = checked_addresses(name.as_str(), 0, policy).await?;
+            let addresses = resolver.addresses(name.as_str(), 0).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-async fn checked_addresses(
-    name: &str,
-    port: u16,
-    policy: EgressPolicy,
-) -> Result<Vec<SocketAddr>, OutboundError> {
-    let found =
-        tokio::net::lookup_host((name, port)).await.map_err(|_| OutboundError::Name(name.to_owned()))?;
-    let (mut allowed, mut refused) = (Vec::new(), None);
-    for address in found {
-        match policy.check_address(address.ip()) {
-            Ok(()) => allowed.push(address),
-            Err(error) => refused = Some(error),
+impl GuardedResolver {
+    /// The addresses of a name, those that may be called.
+    async fn addresses(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, OutboundError> {
+        let looked_up = tokio::time::timeout(self.within, self.look_up(name, port)).await;
+        let found = looked_up.map_err(|_| OutboundError::NameTimeout(name.to_owned()))?;
+        let found = found.ok_or_else(|| OutboundError::Name(name.to_owned()))?;
+        let (mut allowed, mut refused) = (Vec::new(), None);
+        for address in found {
+            match self.policy.check_address(address.ip()) {
+                Ok(()) => allowed.push(address),
+                Err(error) => refused = Some(error),
+            }
+        }
+        match (allowed.is_empty(), refused) {
+            (false, _) => Ok(allowed),
+            (true, Some(error)) => Err(OutboundError::Refused(error)),
+            (true, None) => Err(OutboundError::Name(name.to_owned())),
         }
     }
-    match (allowed.is_empty(), refused) {
-        (false, _) => Ok(allowed),
-        (true, Some(error)) => Err(OutboundError::Refused(error)),
-        (true, None) => Err(OutboundError::Name(name.to_owned())),
+
+    async fn look_up(&self, name: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        let name = name.to_owned();
+        let found = tokio::task::spawn_blocking(move || {
+            // A lookup cannot be cancelled: the turn ends with it, not with whoever waits for it.
+            let _turn = turn;
+            (name.as_str(), port).to_socket_addrs().map(Iterator::collect)
+        });
+        found.await.ok()?.ok()
     }
 }
 
@@ -282,6 +307,18 @@ mod tests {
         let error =
             outbound(false, &Limits::default()).send(request("https://localhost/")).await.unwrap_err();
         assert!(matches!(error, OutboundError::Refused(EgressError::PrivateAddress(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_waits_for_its_turn_and_not_for_ever() {
+        let client = outbound(true, &Limits { lookup: Duration::from_millis(20), ..Limits::default() });
+        let url = Url::parse("http://localhost/").unwrap();
+        let all = u32::try_from(Limits::default().lookups).unwrap();
+        let turns = Arc::clone(&client.resolver.turns).acquire_many_owned(all).await.unwrap();
+        let error = client.addresses(&url).await.unwrap_err();
+        assert_eq!(error, OutboundError::NameTimeout("localhost".into()));
+        drop(turns);
+        assert_ne!(client.addresses(&url).await, Ok(vec![]));
     }
 
     #[tokio::test]

@@ -1,22 +1,27 @@
-//! From a request to a visit: which tenant its host names, or none; and the headers every response carries.
+//! From a request to a visit: which tenant its host names, or none, and whether that is still so later; and the headers
+//! every response carries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, USER_AGENT,
-    X_CONTENT_TYPE_OPTIONS,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use serde_json::json;
+use time::OffsetDateTime;
 use toolmesh_proto::ids::RequestId;
 use toolmesh_proto::slug::host_of;
 
 use super::client_ip::client_ip;
 use super::{Visit, problem};
+use crate::identity::{IdentityError, Principal, authenticate, challenge};
 use crate::node::App;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -37,7 +42,14 @@ pub(super) async fn admit(
                 request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let client_agent = agent.chars().take(200).collect();
             let remote_addr = client_ip(peer.ip(), request.headers(), &app.trusted_proxies);
-            request.extensions_mut().insert(Visit { tenant, request_id, remote_addr, client_agent, started });
+            request.extensions_mut().insert(Visit {
+                tenant,
+                request_id,
+                remote_addr,
+                client_agent,
+                started,
+                body: None,
+            });
             next.run(request).await
         }
         // Which workspaces there are is not known yet, so none can be said not to be.
@@ -46,6 +58,41 @@ pub(super) async fn admit(
     };
     dress(response.headers_mut(), request_id, secure);
     response
+}
+
+/// What there is nobody to answer for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    Tenant,
+    Caller(IdentityError),
+}
+
+impl Gone {
+    pub(super) fn response(self, visit: &Visit) -> Response {
+        match self {
+            Self::Tenant => problem::no_such_host(),
+            Self::Caller(error) => unauthorized(visit, error),
+        }
+    }
+}
+
+/// Looks again who is calling, with what is in force now: while a body came in or a batch went on, the caller may have been
+/// removed.
+///
+/// # Errors
+/// When the caller is nobody, or nobody any more.
+pub fn refresh(app: &App, visit: &mut Visit, headers: &HeaderMap) -> Result<Principal, Gone> {
+    visit.tenant = app.table.tenant_by_id(visit.tenant.id).ok_or(Gone::Tenant)?;
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    authenticate(&visit.tenant, &app.table.keys(), headers, now).map_err(Gone::Caller)
+}
+
+fn unauthorized(visit: &Visit, error: IdentityError) -> Response {
+    tracing::debug!(tenant = %visit.tenant.id, request_id = %visit.request_id, %error, "caller not known");
+    let (status, header) = challenge::challenge(&visit.tenant.origin, error)
+        .unwrap_or((StatusCode::UNAUTHORIZED, HeaderValue::from_static("Bearer")));
+    let body = Json(json!({ "error": challenge::code(error), "error_description": error.to_string() }));
+    (status, [(WWW_AUTHENTICATE, header)], body).into_response()
 }
 
 /// The host that a request names, if it names exactly one.

@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
-use serde_json::json;
-use time::OffsetDateTime;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::admit::refresh;
+use super::capacity::Capacity;
 use super::{Visit, page, problem};
-use crate::identity::{IdentityError, authenticate, challenge};
 use crate::mcp;
 use crate::node::App;
 
@@ -53,60 +52,82 @@ pub(super) async fn mcp(
     response
 }
 
-async fn post(app: Arc<App>, visit: Visit, headers: &HeaderMap, body: Body) -> Response {
+async fn post(app: Arc<App>, mut visit: Visit, headers: &HeaderMap, body: Body) -> Response {
     let start = Instant::now();
-    let now = OffsetDateTime::now_utc().unix_timestamp();
-    let principal = match authenticate(&visit.tenant, &app.table.keys(), headers, now) {
-        Ok(principal) => principal,
-        Err(error) => return unauthorized(&visit, error),
-    };
+    // Nobody's bodies are not read.
+    if let Err(gone) = refresh(&app, &mut visit, headers) {
+        return gone.response(&visit);
+    }
     let identified_in = start.elapsed();
-    let body = match read(&app, body).await {
+    let body = match read(&app, &mut visit, body).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    mcp::answer(mcp::Context { app, visit, principal, identified_in }, headers, &body).await
+    match refresh(&app, &mut visit, headers) {
+        Ok(principal) => {
+            mcp::answer(mcp::Context { app, visit, principal, identified_in }, headers, &body).await
+        }
+        Err(gone) => gone.response(&visit),
+    }
 }
 
-fn unauthorized(visit: &Visit, error: IdentityError) -> Response {
-    tracing::debug!(tenant = %visit.tenant.id, request_id = %visit.request_id, %error, "caller not known");
-    let (status, header) = challenge::challenge(&visit.tenant.origin, error)
-        .unwrap_or((StatusCode::UNAUTHORIZED, HeaderValue::from_static("Bearer")));
-    let body = Json(json!({ "error": challenge::code(error), "error_description": error.to_string() }));
-    (status, [(WWW_AUTHENTICATE, header)], body).into_response()
+/// Why a body is not whole.
+#[derive(Debug)]
+enum Unread {
+    TooLarge,
+    NoRoom,
+    Broken,
 }
 
-async fn read(app: &App, body: Body) -> Result<Bytes, Response> {
-    match tokio::time::timeout(app.limits.request_read, collect(body, app.limits.request_bytes)).await {
-        Ok(Ok(Some(whole))) => Ok(whole),
-        Ok(Ok(None)) => {
-            let text = format!("A request may have at most {} MiB.", app.limits.request_bytes >> 20);
+async fn read(app: &App, visit: &mut Visit, body: Body) -> Result<Bytes, Response> {
+    let most = app.limits.request_bytes;
+    let collected = tokio::time::timeout(app.limits.request_read, collect(body, most, &app.capacity)).await;
+    match collected {
+        Ok(Ok((whole, room))) => {
+            visit.body = room.map(Arc::new);
+            Ok(whole)
+        }
+        Ok(Err(Unread::TooLarge)) => {
+            let text = format!("A request may have at most {} MiB.", most >> 20);
             Err(problem::problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &text))
         }
-        Ok(Err(_)) => Err(problem::problem(StatusCode::BAD_REQUEST, "broken", "The request broke off.")),
+        Ok(Err(Unread::NoRoom)) => Err(problem::busy()),
+        Ok(Err(Unread::Broken)) => {
+            Err(problem::problem(StatusCode::BAD_REQUEST, "broken", "The request broke off."))
+        }
         Err(_) => {
             Err(problem::problem(StatusCode::REQUEST_TIMEOUT, "too_slow", "The request took too long."))
         }
     }
 }
 
-/// The body, or `None` for one that is too large. A body somewhat too large is read to its end and thrown away: whoever is
-/// still sending when the answer comes may never see it.
-async fn collect(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+/// The body and the room it takes. A body somewhat too large is read to its end and thrown away: whoever is still sending
+/// when the answer comes may never see it.
+async fn collect(
+    mut body: Body,
+    most: usize,
+    capacity: &Capacity,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Unread> {
     let (mut whole, mut length) = (BytesMut::new(), 0_usize);
-    while let Some(frame) = body.frame().await.transpose()? {
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await.transpose().map_err(|_| Unread::Broken)? {
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
         if length > most.saturating_mul(READ_ON) {
-            return Ok(None);
+            return Err(Unread::TooLarge);
         }
-        if length <= most {
-            whole.extend_from_slice(&data);
-        } else {
-            whole.clear();
+        if length > most {
+            (whole, room) = (BytesMut::new(), None);
+            continue;
         }
+        let more = capacity.bytes(data.len()).ok_or(Unread::NoRoom)?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok((length <= most).then(|| whole.freeze()))
+    if length > most { Err(Unread::TooLarge) } else { Ok((whole.freeze(), room)) }
 }
 
 /// A page that may not call.

@@ -3,6 +3,7 @@
 //! What reaches a handler has a tenant, a request id and bounds on its size and time. It knows nothing of tools.
 
 mod admit;
+mod capacity;
 mod client_ip;
 mod documents;
 mod endpoint;
@@ -16,9 +17,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::routing::{any, get};
+use tokio::sync::OwnedSemaphorePermit;
 use toolmesh_proto::ids::RequestId;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use self::admit::{Gone, refresh};
+pub use self::capacity::{CallPermit, Capacity, Full};
 use crate::catalog::Tenant;
 use crate::node::App;
 
@@ -32,6 +36,8 @@ pub struct Visit {
     /// What the client calls itself. Untrusted.
     pub client_agent: String,
     pub started: Instant,
+    /// The room that the request's body takes, until nothing of it is needed any more.
+    pub body: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// Everything that a node serves.

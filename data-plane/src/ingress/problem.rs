@@ -27,6 +27,13 @@ pub(super) fn starting() -> Response {
     response
 }
 
+pub(super) fn busy() -> Response {
+    let text = "The gateway has too much to do. Try again in a second.";
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "busy", text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 pub(super) fn no_such_host() -> Response {
     problem(StatusCode::NOT_FOUND, "unknown_host", "There is no workspace at this address. Check its name.")
 }

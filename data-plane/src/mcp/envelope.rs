@@ -8,6 +8,8 @@ pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 pub(super) const INTERNAL_ERROR: i32 = -32603;
+/// The first of the codes that JSON-RPC leaves to servers: no room now, come back.
+pub(super) const BUSY: i32 = -32000;
 
 /// Deepest nesting of a body.
 const DEPTH: usize = 64;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::envelope::{INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::envelope::{BUSY, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
 use super::revision::Revision;
 use super::tools::{self, Pending};
 use super::{Context, reply};
@@ -23,6 +23,8 @@ pub(super) enum Answer {
     Ready(Bytes),
     /// A call that is on its way.
     Pending(Pending),
+    /// A call that there is no room for.
+    Busy(Bytes),
 }
 
 /// Answers one message.
@@ -39,7 +41,10 @@ pub(super) fn handle(context: &Context, revision: Revision, message: Message) ->
         "initialize" => Answer::Ready(initialize(&context.visit.tenant, &id, params)),
         "ping" => Answer::Ready(reply::result(&id, json!({}))),
         "tools/list" => Answer::Ready(list(context, &id, params)),
-        "tools/call" => Answer::Pending(tools::call(context.clone(), revision, id, params)),
+        "tools/call" => match context.app.capacity.call(context.visit.tenant.id) {
+            Ok(permit) => Answer::Pending(tools::call(context.clone(), revision, id, params, permit)),
+            Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
+        },
         // `server/discover` is among these: to a client that speaks both eras it means this one.
         _ => {
             let method: String = method.chars().take(METHOD_CHARS).collect();

@@ -13,20 +13,29 @@ mod tools;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT;
 
-use self::envelope::{Incoming, Message};
+use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::Answer;
 use self::revision::Revision;
 use crate::identity::Principal;
-use crate::ingress::Visit;
+use crate::ingress::{self, Visit};
 use crate::node::App;
 
 /// A header only the protocol's own.
 const VERSION_HEADER: &str = "mcp-protocol-version";
+
+/// Longest time a whole batch takes; what has not begun by then is not carried out.
+const BATCH_WITHIN: Duration = Duration::from_secs(60);
+const BATCH_TOO_LONG: &str = "The batch took more than 60 seconds, and this message was not carried out. Send it again, in a smaller batch.";
+const CALL_TOO_LONG: &str = "The batch took more than 60 seconds. This call goes on and may take effect; call fewer tools in one batch.";
+const NO_LONGER_ALLOWED: &str =
+    "Access ended while the batch was on its way, and this message was not carried out. Log in again.";
 
 /// Everything that is known about a request beside its body.
 #[derive(Clone)]
@@ -47,7 +56,7 @@ pub async fn answer(context: Context, headers: &HeaderMap, body: &Bytes) -> Resp
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or("(no text)"));
     match incoming {
         Incoming::Single(message) => single(context, version, message, takes_stream(headers)).await,
-        Incoming::Batch(messages) => batch(context, version, messages).await,
+        Incoming::Batch(messages) => batch(context, headers, version, messages).await,
     }
 }
 
@@ -60,39 +69,83 @@ async fn single(context: Context, version: Option<&str>, message: Message, takes
         // codes is what sends them on to `initialize`; seen so in the TypeScript SDK, and written so in the specification.
         Err(version) => return reply::unsupported(message.id(), &version),
     };
+    if let Message::Invalid { id, reason } = &message {
+        return reply::invalid(id.as_ref(), reason);
+    }
     let limits = context.app.limits;
     match legacy::handle(&context, revision, message) {
         Answer::None => reply::accepted(),
         Answer::Ready(body) => reply::json(body),
         Answer::Pending(pending) if takes_stream => stream::answer(pending, &limits).await,
         Answer::Pending(pending) => reply::json(pending.wait().await),
+        Answer::Busy(body) => reply::busy(body),
     }
 }
 
 /// Batches are of revision 2025-03-26 alone, which is also what a request without the header is taken for.
-async fn batch(context: Context, version: Option<&str>, messages: Vec<Message>) -> Response {
+async fn batch(
+    mut context: Context,
+    headers: &HeaderMap,
+    version: Option<&str>,
+    messages: Vec<Message>,
+) -> Response {
     let revision = match Revision::of_header(version) {
         Ok(Revision::V2025_03_26) => Revision::V2025_03_26,
         Ok(_) => return reply::fault(&envelope::Fault::Batch),
         Err(version) => return reply::unsupported(None, &version),
     };
+    let deadline = Instant::now() + BATCH_WITHIN;
     let mut answers = Vec::new();
     for message in messages {
-        let answer = match &message {
-            Message::Request { id, .. } if message.is_initialize() => Answer::Ready(reply::error(
-                Some(id),
-                envelope::INVALID_REQUEST,
-                "initialize must not be in a batch",
-            )),
-            _ => legacy::handle(&context, revision, message),
+        // A batch can be long on its way; each of its messages counts as a request of its own.
+        let refused = if Instant::now() >= deadline {
+            Some((INTERNAL_ERROR, BATCH_TOO_LONG))
+        } else if !refresh(&mut context, headers) {
+            Some((INVALID_REQUEST, NO_LONGER_ALLOWED))
+        } else {
+            None
         };
-        match answer {
-            Answer::None => {}
-            Answer::Ready(body) => answers.push(body),
-            Answer::Pending(pending) => answers.push(pending.wait().await),
+        match refused {
+            None => answers.extend(part(&context, revision, message, deadline).await),
+            Some((code, reason)) => answers.extend(refuse(&message, code, reason)),
         }
     }
     if answers.is_empty() { reply::accepted() } else { reply::json(reply::array(&answers)) }
+}
+
+/// Answers one message of a batch.
+async fn part(context: &Context, revision: Revision, message: Message, deadline: Instant) -> Option<Bytes> {
+    if message.is_initialize() {
+        return refuse(&message, INVALID_REQUEST, "initialize must not be in a batch");
+    }
+    let id = message.id().cloned();
+    match legacy::handle(context, revision, message) {
+        Answer::None => None,
+        Answer::Ready(body) | Answer::Busy(body) => Some(body),
+        Answer::Pending(pending) => {
+            let answer = tokio::time::timeout_at(deadline, pending.wait()).await;
+            Some(answer.unwrap_or_else(|_| reply::error(id.as_ref(), INTERNAL_ERROR, CALL_TOO_LONG)))
+        }
+    }
+}
+
+/// An error for a message that is not carried out; a notification gets no answer.
+fn refuse(message: &Message, code: i32, reason: &str) -> Option<Bytes> {
+    match message {
+        Message::Notification => None,
+        Message::Request { .. } | Message::Invalid { .. } => Some(reply::error(message.id(), code, reason)),
+    }
+}
+
+/// Looks again who is calling and what is in force; false for a caller who is nobody any more.
+fn refresh(context: &mut Context, headers: &HeaderMap) -> bool {
+    match ingress::refresh(&context.app, &mut context.visit, headers) {
+        Ok(principal) => {
+            context.principal = principal;
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 fn takes_stream(headers: &HeaderMap) -> bool {

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -40,6 +40,21 @@ pub(super) fn result<T: Serialize>(id: &Id, result: T) -> Bytes {
     )
 }
 
+/// The result of `tools/list`, put together from entries that are written already.
+pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>) -> Bytes {
+    let mut body = Vec::from(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    body.extend_from_slice(id.0.get().as_bytes());
+    body.extend_from_slice(b",\"result\":{\"tools\":[");
+    for (index, entry) in entries.enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(entry.get().as_bytes());
+    }
+    body.extend_from_slice(b"]}}");
+    body.into()
+}
+
 /// An error; without an id that could be read, the id is null.
 pub(super) fn error(id: Option<&Id>, code: i32, message: &str) -> Bytes {
     let failure = Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message } };
@@ -67,6 +82,18 @@ pub(super) fn fault(fault: &Fault) -> Response {
     with_status(StatusCode::BAD_REQUEST, error(None, fault.code(), &fault.to_string()))
 }
 
+/// For a call that there is no room for; the caller may come back in a second.
+pub(super) fn busy(body: Bytes) -> Response {
+    let mut response = with_status(StatusCode::TOO_MANY_REQUESTS, body);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// JSON that is no JSON-RPC message.
+pub(super) fn invalid(id: Option<&Id>, reason: &str) -> Response {
+    with_status(StatusCode::BAD_REQUEST, error(id, INVALID_REQUEST, reason))
+}
+
 /// A protocol version that is not spoken here.
 pub(super) fn unsupported(id: Option<&Id>, version: &str) -> Response {
     let version: String = version.chars().take(40).collect();
@@ -77,10 +104,33 @@ pub(super) fn unsupported(id: Option<&Id>, version: &str) -> Response {
     with_status(StatusCode::BAD_REQUEST, error(id, INVALID_REQUEST, &text))
 }
 
-/// A message that is no JSON-RPC.
-pub(super) fn with_status(status: StatusCode, body: Bytes) -> Response {
+fn with_status(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json, value::to_raw_value};
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_json_with_none_one_or_many_tools() {
+        let id = Id(to_raw_value("a").unwrap());
+        for count in 0..3 {
+            let entries: Vec<_> = (0..count).map(|n| to_raw_value(&json!({ "name": n })).unwrap()).collect();
+            let body: Value = serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e))).unwrap();
+            assert_eq!((&body["jsonrpc"], &body["id"]), (&json!("2.0"), &json!("a")));
+            assert_eq!(body["result"]["tools"].as_array().unwrap().len(), count);
+        }
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_a_bad_request() {
+        let response = invalid(None, "jsonrpc must be \"2.0\"");
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    }
 }

@@ -17,13 +17,14 @@ use toolmesh_proto::v1::{AuditEvent, Outcome};
 use super::envelope::{INTERNAL_ERROR, INVALID_PARAMS, Id};
 use super::revision::Revision;
 use super::{Context, reply};
-use crate::catalog::{ToolEntry, tenant};
+use crate::catalog::ToolEntry;
 use crate::execute::credentials::Opened;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::execute::{Execution, Failure, Trace, arguments};
 use crate::identity::Method;
+use crate::ingress::CallPermit;
 use crate::policy::{Decision, authorize};
-use crate::record::{CallEvent, event::millis, redact};
+use crate::record::{CallEvent, event::millis};
 
 /// A call on its way.
 pub(super) struct Pending {
@@ -45,19 +46,23 @@ impl Pending {
 pub(super) fn list(context: &Context, id: &Id) -> Bytes {
     let tenant = &context.visit.tenant;
     let allowed = tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry).is_allow());
-    let json = tenant::list_json(allowed);
-    match std::str::from_utf8(&json).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) {
-        Some(raw) => reply::result(id, raw),
-        None => reply::error(Some(id), INTERNAL_ERROR, "The list cannot be written."),
-    }
+    reply::tools(id, allowed.map(|entry| &*entry.listing))
 }
 
 /// Begins a call.
-pub(super) fn call(context: Context, revision: Revision, id: Id, params: Option<&RawValue>) -> Pending {
+pub(super) fn call(
+    context: Context,
+    revision: Revision,
+    id: Id,
+    params: Option<&RawValue>,
+    permit: CallPermit,
+) -> Pending {
     let params = params.map(ToOwned::to_owned);
     let tracker = context.app.calls.clone();
     let call_id = id.clone();
     let task = tracker.spawn(async move {
+        // The call's own, not its connection's: it goes on when the client is gone.
+        let _permit = permit;
         let said = run(&context, params.as_deref()).await;
         match said {
             Said::Result(content) => reply::result(&call_id, CallResult::good(&content)),
@@ -120,25 +125,25 @@ async fn run(context: &Context, params: Option<&RawValue>) -> Said {
     let mut event = begin(context, parsed.as_ref());
     let Some(CallParams { name, arguments }) = parsed else {
         let reason = "params.name must be the name of a tool.";
-        context.app.recorder.record(event.finish(Outcome::Invalid, reason), None);
+        event.finish(Outcome::Invalid, reason);
         return Said::Refused(reason.to_owned());
     };
     let arguments = arguments.filter(|value| !value.is_null()).unwrap_or_else(|| Value::Object(Map::new()));
     let entry = match permitted(context, &name, &mut event) {
         Ok(entry) => entry,
         Err(reason) => {
-            event.facts().arguments_json = redact::arguments(&arguments, &Opened::default());
-            context.app.recorder.record(event.finish(Outcome::Denied, &reason), None);
+            event.arguments(&arguments, &Opened::default());
+            event.finish(Outcome::Denied, &reason);
             // A tool that is switched off is no different from one that never was.
             return Said::Refused(format!("Unknown tool: {}", name.chars().take(100).collect::<String>()));
         }
     };
     let opened = context.app.executor.open(&entry.installation);
-    event.facts().arguments_json = redact::arguments(&arguments, &opened);
+    event.arguments(&arguments, &opened);
     let arguments = match fitting(entry, arguments, &mut event) {
         Ok(arguments) => arguments,
         Err(unfit) => {
-            context.app.recorder.record(event.finish(Outcome::Invalid, &unfit.logged), None);
+            event.finish(Outcome::Invalid, &unfit.logged);
             return Said::Unfit(unfit.told);
         }
     };
@@ -164,7 +169,7 @@ fn begin(context: &Context, params: Option<&CallParams>) -> CallEvent {
         arguments_json: "{}".to_owned(),
         ..AuditEvent::default()
     };
-    let mut event = CallEvent::begin(facts, visit.started);
+    let mut event = CallEvent::begin(context.app.recorder.clone(), facts, visit.started);
     event.step("identity", true, context.identified_in, detail);
     event
 }
@@ -226,24 +231,22 @@ async fn execute(
     arguments: &Map<String, Value>,
     mut event: CallEvent,
 ) -> Said {
-    let recorder = &context.app.recorder;
     // A read that is lost with its node has changed nothing.
-    let intent = match entry.tool.access {
-        Access::Read => None,
-        _ => recorder.intend(event.facts()),
-    };
+    if entry.tool.access != Access::Read {
+        event.intend();
+    }
     let Execution { result, trace } =
         context.app.executor.call(&entry.installation, &entry.tool, opened, arguments).await;
     note(&mut event, &trace, &result);
     match result {
         Ok(content) => {
             event.facts().result_bytes = content.text().len() as u64;
-            recorder.record(event.finish(Outcome::Ok, ""), intent);
+            event.finish(Outcome::Ok, "");
             Said::Result(content)
         }
         Err(failure) => {
             let told = failure.told(&entry.installation.connector.spoken(), &context.visit.tenant.name);
-            recorder.record(event.finish(outcome(&failure), &told), intent);
+            event.finish(outcome(&failure), &told);
             match failure {
                 Failure::Argument(_) => Said::Unfit(told),
                 _ => Said::Failed(told),

@@ -19,30 +19,60 @@ pub(super) enum Record {
     Intent { intent: u64, event: AuditEvent },
 }
 
-impl Record {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let (kind, intent, event) = match self {
-            Self::Event { intent, event } => (1, intent, event),
-            Self::Intent { intent, event } => (2, intent, event),
-        };
-        let length = INNER + event.encoded_len();
-        let mut bytes = Vec::with_capacity(HEAD + length);
-        bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.push(kind);
-        bytes.extend_from_slice(&intent.to_le_bytes());
-        bytes.extend_from_slice(&event.encode_to_vec());
-        let sum = crc32(&bytes[HEAD..]);
-        bytes[4..HEAD].copy_from_slice(&sum.to_le_bytes());
-        bytes
+/// A record on its way to the disk: all of it but the sequence, which is known only when it is its turn.
+#[derive(Debug)]
+pub(super) struct Draft {
+    bytes: Vec<u8>,
+    /// The checksum so far.
+    sum: u32,
+}
+
+impl Draft {
+    /// An event; its sequence, if it has none yet, is given with [`Self::numbered`].
+    pub(super) fn event(intent: u64, event: &AuditEvent) -> Self {
+        Self::new(1, intent, event)
     }
 
+    pub(super) fn intent(intent: u64, event: &AuditEvent) -> Self {
+        Self::new(2, intent, event)
+    }
+
+    fn new(kind: u8, intent: u64, event: &AuditEvent) -> Self {
+        let length = HEAD + INNER + event.encoded_len();
+        // Room for a sequence: a tag and a varint.
+        let mut bytes = Vec::with_capacity(length + 11);
+        bytes.extend_from_slice(&[0; HEAD]);
+        bytes.push(kind);
+        bytes.extend_from_slice(&intent.to_le_bytes());
+        event.encode_raw(&mut bytes);
+        let sum = crc32(u32::MAX, &bytes[HEAD..]);
+        Self { bytes, sum }
+    }
+
+    /// Adds the sequence. A field may stand anywhere in a protobuf message, so it stands at the end.
+    pub(super) fn numbered(mut self, sequence: u64) -> Self {
+        let end = self.bytes.len();
+        AuditEvent { sequence, ..AuditEvent::default() }.encode_raw(&mut self.bytes);
+        self.sum = crc32(self.sum, &self.bytes[end..]);
+        self
+    }
+
+    /// The record's bytes.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let length = u32::try_from(self.bytes.len() - HEAD).unwrap_or(u32::MAX);
+        self.bytes[..4].copy_from_slice(&length.to_le_bytes());
+        self.bytes[4..HEAD].copy_from_slice(&(!self.sum).to_le_bytes());
+        self.bytes
+    }
+}
+
+impl Record {
     /// The first record of some bytes, and its length. `None` for one that is cut off or damaged.
     pub(super) fn decode(bytes: &[u8]) -> Option<(Self, usize)> {
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let length = usize::try_from(word(0)?).ok().filter(|length| (INNER..=LONGEST).contains(length))?;
         let inner = bytes.get(HEAD..HEAD + length)?;
-        if crc32(inner) != word(4)? {
+        if !crc32(u32::MAX, inner) != word(4)? {
             return None;
         }
         let intent = u64::from_le_bytes(inner.get(1..INNER)?.try_into().ok()?);
@@ -71,37 +101,42 @@ const TABLE: [u32; 256] = {
     table
 };
 
-/// CRC-32 as in IEEE 802.3.
-fn crc32(bytes: &[u8]) -> u32 {
+/// CRC-32 as in IEEE 802.3, from a state to the next. It begins with all bits set, and ends with all bits turned.
+fn crc32(state: u32, bytes: &[u8]) -> u32 {
     let step = |sum: u32, byte: &u8| TABLE[usize::from((sum as u8) ^ byte)] ^ (sum >> 8);
-    !bytes.iter().fold(u32::MAX, step)
+    bytes.iter().fold(state, step)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record() -> Record {
-        Record::Event {
-            intent: 7,
-            event: AuditEvent { sequence: 3, tool: "github_x".into(), ..Default::default() },
-        }
+    fn event(sequence: u64) -> AuditEvent {
+        AuditEvent { sequence, tool: "github_x".into(), ..Default::default() }
+    }
+
+    fn written() -> Vec<u8> {
+        Draft::event(7, &event(0)).numbered(3).finish()
     }
 
     #[test]
     fn the_checksum_is_the_usual_one() {
-        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert_eq!(!crc32(u32::MAX, b"123456789"), 0xCBF4_3926);
     }
 
     #[test]
     fn a_record_comes_back_as_it_was_written() {
-        let bytes = record().encode();
-        assert_eq!(Record::decode(&bytes), Some((record(), bytes.len())));
+        let bytes = written();
+        let record = Record::Event { intent: 7, event: event(3) };
+        assert_eq!(Record::decode(&bytes), Some((record, bytes.len())));
+        let bytes = Draft::intent(8, &event(0)).finish();
+        let record = Record::Intent { intent: 8, event: event(0) };
+        assert_eq!(Record::decode(&bytes), Some((record, bytes.len())));
     }
 
     #[test]
     fn a_record_with_any_bit_flipped_or_byte_missing_is_not_read() {
-        let bytes = record().encode();
+        let bytes = written();
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;

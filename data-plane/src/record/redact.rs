@@ -1,66 +1,212 @@
 //! Arguments as the audit log may keep them: without secrets, and not too long.
 //!
 //! A value goes when its key says that it is a secret, when it looks like a token of a known kind, or when it holds one of
-//! the installation's own credentials.
+//! the installation's own credentials. Callers choose the arguments, so nothing here takes more than linear time, and what
+//! is too long is cut before it is copied.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::execute::credentials::{Opened, REDACTED};
 
 /// Most bytes of arguments that are kept.
 const KEPT_BYTES: usize = 16 << 10;
+/// Of these, for the note that something is missing.
+const NOTE_BYTES: usize = 100;
 /// In arguments that are too long, strings and lists are cut to this.
 const SHORT_CHARS: usize = 200;
 const SHORT_ITEMS: usize = 20;
+/// How far behind a cut is looked for the rest of a secret; twice the longest credential there is.
+const BEYOND_CUT: usize = 32 << 10;
+/// Most characters of a name that are looked at.
+const NAME_CHARS: usize = 256;
+
+/// Most values under secret names that are kept out of other texts.
+const SECRETS: usize = 64;
+/// Shorter values are not looked for: they are found where they are not meant.
+const SHORTEST_SECRET: usize = 4;
+/// As much of a value's beginning counts as the value: texts are cut, and so may be the value in them.
+const TELLING: usize = 16;
+/// No more of a value is remembered.
+const REMEMBERED: usize = 1 << 10;
 
 /// The arguments as a JSON object of at most 16 KiB.
 #[must_use]
 pub fn arguments(arguments: &Value, opened: &Opened) -> String {
-    let mut kept = match arguments {
-        Value::Object(_) => arguments.clone(),
-        Value::Null => json!({}),
-        other => json!({ "_arguments": other }),
-    };
-    redact(&mut kept, opened);
-    let text = kept.to_string();
+    let bytes = rough_bytes(arguments);
+    if bytes <= KEPT_BYTES {
+        let whole = Copier { opened, room: KEPT_BYTES, short: false }.object(arguments);
+        let text = Value::Object(whole).to_string();
+        // What stands for a secret can be longer than it.
+        if text.len() <= KEPT_BYTES {
+            return text;
+        }
+    }
+    let mut copier = Copier { opened, room: KEPT_BYTES - NOTE_BYTES, short: true };
+    let mut kept = copier.object(arguments);
+    let note = Value::String(format!("cut from about {bytes} bytes"));
+    kept.insert("_cut".to_owned(), note.clone());
+    let text = Value::Object(kept).to_string();
     if text.len() <= KEPT_BYTES {
         return text;
     }
-    shorten(&mut kept);
-    let note = format!("cut from {} bytes", text.len());
-    if let Value::Object(members) = &mut kept {
-        members.insert("_cut".to_owned(), Value::String(note.clone()));
-    }
-    let short = kept.to_string();
-    if short.len() <= KEPT_BYTES {
-        return short;
-    }
-    let names: Vec<String> =
-        kept.as_object().into_iter().flat_map(Map::keys).take(50).map(|name| cut(name)).collect();
-    json!({ "_cut": note, "_names": names }).to_string()
+    // Control characters are written six times as long as they are counted.
+    json!({ "_cut": note }).to_string()
 }
 
-fn redact(value: &mut Value, opened: &Opened) {
+/// Values under secret names, which must not come back in other texts.
+#[must_use]
+pub fn secrets(arguments: &Value) -> Vec<SecretString> {
+    let mut found = Vec::new();
+    collect(arguments, false, &mut found);
+    found
+}
+
+/// A text without tokens of known kinds and without `secrets`, whole or cut off at the text's end.
+#[must_use]
+pub fn text(text: &str, secrets: &[SecretString]) -> String {
+    mask(text, secrets)
+}
+
+fn collect(value: &Value, secret: bool, found: &mut Vec<SecretString>) {
+    if found.len() >= SECRETS {
+        return;
+    }
     match value {
-        Value::String(text) => {
-            opened.scrub(text);
-            if opened.is_secret(text) {
-                REDACTED.clone_into(text);
-            }
-            mask_tokens(text);
+        Value::String(text) if secret && text.len() >= SHORTEST_SECRET => {
+            found.push(SecretString::from(&text[..boundary(text, REMEMBERED)]));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, opened)),
+        Value::Number(number) if secret => {
+            let text = number.to_string();
+            if text.len() >= SHORTEST_SECRET {
+                found.push(SecretString::from(text));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, secret, found)),
         Value::Object(members) => {
             for (name, member) in members {
-                if names_a_secret(name, member) {
-                    *member = Value::String(REDACTED.to_owned());
-                } else {
-                    redact(member, opened);
-                }
+                collect(member, secret || names_a_secret(name, member), found);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        _ => {}
     }
+}
+
+/// About how long a value is as JSON: what is escaped counts as if it were not. Does not look into strings.
+fn rough_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => items.iter().map(rough_bytes).sum::<usize>() + 2,
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| name.len() + 4 + rough_bytes(member)).sum::<usize>() + 2
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+    }
+}
+
+/// Copies a value without its secrets, for as long as there is room.
+struct Copier<'a> {
+    opened: &'a Opened,
+    room: usize,
+    /// Whether strings and lists are cut.
+    short: bool,
+}
+
+impl Copier<'_> {
+    fn object(&mut self, arguments: &Value) -> Map<String, Value> {
+        match arguments {
+            Value::Object(members) => self.members(members),
+            Value::Null => Map::new(),
+            other => Map::from_iter([("_arguments".to_owned(), self.value(other))]),
+        }
+    }
+
+    fn members(&mut self, members: &Map<String, Value>) -> Map<String, Value> {
+        let mut copy = Map::new();
+        for (name, member) in members {
+            let kept_name = self.string(name);
+            let kept = if names_a_secret(name, member) {
+                self.take(REDACTED.len());
+                Value::String(REDACTED.to_owned())
+            } else {
+                self.value(member)
+            };
+            if self.room == 0 && self.short {
+                break;
+            }
+            copy.insert(kept_name, kept);
+        }
+        copy
+    }
+
+    fn value(&mut self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.string(text)),
+            Value::Array(items) => {
+                let most = if self.short { SHORT_ITEMS } else { usize::MAX };
+                let mut copy = Vec::new();
+                for item in items.iter().take(most) {
+                    let kept = self.value(item);
+                    if self.room == 0 && self.short {
+                        break;
+                    }
+                    copy.push(kept);
+                }
+                self.take(2);
+                Value::Array(copy)
+            }
+            Value::Object(members) => {
+                self.take(2);
+                Value::Object(self.members(members))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                self.take(20);
+                value.clone()
+            }
+        }
+    }
+
+    fn string(&mut self, text: &str) -> String {
+        let kept = if self.short && self.room == 0 { String::new() } else { self.clean(text) };
+        // Quotes and a comma or colon.
+        self.take(kept.len() + 3);
+        kept
+    }
+
+    fn clean(&self, text: &str) -> String {
+        if self.opened.is_secret(text) {
+            return REDACTED.to_owned();
+        }
+        let end = if self.short { boundary(text, SHORT_CHARS * 4 + BEYOND_CUT) } else { text.len() };
+        let mut copy = text[..end].to_owned();
+        self.opened.scrub(&mut copy);
+        let mut copy = mask(&copy, &[]);
+        if !self.short {
+            return copy;
+        }
+        // A secret that the first cut parted is nowhere but in the tail that goes now.
+        let sure = if end < text.len() { copy.len().saturating_sub(BEYOND_CUT) } else { copy.len() };
+        let shown = copy.char_indices().nth(SHORT_CHARS).map_or(copy.len(), |(at, _)| at);
+        let shown = boundary(&copy, shown.min(sure));
+        if shown == copy.len() && end == text.len() {
+            return copy;
+        }
+        copy.truncate(shown);
+        format!("{copy}… ({} bytes)", text.len())
+    }
+
+    const fn take(&mut self, bytes: usize) {
+        self.room = self.room.saturating_sub(bytes);
+    }
+}
+
+/// The last character boundary that is not behind `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 /// Whether a key says that its value is a secret. A number under a key like `max_tokens` is a count.
@@ -78,8 +224,8 @@ fn names_a_secret(name: &str, value: &Value) -> bool {
         "signingkey",
         "cookie",
     ];
-    let plain: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let letters = name.chars().take(NAME_CHARS).filter(char::is_ascii_alphanumeric);
+    let plain: String = letters.map(|c| c.to_ascii_lowercase()).collect();
     match value {
         Value::Null | Value::Bool(_) => false,
         Value::Number(_) => WORDS.iter().any(|word| plain.contains(word)),
@@ -117,67 +263,74 @@ const TOKENS: &[(&str, usize)] = &[
 
 const PEM_START: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
+/// Where in its first line a private key has to say that it is one.
+const PEM_LINE: usize = 80;
 
-/// Masks everything in a text that looks like a token of a known kind or a private key.
-fn mask_tokens(text: &mut String) {
-    mask_pem(text);
-    for (prefix, least) in TOKENS {
-        let mut from = 0;
-        while let Some(at) = text.get(from..).and_then(|rest| rest.find(prefix)).map(|at| from + at) {
-            let inside_word =
-                text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-            let length = text[at..]
-                .find(|c: char| {
-                    !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '=' | '+' | '/'))
-                })
-                .unwrap_or(text.len() - at);
-            if inside_word || length < *least {
-                from = at + prefix.len();
-            } else {
-                text.replace_range(at..at + length, REDACTED);
-                from = at + REDACTED.len();
-            }
-        }
-    }
-}
-
-fn mask_pem(text: &mut String) {
-    let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find(PEM_START)).map(|at| from + at) {
-        if !text[at..].lines().next().is_some_and(|line| line.contains("PRIVATE KEY")) {
-            from = at + PEM_START.len();
+/// A copy in which `[redacted]` stands for everything that looks like a token of a known kind or a private key, and for
+/// `secrets`. One pass: of a byte that is no secret's first, only a bounded number of those behind it are looked at.
+fn mask(text: &str, secrets: &[SecretString]) -> String {
+    let (mut masked, mut copied, mut at) = (String::with_capacity(text.len()), 0, 0);
+    while at < text.len() {
+        let length = secret_at(text, at, secrets).or_else(|| token_at(text, at)).or_else(|| pem_at(text, at));
+        let Some(length) = length else {
+            at += 1;
             continue;
-        }
-        let end = text[at..].find(PEM_END).map_or(text.len(), |end| {
-            let label = at + end + PEM_END.len();
-            text[label..].find("-----").map_or(text.len(), |close| label + close + 5)
-        });
-        text.replace_range(at..end, REDACTED);
-        from = at + REDACTED.len();
+        };
+        masked.push_str(&text[copied..at]);
+        masked.push_str(REDACTED);
+        at += length;
+        copied = at;
     }
+    masked.push_str(&text[copied..]);
+    masked
 }
 
-fn shorten(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if text.chars().nth(SHORT_CHARS).is_some() {
-                *text = cut(text);
-            }
-        }
-        Value::Array(items) => {
-            items.truncate(SHORT_ITEMS);
-            items.iter_mut().for_each(shorten);
-        }
-        Value::Object(members) => members.values_mut().for_each(shorten),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+/// Length of the secret, or of its beginning, that stands at a place.
+fn secret_at(text: &str, at: usize, secrets: &[SecretString]) -> Option<usize> {
+    if !text.is_char_boundary(at) {
+        return None;
     }
+    let rest = &text[at..];
+    let shared = |secret: &SecretString| {
+        let secret = secret.expose_secret();
+        let same = rest.bytes().zip(secret.bytes()).take_while(|(a, b)| a == b).count();
+        let same = boundary(rest, same);
+        let cut_off = rest.len() == same || rest[same..].starts_with('…');
+        let telling = same == secret.len() || same >= TELLING || (cut_off && same >= SHORTEST_SECRET);
+        telling.then_some(same)
+    };
+    secrets.iter().filter_map(shared).max().filter(|length| *length > 0)
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHORT_CHARS) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
+/// Length of the token that begins at a place.
+fn token_at(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let inside_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+    if inside_word {
+        return None;
     }
+    let rest = &bytes[at..];
+    let (_, least) = TOKENS.iter().find(|(prefix, _)| rest.starts_with(prefix.as_bytes()))?;
+    let goes_on = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'=' | b'+' | b'/');
+    let length = rest.iter().take_while(|b| goes_on(b)).count();
+    // A run that is too short is one that was short to look at.
+    (length >= *least).then_some(length)
+}
+
+/// Length of the private key that begins at a place; one without an end goes to the end of the text.
+fn pem_at(text: &str, at: usize) -> Option<usize> {
+    let rest = &text.as_bytes()[at..];
+    if !rest.starts_with(PEM_START.as_bytes()) {
+        return None;
+    }
+    let line = rest[..rest.len().min(PEM_LINE)].split(|b| *b == b'\n').next().unwrap_or_default();
+    if !line.windows(11).any(|part| part == b"PRIVATE KEY") {
+        return None;
+    }
+    let rest = &text[at..];
+    let Some(end) = rest.find(PEM_END) else { return Some(rest.len()) };
+    let label = end + PEM_END.len();
+    Some(rest[label..].find("-----").map_or(rest.len(), |close| label + close + 5))
 }
 
 #[cfg(test)]
@@ -243,6 +396,56 @@ mod tests {
         let many: Map<String, Value> = (0..5000).map(|n| (format!("name-{n}"), json!("value"))).collect();
         let text = arguments(&Value::Object(many), &Opened::default());
         assert!(text.len() <= KEPT_BYTES && text.contains("_cut"));
+    }
+
+    #[test]
+    fn hostile_arguments_are_cut_before_they_are_masked() {
+        for part in ["aghp_", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "ghp_", "sk-"] {
+            let text = part.repeat((4 << 20) / part.len());
+            let kept = arguments(&json!({ "text": text, "list": [text] }), &Opened::default());
+            assert!(kept.len() < 2_000 && kept.contains("cut from"), "{part}: {} bytes", kept.len());
+        }
+        let many: Map<String, Value> = (0..100_000).map(|n| (format!("n{n}"), json!("\u{1}"))).collect();
+        assert!(arguments(&Value::Object(many), &Opened::default()).len() <= KEPT_BYTES);
+    }
+
+    #[test]
+    fn masking_takes_time_in_proportion_to_the_text() {
+        // Quadratic, each of these would take minutes.
+        for part in
+            ["aghp_", "-----BEGIN ", "-----BEGIN PRIVATE KEY----- -----END -----", "sk-0123456789abcdefghi "]
+        {
+            let masked = mask(&part.repeat((1 << 18) / part.len()), &[]);
+            assert!(masked.len() <= 1 << 18, "{part}");
+        }
+    }
+
+    #[test]
+    fn a_token_over_the_cut_goes_whole() {
+        let long = format!("{} ghp_{} {}", "x".repeat(190), "0".repeat(36), "y".repeat(100_000));
+        let text = arguments(&json!({ "text": long }), &Opened::default());
+        assert!(!text.contains("ghp_"), "{text}");
+        let text = arguments(
+            &json!({ "text": format!("{}{long}", "-----BEGIN PRIVATE KEY----- -----END -----".repeat(900)) }),
+            &Opened::default(),
+        );
+        assert!(!text.contains("ghp_"), "{text}");
+    }
+
+    #[test]
+    fn values_under_secret_names_do_not_come_back_in_other_texts() {
+        let secrets = secrets(&json!({
+            "password": "hunter2", "pin_password": 4711, "token": {"deep": ["a value of some length"]}, "title": "hello"
+        }));
+        for (said, kept) in [
+            ("hello: wrong password hunter2, hunter22", "hello: wrong password [redacted], [redacted]2"),
+            ("no 4711 and ghp_0123456789abcdefghijklmnopqrstuvwxyz", "no [redacted] and [redacted]"),
+            ("got \"a value of some le…", "got \"[redacted]…"),
+            ("é it was hunt", "é it was [redacted]"),
+            ("", ""),
+        ] {
+            assert_eq!(text(said, &secrets), kept);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 
-use super::frame::Record;
+use super::frame::{Draft, Record};
 use super::spool::segment_name;
 
 /// The spool of one earlier life.
@@ -70,7 +70,7 @@ impl Earlier {
         let mut bytes = Vec::new();
         for (intent, event) in open {
             last += 1;
-            bytes.extend(Record::Event { intent, event: unknown(event, last) }.encode());
+            bytes.extend(Draft::event(intent, &unknown(event, last)).finish());
         }
         // After every other segment, whatever their names.
         let path = self.folder.join(segment_name(u64::MAX));
@@ -84,21 +84,24 @@ impl Earlier {
         Ok(())
     }
 
-    /// The events of each segment, in order.
-    pub(super) fn segments(&self) -> impl Iterator<Item = std::io::Result<Vec<AuditEvent>>> + '_ {
-        self.segments.iter().map(|segment| {
-            let events = records(segment)?.into_iter().filter_map(|record| match record {
-                Record::Event { event, .. } => Some(event),
-                Record::Intent { .. } => None,
-            });
-            Ok(events.collect())
-        })
+    /// The segments in order, each to be given to [`events`].
+    pub(super) fn segments(&self) -> &[PathBuf] {
+        &self.segments
     }
 
     /// Removes it, when everything in it is stored.
     pub(super) fn remove(&self) -> std::io::Result<()> {
         std::fs::remove_dir_all(&self.folder)
     }
+}
+
+/// The events of a segment, in order.
+pub(super) fn events(segment: &Path) -> std::io::Result<Vec<AuditEvent>> {
+    let events = records(segment)?.into_iter().filter_map(|record| match record {
+        Record::Event { event, .. } => Some(event),
+        Record::Intent { .. } => None,
+    });
+    Ok(events.collect())
 }
 
 /// Every sound record of a segment, up to the first that is damaged or cut off.
@@ -138,7 +141,7 @@ mod tests {
         let mut all = Earlier::all(root).unwrap();
         assert_eq!(all.len(), 1);
         all[0].close_intents().unwrap();
-        all[0].segments().flat_map(Result::unwrap).collect()
+        all[0].segments().iter().flat_map(|segment| events(segment).unwrap()).collect()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use toolmesh_proto::v1::{AuditBatch, AuditEvent};
 
-use super::replay::Earlier;
+use super::replay::{self, Earlier};
 use super::spool::{Cursor, Spool, SpoolError};
 use crate::sync::backoff::Backoff;
 use crate::sync::channel::ControlPlane;
@@ -49,13 +49,15 @@ impl Shipper {
                 }
             }
         }
+        // What is lost and was not told yet is told now, since nothing may come after it.
+        self.blocking(Spool::report_losses).await;
         let never = CancellationToken::new();
         let rest = async { while matches!(self.ship_next(&mut progress, &never).await, Ok(true)) {} };
         if tokio::time::timeout(LAST_CALL, rest).await.is_err() {
             tracing::info!("audit events are left for the next start");
         }
         if self.spool.is_drained(progress.stored)
-            && let Err(error) = self.spool.remove()
+            && let Some(Err(error)) = self.blocking(Spool::remove).await
         {
             tracing::warn!(%error, "drained audit spool not removed");
         }
@@ -74,9 +76,24 @@ impl Shipper {
         };
         if self.store(self.spool.boot_id(), events, stop).await {
             *progress = Progress { cursor, stored: last };
-            self.spool.stored_through(last)?;
+            self.blocking(move |spool| spool.stored_through(last)).await.transpose()?;
         }
         Ok(true)
+    }
+
+    /// Does something with the spool that may wait for the disk. `None` if it panicked.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&Spool) -> T + Send + 'static,
+    ) -> Option<T> {
+        let spool = Arc::clone(&self.spool);
+        match tokio::task::spawn_blocking(move || task(&spool)).await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                tracing::error!(%error, "work on the audit spool failed");
+                None
+            }
+        }
     }
 
     /// Ships what earlier lives left, and removes it.
@@ -88,9 +105,10 @@ impl Shipper {
             tracing::error!("spools of earlier lives cannot be listed");
             return;
         };
-        for mut earlier in found.into_iter().filter(|earlier| earlier.boot_id != current) {
-            if let Err(error) = self.ship_earlier(&mut earlier, &stop).await {
-                tracing::error!(%error, boot_id = earlier.boot_id, "spool of an earlier life cannot be shipped");
+        for earlier in found.into_iter().filter(|earlier| earlier.boot_id != current) {
+            let boot_id = earlier.boot_id.clone();
+            if let Err(error) = self.ship_earlier(earlier, &stop).await {
+                tracing::error!(%error, boot_id, "spool of an earlier life cannot be shipped");
             }
             if stop.is_cancelled() {
                 return;
@@ -98,18 +116,21 @@ impl Shipper {
         }
     }
 
-    async fn ship_earlier(&self, earlier: &mut Earlier, stop: &CancellationToken) -> std::io::Result<()> {
-        earlier.close_intents()?;
-        for events in earlier.segments() {
-            for batch in events?.chunks(BATCH) {
+    async fn ship_earlier(&self, mut earlier: Earlier, stop: &CancellationToken) -> std::io::Result<()> {
+        let closed = on_disk(move || earlier.close_intents().map(|()| earlier));
+        let earlier = closed.await?;
+        for segment in earlier.segments().to_vec() {
+            let events = on_disk(move || replay::events(&segment)).await?;
+            for batch in events.chunks(BATCH) {
                 if !self.store(&earlier.boot_id, batch.to_vec(), stop).await {
                     return Ok(());
                 }
             }
         }
-        earlier.remove()?;
-        self.spool.freed(earlier.bytes);
-        tracing::info!(boot_id = earlier.boot_id, "audit events of an earlier life shipped");
+        let (boot_id, bytes) = (earlier.boot_id.clone(), earlier.bytes);
+        on_disk(move || earlier.remove()).await?;
+        self.blocking(move |spool| spool.freed(bytes)).await;
+        tracing::info!(boot_id, "audit events of an earlier life shipped");
         Ok(())
     }
 
@@ -156,6 +177,13 @@ impl Shipper {
         }
         true
     }
+}
+
+/// Work that waits for the disk, off the threads that serve.
+async fn on_disk<T: Send + 'static>(
+    task: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(task).await.map_err(std::io::Error::other)?
 }
 
 #[derive(Clone, Copy, Debug, Default)]

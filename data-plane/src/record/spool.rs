@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use toolmesh_proto::ids::RequestId;
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 
-use super::frame::Record;
+use super::frame::{Draft, Record};
 use super::replay::Earlier;
 
 /// A segment that has grown to this is closed and a new one begun.
@@ -43,6 +43,7 @@ pub struct Spool {
     most_bytes: u64,
     /// Bytes on disk, those of earlier lives included.
     bytes: AtomicU64,
+    next_intent: AtomicU64,
     writer: Mutex<Writer>,
     appended: Notify,
     unsynced: Notify,
@@ -54,7 +55,6 @@ struct Writer {
     /// Files written to since they were last forced to the disk.
     dirty: Vec<Arc<File>>,
     next_sequence: u64,
-    next_intent: u64,
     /// Open intents and the first sequence of the segment each is in.
     open: BTreeMap<u64, u64>,
     /// Events that could not be kept, by tenant.
@@ -90,7 +90,8 @@ impl Spool {
             boot_id: boot_id.to_owned(),
             most_bytes,
             bytes: AtomicU64::new(earlier_bytes),
-            writer: Mutex::new(Writer { next_sequence: 1, next_intent: 1, ..Writer::default() }),
+            next_intent: AtomicU64::new(1),
+            writer: Mutex::new(Writer { next_sequence: 1, ..Writer::default() }),
             appended: Notify::new(),
             unsynced: Notify::new(),
         })
@@ -106,10 +107,12 @@ impl Spool {
     ///
     /// # Errors
     /// When there is no room or the disk fails; the event is then counted as lost.
-    pub fn append(&self, event: AuditEvent, intent: Option<u64>) -> Result<(), SpoolError> {
+    pub fn append(&self, mut event: AuditEvent, intent: Option<u64>) -> Result<(), SpoolError> {
+        event.sequence = 0;
+        let draft = Draft::event(intent.unwrap_or_default(), &event);
+        let tenant = event.tenant_id;
         let mut writer = self.lock();
-        let tenant = event.tenant_id.clone();
-        let result = self.append_locked(&mut writer, event, intent.unwrap_or_default());
+        let result = self.append_locked(&mut writer, draft);
         if let Err(error) = &result {
             // Once per outage; how many were lost is told when there is room again.
             if writer.lost.is_empty() {
@@ -133,23 +136,21 @@ impl Spool {
     /// # Errors
     /// When there is no room or the disk fails.
     pub fn intend(&self, event: &AuditEvent) -> Result<u64, SpoolError> {
+        // A number that is never written is no harm.
+        let intent = self.next_intent.fetch_add(1, Ordering::Relaxed);
+        let bytes = Draft::intent(intent, event).finish();
         let mut writer = self.lock();
-        let intent = writer.next_intent;
-        self.write(&mut writer, &Record::Intent { intent, event: event.clone() }.encode())?;
-        writer.next_intent += 1;
+        self.write(&mut writer, &bytes)?;
         let segment = writer.segments.back().map_or(0, |segment| segment.first);
         writer.open.insert(intent, segment);
+        drop(writer);
+        self.unsynced.notify_one();
         Ok(intent)
     }
 
-    fn append_locked(
-        &self,
-        writer: &mut Writer,
-        mut event: AuditEvent,
-        intent: u64,
-    ) -> Result<(), SpoolError> {
-        event.sequence = writer.next_sequence;
-        self.write(writer, &Record::Event { intent, event }.encode())?;
+    /// `draft` has no sequence yet.
+    fn append_locked(&self, writer: &mut Writer, draft: Draft) -> Result<(), SpoolError> {
+        self.write(writer, &draft.numbered(writer.next_sequence).finish())?;
         writer.next_sequence += 1;
         Ok(())
     }
@@ -190,10 +191,22 @@ impl Spool {
         Ok(())
     }
 
+    /// Says how many events could not be kept, if there is room for that now. Writes to the disk.
+    pub fn report_losses(&self) {
+        let mut writer = self.lock();
+        if writer.lost.is_empty() {
+            return;
+        }
+        self.report_lost(&mut writer);
+        drop(writer);
+        self.appended.notify_one();
+        self.unsynced.notify_one();
+    }
+
     fn report_lost(&self, writer: &mut Writer) {
         for (tenant, count) in std::mem::take(&mut writer.lost) {
             let event = gap(&tenant, count);
-            if self.append_locked(writer, event, 0).is_err() {
+            if self.append_locked(writer, Draft::event(0, &event)).is_err() {
                 *writer.lost.entry(tenant).or_default() += count;
             }
         }
@@ -251,20 +264,34 @@ impl Spool {
     /// Forgets what the control plane has: segments whose every event it stored, oldest first. One that holds an open intent
     /// stays, and what came after it, since the intent's end may be there.
     ///
+    /// Works on the disk.
+    ///
     /// # Errors
-    /// When a segment cannot be removed.
+    /// When a segment cannot be removed; it is tried again with the next one.
     pub fn stored_through(&self, sequence: u64) -> Result<(), SpoolError> {
-        let mut writer = self.lock();
-        let oldest_open = writer.open.values().min().copied().unwrap_or(u64::MAX);
-        while let (Some(oldest), Some(next)) = (writer.segments.front(), writer.segments.get(1)) {
-            if next.first > sequence + 1 || oldest.first >= oldest_open {
-                break;
+        for first in self.stored_segments(sequence) {
+            // Not under the lock: calls append meanwhile, and only to the last segment, which is never among these.
+            match std::fs::remove_file(self.folder.join(segment_name(first))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
-            std::fs::remove_file(self.folder.join(segment_name(oldest.first)))?;
-            self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
-            writer.segments.pop_front();
+            let mut writer = self.lock();
+            if let Some(oldest) = writer.segments.pop_front_if(|segment| segment.first == first) {
+                self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
+            }
         }
+        self.report_losses();
         Ok(())
+    }
+
+    /// Segments that may go.
+    fn stored_segments(&self, sequence: u64) -> Vec<u64> {
+        let writer = self.lock();
+        let oldest_open = writer.open.values().min().copied().unwrap_or(u64::MAX);
+        let followed = writer.segments.iter().zip(writer.segments.iter().skip(1));
+        let stored =
+            followed.take_while(|(oldest, next)| next.first <= sequence + 1 && oldest.first < oldest_open);
+        stored.map(|(segment, _)| segment.first).collect()
     }
 
     /// Whether the control plane has everything up to `sequence` and that is all there is.
@@ -282,11 +309,12 @@ impl Spool {
         Ok(std::fs::remove_dir_all(&self.folder)?)
     }
 
-    /// Space that earlier lives used is free again.
+    /// Space that earlier lives used is free again. May write to the disk.
     pub fn freed(&self, bytes: u64) {
         let less = |used: u64| Some(used.saturating_sub(bytes));
         // The closure never refuses.
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.report_losses();
     }
 
     /// Waits for the next append.
@@ -425,5 +453,30 @@ mod tests {
         let gap = events.last().unwrap();
         assert_eq!((gap.method.as_str(), gap.sequence), ("audit/gap", 3));
         assert!(gap.reason.starts_with("2 calls"));
+    }
+
+    #[test]
+    fn losses_are_told_as_soon_as_there_is_room_though_nothing_more_happens() {
+        let long = "x".repeat(1 << 19);
+        let (_folder, spool) = spool(6 << 20);
+        while spool.append(event(&long), None).is_ok() {}
+        let sequence = spool.lock().next_sequence - 1;
+        assert!(!spool.is_drained(sequence));
+        spool.stored_through(sequence).unwrap();
+        assert!(spool.lock().lost.is_empty());
+        let (mut events, mut cursor) = (vec![], Cursor::default());
+        while events.last().is_none_or(|event: &AuditEvent| event.sequence <= sequence) {
+            (events, cursor) = spool.read(cursor, 100).unwrap();
+        }
+        assert_eq!(events.last().unwrap().method, "audit/gap");
+        assert!(spool.is_drained(sequence + 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_about_to_happen_is_forced_to_the_disk_like_what_happened() {
+        let (_folder, spool) = spool(1 << 20);
+        spool.intend(&event("write")).unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(5), spool.unsynced.notified());
+        assert!(told.await.is_ok());
     }
 }

@@ -1,7 +1,8 @@
 //! What a message of the stream changes, and what the node answers.
 //!
-//! The only writer of the table. A change is in force first, then on disk, then acknowledged; one that does not compile is
-//! refused with its reason and leaves what was.
+//! The only writer of the table. A change is in force first, then on disk, then acknowledged. An installation that does not
+//! compile is left out and told to operators; a bundle that cannot be used at all is refused with its reason and leaves
+//! what was.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,13 +32,13 @@ impl Applier {
         Self { table, ledger, connectors: HashMap::new(), keys: v1::KeySet::default() }
     }
 
-    /// Puts in force what the ledger holds. With anything in it the node is ready.
+    /// Puts in force what the ledger holds. If that was ever everything there is, the node is ready.
     ///
     /// # Errors
     /// When the ledger cannot be read at all.
     pub async fn restore(&mut self) -> Result<(), LedgerError> {
         let ledger = self.ledger.clone();
-        let Loaded { node, connectors, bundles } = blocking(move || ledger.load()).await?;
+        let Loaded { node, connectors, bundles, caught_up } = blocking(move || ledger.load()).await?;
         for connector in connectors {
             self.compile_connector(connector).await;
         }
@@ -48,15 +49,15 @@ impl Applier {
                 Err(reason) => tracing::error!(reason, "bundle from disk refused"),
             }
         }
-        let found = node.is_some() || served > 0;
         let node = node.unwrap_or_default();
         self.table.set_settings(node.settings.unwrap_or_default());
         self.keys = node.keys.unwrap_or_default();
         self.table.set_keys(&self.keys);
-        if found {
+        // A node that was stopped in the middle of its first snapshot does not know which workspaces there are.
+        if caught_up {
             self.table.set_ready();
-            tracing::info!(tenants = served, "serving from disk");
         }
+        tracing::info!(tenants = served, ready = caught_up, "ledger read");
         Ok(())
     }
 
@@ -79,7 +80,8 @@ impl Applier {
         v1::Hello {
             node: node.to_owned(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
-            tenants: tenants.iter().map(head).collect(),
+            // One that lacks a connector is not held in any revision, so that everything it needs is sent again.
+            tenants: tenants.iter().filter(|tenant| tenant.is_whole()).map(head).collect(),
             connector_hashes: self.connectors.keys().cloned().collect(),
         }
     }
@@ -98,6 +100,7 @@ impl Applier {
             Control::Keys(keys) => self.set_node(None, keys).await,
             Control::CaughtUp(_) => {
                 self.table.set_ready();
+                self.on_disk("being caught up not kept", Ledger::put_caught_up).await;
                 tracing::info!(tenants = self.table.all().len(), "caught up with the control plane");
             }
             // Run beside the stream, by whoever reads it.
@@ -107,17 +110,15 @@ impl Applier {
     }
 
     async fn snapshot(&mut self, snapshot: v1::Snapshot) {
-        let live: HashSet<&str> = snapshot.tenants.iter().map(|head| head.tenant_id.as_str()).collect();
-        let deleted: Vec<String> = self
-            .table
-            .all()
-            .iter()
-            .map(|t| t.id.to_string())
-            .filter(|id| !live.contains(id.as_str()))
-            .collect();
-        for id in deleted {
-            self.remove(&id).await;
+        let live: HashSet<String> = snapshot.tenants.into_iter().map(|head| head.tenant_id).collect();
+        for tenant in self.table.all() {
+            if !live.contains(&tenant.id.to_string()) {
+                self.table.remove(tenant.id);
+                tracing::info!(tenant = %tenant.id, "tenant removed");
+            }
         }
+        // By what is on disk, not by what is served: a bundle that was refused lies there too.
+        self.on_disk("tenants not removed", move |ledger| ledger.retain_bundles(&live)).await;
         self.set_node(snapshot.settings, snapshot.keys.unwrap_or_default()).await;
     }
 
@@ -143,9 +144,10 @@ impl Applier {
 
     async fn bundle(&mut self, bundle: v1::TenantBundle) -> Reply {
         let (tenant_id, revision) = (bundle.tenant_id.clone(), bundle.revision);
-        let held =
-            tenant_id.parse().ok().and_then(|id| self.table.tenant_by_id(id)).map_or(0, |t| t.revision);
-        if held >= revision {
+        let before = tenant_id.parse().ok().and_then(|id| self.table.tenant_by_id(id));
+        let held = before.as_ref().map_or(0, |tenant| tenant.revision);
+        let lacking = before.is_some_and(|tenant| !tenant.is_whole());
+        if held > revision || (held == revision && !lacking) {
             return Reply::Ack(v1::Ack { tenant_id, revision });
         }
         match self.compile_bundle(bundle.clone()).await {
@@ -172,6 +174,10 @@ impl Applier {
         let tenant =
             compiled.map_err(|_| "compiling it failed".to_owned())?.map_err(|error| error.to_string())?;
         let id = tenant.id;
+        for fault in &tenant.faults {
+            let reason = fault.to_string();
+            tracing::error!(tenant = %id, revision = tenant.revision, reason, "part of a bundle left out");
+        }
         self.table.put(Arc::new(tenant)).map_err(|error| error.to_string())?;
         Ok(id)
     }
@@ -269,11 +275,11 @@ mod tests {
         let mut applier = filled(folder.path()).await;
         let mut bad = samples::bundle();
         bad.revision = 2;
-        bad.installations[0].connector_hash = "00".into();
+        bad.origin = "nowhere".into();
         let reply = applier.apply(Control::Bundle(bad)).await;
         let Some(Reply::Nack(nack)) = reply else { panic!("{reply:?}") };
         assert_eq!((nack.revision, nack.kept_revision), (2, 1));
-        assert!(nack.reason.contains("00"), "{}", nack.reason);
+        assert!(nack.reason.contains("nowhere"), "{}", nack.reason);
         assert_eq!(applier.table.tenant("acme.localhost").unwrap().revision, 1);
         let mut restarted = self::applier(folder.path());
         restarted.restore().await.unwrap();
@@ -303,16 +309,58 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_connector_says_why_in_the_nack_of_its_bundle() {
+    async fn a_refused_connector_costs_its_installation_and_not_the_removal_beside_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut applier = applier(folder.path());
+        let mut applier = filled(folder.path()).await;
         let mut definition = samples::connector();
         definition.tools[0].call = None;
         let mut bundle = samples::bundle();
+        bundle.revision = 2;
+        bundle.members.clear();
         bundle.installations[0].connector_hash = toolmesh_proto::connector_hash(&definition);
         applier.apply(Control::Connector(definition)).await;
         let reply = applier.apply(Control::Bundle(bundle)).await;
-        let Some(Reply::Nack(nack)) = reply else { panic!("{reply:?}") };
-        assert!(nack.reason.contains("kind of call"), "{}", nack.reason);
+        assert!(matches!(reply, Some(Reply::Ack(v1::Ack { revision: 2, .. }))), "{reply:?}");
+        let tenant = applier.table.tenant("acme.localhost").unwrap();
+        assert!(tenant.member(samples::USER.parse().unwrap()).is_none() && tenant.tools.is_empty());
+        assert!(tenant.faults[0].to_string().contains("kind of call"), "{:?}", tenant.faults);
+    }
+
+    #[tokio::test]
+    async fn a_connector_that_is_missing_on_disk_is_asked_for_and_its_bundle_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path()).await;
+        std::fs::remove_dir_all(folder.path().join("connectors")).unwrap();
+        let mut restarted = applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert!(restarted.table.tenant("acme.localhost").unwrap().tools.is_empty());
+        let hello = restarted.hello("n").await;
+        assert!(hello.tenants.is_empty() && hello.connector_hashes.is_empty(), "{hello:?}");
+        restarted.apply(Control::Connector(samples::connector())).await;
+        restarted.apply(Control::Bundle(samples::bundle())).await;
+        assert!(!restarted.table.tenant("acme.localhost").unwrap().tools.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_never_caught_up_is_not_ready_from_its_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = applier(folder.path());
+        applier.apply(snapshot(&[samples::TENANT])).await;
+        applier.apply(Control::Connector(samples::connector())).await;
+        applier.apply(Control::Bundle(samples::bundle())).await;
+        let mut restarted = self::applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert!(restarted.table.tenant("acme.localhost").is_some());
+        assert!(!restarted.table.is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_removes_from_disk_also_what_is_not_served() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path()).await;
+        // Never restored, so nothing of it is in the table.
+        let mut applier = applier(folder.path());
+        applier.apply(snapshot(&[])).await;
+        assert_eq!(std::fs::read_dir(folder.path().join("tenants")).unwrap().count(), 0);
     }
 }

@@ -5,6 +5,7 @@
 //! aside as `.bad`; everything else is served. Format: magic, version, nonce, AES-256-GCM with the file's name as
 //! associated data.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ const MAGIC: &[u8] = b"TMLEDGER\x01";
 const TENANTS: &str = "tenants";
 const CONNECTORS: &str = "connectors";
 const NODE: &str = "node.bin";
+const CAUGHT_UP: &str = "caught-up.bin";
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,8 @@ pub struct Loaded {
     pub node: Option<v1::Snapshot>,
     pub connectors: Vec<v1::Connector>,
     pub bundles: Vec<v1::TenantBundle>,
+    /// Whether it ever held everything that the control plane had.
+    pub caught_up: bool,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -75,7 +79,9 @@ impl Ledger {
         let node = self.folder.join(NODE).exists().then(|| self.read(NODE)).flatten();
         let connectors = self.read_all(CONNECTORS, |c: &v1::Connector| toolmesh_proto::connector_hash(c))?;
         let bundles = self.read_all(TENANTS, |b: &v1::TenantBundle| b.tenant_id.clone())?;
-        Ok(Loaded { node, connectors, bundles })
+        let caught_up =
+            self.folder.join(CAUGHT_UP).exists() && self.read::<v1::CaughtUp>(CAUGHT_UP).is_some();
+        Ok(Loaded { node, connectors, bundles, caught_up })
     }
 
     /// Keeps settings and keys.
@@ -86,6 +92,14 @@ impl Ledger {
         let node =
             v1::Snapshot { tenants: vec![], settings: Some(settings.clone()), keys: Some(keys.clone()) };
         self.write(NODE, &node)
+    }
+
+    /// Keeps that the ledger holds everything that the control plane had.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_caught_up(&self) -> Result<(), LedgerError> {
+        self.write(CAUGHT_UP, &v1::CaughtUp {})
     }
 
     /// Keeps a tenant's bundle, in place of the one before. If that fails, neither is kept: what a change took away must not
@@ -117,6 +131,31 @@ impl Ledger {
         self.remove(&bundle_name(id))
     }
 
+    /// Forgets every tenant but those of these ids, also what was set aside or not written to its end.
+    ///
+    /// # Errors
+    /// When the disk fails; what could be removed is.
+    pub fn retain_bundles(&self, live: &HashSet<String>) -> Result<(), LedgerError> {
+        let folder = self.folder.join(TENANTS);
+        let failed = |error| LedgerError::Io(folder.clone(), error);
+        let (mut removed, mut fault) = (false, None);
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            if stem.is_some_and(|stem| live.contains(stem)) {
+                continue;
+            }
+            match std::fs::remove_file(&path) {
+                Ok(()) => removed = true,
+                Err(error) => fault = Some(LedgerError::Io(path, error)),
+            }
+        }
+        if removed {
+            sync_folder(&folder).map_err(failed)?;
+        }
+        fault.map_or(Ok(()), Err)
+    }
+
     /// Forgets a connector.
     ///
     /// # Errors
@@ -127,10 +166,13 @@ impl Ledger {
 
     fn remove(&self, name: &str) -> Result<(), LedgerError> {
         let path = self.folder.join(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LedgerError::Io(path, error)),
-            _ => Ok(()),
-        }
+        let remove = || match std::fs::remove_file(&path) {
+            // Until the folder is on disk, a crash brings the file back.
+            Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        remove().map_err(|error| LedgerError::Io(path.clone(), error))
     }
 
     fn write(&self, name: &str, message: &impl Message) -> Result<(), LedgerError> {
@@ -143,7 +185,7 @@ impl Ledger {
             file.sync_all()?;
             std::fs::rename(&beside, &path)?;
             // The rename itself is kept by the folder.
-            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+            path.parent().map_or(Ok(()), sync_folder)
         };
         write().map_err(|error| LedgerError::Io(path.clone(), error))
     }
@@ -202,6 +244,10 @@ impl Ledger {
         let renamed = std::fs::rename(&path, path.with_extension("bad"));
         tracing::error!(file = name, set_aside = renamed.is_ok(), "damaged ledger file");
     }
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn bundle_name(id: TenantId) -> String {
@@ -272,6 +318,21 @@ mod tests {
         std::fs::copy(first_bundle(folder.path()), other).unwrap();
         assert_eq!(first.load().unwrap().bundles.len(), 2);
         assert_eq!(ledger(folder.path(), "another").load().unwrap().bundles.len(), 0);
+    }
+
+    #[test]
+    fn only_listed_tenants_are_retained_and_no_trace_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = filled(folder.path());
+        let tenants = folder.path().join(TENANTS);
+        for leftover in
+            ["01890000-0000-7000-8000-0000000000fe.bad", "01890000-0000-7000-8000-0000000000fe.tmp"]
+        {
+            std::fs::write(tenants.join(leftover), "what was there").unwrap();
+        }
+        ledger.retain_bundles(&HashSet::from([samples::TENANT.to_owned()])).unwrap();
+        let left: Vec<_> = std::fs::read_dir(&tenants).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [first_bundle(folder.path())]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 mod control;
+mod load;
 mod world;
 
 use serde_json::{Value, json};
@@ -188,7 +189,9 @@ async fn bad_input_gets_an_answer_of_the_right_kind() {
     let deep = client.send("POST", "/mcp", "[".repeat(50_000)).await;
     assert_eq!(deep.status, 400);
     let wrong = client.send("POST", "/mcp", r#"{"id":7,"method":"ping"}"#).await;
-    assert_eq!((code(&wrong), &wrong.json()["id"]), (-32600, &json!(7)));
+    assert_eq!((wrong.status, code(&wrong), &wrong.json()["id"]), (400, -32600, &json!(7)));
+    let repeated = client.send("POST", "/mcp", r#"{"jsonrpc":"2.0","id":7,"id":8,"method":"ping"}"#).await;
+    assert_eq!((repeated.status, code(&repeated)), (400, -32600));
     let unknown = client.rpc("resources/list", json!({})).await;
     assert_eq!((unknown.status, code(&unknown)), (200, -32601));
     let nameless = client.rpc("tools/call", json!({})).await;
@@ -246,6 +249,30 @@ async fn a_batch_is_answered_where_the_revision_knows_batches() {
 }
 
 #[tokio::test]
+async fn who_is_removed_while_a_batch_is_on_its_way_gets_no_further_with_it() {
+    let world = World::start().await;
+    let call = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "echo_slow", "arguments": {}}});
+    let batch = Value::from((0..20).map(call).collect::<Vec<_>>()).to_string();
+    let client = world.client().with("mcp-protocol-version", "2025-03-26");
+    let sent = tokio::spawn(async move { client.send("POST", "/mcp", batch).await });
+    within(async {
+        while world.seen().is_empty() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    let mut removed = bundle(&world.upstream, 2);
+    removed.members.clear();
+    world.control.tell(Control::Bundle(removed)).await;
+    let answer = within(sent).await.unwrap();
+    let replies = answer.json();
+    assert_eq!((answer.status, replies.as_array().unwrap().len()), (200, 20));
+    assert_eq!(replies[0]["result"]["isError"], false);
+    assert_eq!(replies[19]["error"]["code"], -32600);
+    assert!(world.seen().len() < 20);
+}
+
+#[tokio::test]
 async fn a_long_call_turns_into_a_stream_only_for_clients_that_take_one() {
     let world = World::start().await;
     let both = world.client().with("accept", "application/json, text/event-stream");
@@ -293,7 +320,7 @@ async fn a_change_is_in_force_when_the_node_acknowledges_it() {
     assert_eq!(world.client().rpc("tools/list", json!({})).await.status, 401);
 
     let mut bad = bundle(&world.upstream, 4);
-    bad.installations[0].base_url = "nonsense".into();
+    bad.origin = "nonsense".into();
     world.control.tell(Control::Bundle(bad)).await;
     let nack = world.control.heard(|reply| match reply {
         Reply::Nack(nack) => Some(nack.clone()),

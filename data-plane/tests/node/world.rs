@@ -159,12 +159,20 @@ pub fn opening(base_url: &str) -> Vec<Control> {
     ]
 }
 
-pub async fn node(folder: &Path, control: std::net::SocketAddr) -> RunningNode {
-    let limits = Limits {
+/// The usual limits, but for waits that tests would have to wait too.
+pub fn limits() -> Limits {
+    Limits {
         stream_after: Duration::from_millis(100),
         stream_beat: Duration::from_millis(50),
         ..Limits::default()
-    };
+    }
+}
+
+pub async fn node(folder: &Path, control: std::net::SocketAddr) -> RunningNode {
+    node_with(folder, control, limits()).await
+}
+
+async fn node_with(folder: &Path, control: std::net::SocketAddr, limits: Limits) -> RunningNode {
     let config = Config {
         control_url: format!("http://{control}").parse().unwrap(),
         join_secret: SecretString::from(JOIN_SECRET),
@@ -190,10 +198,15 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::with(limits()).await
+    }
+
+    /// With limits of its own.
+    pub async fn with(limits: Limits) -> Self {
         let (upstream, seen) = upstream().await;
         let control = FakeControl::start(0, opening(&upstream)).await;
         let folder = tempfile::tempdir().unwrap();
-        let node = node(folder.path(), control.address).await;
+        let node = node_with(folder.path(), control.address, limits).await;
         crate::control::within(node.ready()).await;
         Self { control, node, folder, upstream, seen }
     }

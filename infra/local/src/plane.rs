@@ -19,8 +19,8 @@ use crate::process::{Process, Stopped};
 
 /// Longest `ready` line.
 const LINE_MAX: u64 = 16 * 1024;
-/// How long a plane may finish what it is at when it is asked to stop.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a plane may finish what it is at when it is asked to stop; longer than a plane gives itself.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where the planes' programs are.
 #[derive(Clone, Debug)]

@@ -8,6 +8,13 @@ pub mod response;
 
 pub use plan::Plan;
 
+/// A text as it stands in a URL: percent-encoded but for RFC 3986's unreserved characters.
+pub(super) fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    encode::percent(text, &mut out);
+    out
+}
+
 /// Adds `key=value` to a query string, both percent-encoded.
 pub(super) fn append_query(query: &mut String, key: &str, value: &str) {
     encode::pair(query, key, value);

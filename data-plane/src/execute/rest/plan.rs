@@ -51,7 +51,7 @@ pub enum ParamPlace {
     Query,
     Header(HeaderName),
     Body,
-    /// A header that is not the caller's to set; taken and not sent.
+    /// A header or query parameter that is not the caller's to set; taken and not sent.
     Nowhere,
 }
 
@@ -114,6 +114,31 @@ impl Plan {
             message: ResultPath::parse(call.errors.as_ref().map_or("", |errors| &errors.message_path))?,
         })
     }
+}
+
+impl Plan {
+    /// Takes a query parameter out of the caller's and the path's hands, in every form that an API may read as it: the
+    /// credential under this name must be the only one.
+    pub fn reserve_query(&mut self, name: &str) {
+        for param in &mut self.params {
+            if param.place == ParamPlace::Query && same_query_name(&param.name, name) {
+                param.place = ParamPlace::Nowhere;
+            }
+        }
+        let pairs = self.fixed_query.split('&').filter(|pair| {
+            url::form_urlencoded::parse(pair.as_bytes())
+                .next()
+                .is_none_or(|(key, _)| !same_query_name(&key, name))
+        });
+        self.fixed_query = pairs.collect::<Vec<_>>().join("&");
+    }
+}
+
+/// Whether two names may be one parameter: `key`, `KEY`, and `key[...]`, which holds a part of it.
+fn same_query_name(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    let holds = |whole: &str, part: &str| part.strip_prefix(whole).is_some_and(|rest| rest.starts_with('['));
+    one == other || holds(&one, &other) || holds(&other, &one)
 }
 
 /// Whether a header is the node's or the connection's, so that neither a connector's default nor an argument sets it.
@@ -256,6 +281,21 @@ mod tests {
         let wanted = [Segment::Literal("repos/".into()), Segment::Value(0), Segment::Literal("/x".into())];
         assert_eq!(plan.path, wanted);
         assert_eq!(plan.fixed_query, "per_page=5");
+    }
+
+    #[test]
+    fn the_name_of_a_query_credential_is_nobody_elses() {
+        let names = ["key", "KEY", "key[]", "keys", "q"];
+        let params = names.iter().map(|name| param_in(name, Place::Query)).collect();
+        let mut plan = Plan::compile(&call("/x?%6Bey=1&b=2", params)).unwrap();
+        plan.reserve_query("key");
+        let kept: Vec<_> =
+            plan.params.iter().filter(|p| p.place == ParamPlace::Query).map(|p| &p.name).collect();
+        assert_eq!(kept, ["keys", "q"]);
+        assert_eq!(plan.fixed_query, "b=2");
+        let mut plan = Plan::compile(&call("/x", vec![param_in("auth", Place::Query)])).unwrap();
+        plan.reserve_query("auth[key]");
+        assert_eq!(plan.params[0].place, ParamPlace::Nowhere);
     }
 
     #[test]
