@@ -104,8 +104,8 @@ async fn a_credential_does_not_follow_its_connector_to_another_address() -> Test
     let echo = Echo::new().await?;
     let other = toolmesh_tests::Upstream::start().await?;
     let console = echo.system.console(&echo.workspace.owner).await?;
-    let page =
-        console.submit(&echo.page(""), &echo.page("/settings"), &[("base_url", &other.url())]).await?.ok()?;
+    console.submit(&echo.page(""), &echo.page("/settings"), &[("base_url", &other.url())]).await?.ok()?;
+    let page = console.visit(&echo.page("")).await?;
     ensure!(page.text().contains("deleted"), "the page does not say that the credential is gone");
     let test = console.submit(&echo.page(""), &echo.page("/test"), &[]).await?;
     ensure!(other.seen().iter().all(|seen| seen.header("authorization").is_empty()), "{}", test.text());
