@@ -327,8 +327,7 @@ fn the_clients_are_pinned_exactly() -> TestResult {
         "{python}"
     );
     let lock = std::fs::read_to_string(paths::client("node/package-lock.json"))?;
-    for line in lock.lines().filter(|line| line.contains("\"resolved\":")) {
-        ensure!(line.contains("https://registry.npmjs.org/"), "{line}");
-    }
+    // Where a package comes from is the machine's affair; what it is, its integrity hash says.
+    ensure!(!lock.contains("\"resolved\":"), "the lock file names the place that packages were loaded from");
     Ok(())
 }
