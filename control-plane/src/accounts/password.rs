@@ -56,7 +56,7 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     /// Verified in place of an unknown user's, so that both take the same time.
-    dummy: Arc<str>,
+    stand_in: Arc<str>,
 }
 
 /// What came of a verification.
@@ -82,11 +82,11 @@ impl Passwords {
     /// # Errors
     /// Only if the crypto library refuses the costs.
     pub fn new(places: usize) -> Result<Self> {
-        let dummy = hash_now("a password that nobody has")?;
+        let stand_in = hash_now("a password that nobody has")?;
         Ok(Self {
             places: Arc::new(Semaphore::new(places.max(1))),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            dummy: dummy.into(),
+            stand_in: stand_in.into(),
         })
     }
 
@@ -108,7 +108,7 @@ impl Passwords {
     /// `Busy` when too many wait already.
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<Verdict> {
         let known = stored.is_some();
-        let stored = stored.unwrap_or_else(|| self.dummy.to_string());
+        let stored = stored.unwrap_or_else(|| self.stand_in.to_string());
         self.run(move || {
             let text = password.expose_secret();
             let parsed = PasswordHash::new(&stored).map_err(Error::internal)?;
@@ -184,7 +184,8 @@ mod tests {
         assert!(
             !passwords.verify(SecretString::from("copper lantern"), Some(hash)).await.unwrap().is_right()
         );
-        let dummy = passwords.verify(SecretString::from("a password that nobody has"), None).await.unwrap();
-        assert!(!dummy.is_right(), "the stand-in for unknown users must never fit");
+        let stand_in =
+            passwords.verify(SecretString::from("a password that nobody has"), None).await.unwrap();
+        assert!(!stand_in.is_right(), "the stand-in for unknown users must never fit");
     }
 }

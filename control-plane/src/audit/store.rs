@@ -128,9 +128,11 @@ const fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Result<Vec<Event>> {
-    let tenant = tx.tenant().uuid();
-    let sql = "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
+/// The columns of an event with the names of who and what called, and a condition; one static text for all that read events.
+macro_rules! select_events {
+    ($condition:literal) => {
+        concat!(
+            "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
            c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
            e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
            e.result_bytes, e.steps
@@ -138,13 +140,23 @@ pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Resu
          LEFT JOIN users u ON u.id = e.user_id
          LEFT JOIN oauth_clients c ON c.tenant_id = e.tenant_id AND c.client_id = e.client_id
          LEFT JOIN api_keys k ON k.tenant_id = e.tenant_id AND k.id = e.api_key_id
-         WHERE e.tenant_id = $1
+         ",
+            $condition
+        )
+    };
+}
+
+pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Result<Vec<Event>> {
+    let tenant = tx.tenant().uuid();
+    let sql = select_events!(
+        "WHERE e.tenant_id = $1
            AND ($2::text IS NULL OR e.outcome = $2)
            AND ($3::uuid IS NULL OR e.user_id = $3)
            AND ($4::text IS NULL OR e.tool = $4)
            AND ($5::text IS NULL OR strpos(lower(concat_ws(' ', e.tool, e.reason, u.name, u.email, c.name, e.request_id)), lower($5)) > 0)
            AND ($6::uuid IS NULL OR (e.at, e.id) < (SELECT b.at, b.id FROM audit_events b WHERE b.tenant_id = $1 AND b.id = $6))
-         ORDER BY e.at DESC, e.id DESC LIMIT $7";
+         ORDER BY e.at DESC, e.id DESC LIMIT $7"
+    );
     let query = sqlx::query_as(sql)
         .bind(tenant)
         .bind(filter.outcome.as_deref())
@@ -158,15 +170,7 @@ pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Resu
 
 pub(super) async fn get(tx: &mut TenantTx, id: AuditEventId) -> Result<Option<Event>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
-           c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
-           e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
-           e.result_bytes, e.steps
-         FROM audit_events e
-         LEFT JOIN users u ON u.id = e.user_id
-         LEFT JOIN oauth_clients c ON c.tenant_id = e.tenant_id AND c.client_id = e.client_id
-         LEFT JOIN api_keys k ON k.tenant_id = e.tenant_id AND k.id = e.api_key_id
-         WHERE e.tenant_id = $1 AND e.id = $2";
+    let sql = select_events!("WHERE e.tenant_id = $1 AND e.id = $2");
     Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
 }
 

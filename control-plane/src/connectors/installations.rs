@@ -1,12 +1,9 @@
 //! Enabling connectors for a workspace, and changing what was enabled.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prost::Message as _;
 use secrecy::SecretString;
-use time::OffsetDateTime;
-use toolmesh_proto::access::Access;
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
 use toolmesh_proto::seal::{CredentialPlace, Sealer};
@@ -14,10 +11,11 @@ use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
 use super::catalog::Catalog;
+use super::installation::{Installation, ToolRow, known_credentials};
 use super::{dadl, store};
 use crate::accounts::members::Membership;
+use crate::credentials;
 use crate::credentials::envelope::Vault;
-use crate::credentials::{self, CredentialFacts};
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, OnConstraint as _, Result};
 
@@ -41,80 +39,6 @@ pub struct Install {
     pub base_url: String,
     /// By logical name; empty ones count as not given.
     pub credentials: Vec<(String, SecretString)>,
-}
-
-/// A connector enabled in a workspace.
-#[derive(Clone, Debug)]
-pub struct Installation {
-    pub id: InstallationId,
-    pub name: String,
-    pub base_url: String,
-    pub connector_hash: String,
-    pub connector: Arc<v1::Connector>,
-    pub built_in: bool,
-    pub created_at: OffsetDateTime,
-    pub created_by: String,
-    pub created_by_email: String,
-    pub disabled: BTreeSet<String>,
-    pub credentials: Vec<CredentialFacts>,
-}
-
-/// One tool of an installation.
-#[derive(Clone, Debug)]
-pub struct ToolRow {
-    /// The connector's own name.
-    pub tool: String,
-    /// What clients call.
-    pub public_name: String,
-    pub title: String,
-    pub description: String,
-    pub access: Access,
-    pub enabled: bool,
-}
-
-impl Installation {
-    /// All tools, in the connector's order.
-    #[must_use]
-    pub fn tools(&self) -> Vec<ToolRow> {
-        let row = |tool: &v1::Tool| ToolRow {
-            public_name: names::tool_name(&self.name, &tool.name),
-            title: tool.title.clone(),
-            description: tool.description.clone(),
-            access: Access::parse(&tool.access),
-            enabled: !self.disabled.contains(&tool.name),
-            tool: tool.name.clone(),
-        };
-        self.connector.tools.iter().map(row).collect()
-    }
-
-    /// Credentials that the connector asks for and nobody has given.
-    #[must_use]
-    pub fn missing_credentials(&self) -> Vec<String> {
-        let has = |name: &String| self.credentials.iter().any(|c| &c.name == name);
-        required_credentials(&self.connector).into_iter().filter(|name| !has(name)).collect()
-    }
-}
-
-/// Logical names of the credentials that a connector's auth uses; without the optional password of basic auth.
-#[must_use]
-pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
-    use v1::auth::Kind;
-    match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
-        Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],
-        Some(Kind::Basic(auth)) => vec![auth.username_credential.clone()],
-        Some(Kind::ApiKey(auth)) => vec![auth.credential.clone()],
-        Some(Kind::None(_)) | None => Vec::new(),
-    }
-}
-
-/// All logical names, the optional ones too.
-#[must_use]
-pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
-    let mut names = required_credentials(connector);
-    if let Some(v1::auth::Kind::Basic(auth)) = connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
-        names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
-    }
-    names
 }
 
 /// A compiled connector with its source text.

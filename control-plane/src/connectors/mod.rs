@@ -5,7 +5,9 @@
 
 pub mod catalog;
 pub mod dadl;
+pub mod installation;
 pub mod installations;
 pub mod store;
 
-pub use installations::{Install, Installation, Installations, Source, ToolRow};
+pub use installation::{Installation, ToolRow};
+pub use installations::{Install, Installations, Source};

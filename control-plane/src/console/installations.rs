@@ -16,7 +16,7 @@ use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
     InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
 };
-use crate::connectors::{Installation, installations};
+use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
 
 /// The installation in the path.
@@ -219,7 +219,7 @@ async fn detail(
 ) -> Result<InstallationPage> {
     let now = OffsetDateTime::now_utc();
     let tools = installation.tools();
-    let shown = |tool: &installations::ToolRow| {
+    let shown = |tool: &installation::ToolRow| {
         let class = matches!(filter.access.as_str(), "" | "all") || tool.access.as_str() == filter.access;
         let text = format!("{} {} {}", tool.public_name, tool.title, tool.description).to_lowercase();
         class && text.contains(&filter.q.trim().to_lowercase())
@@ -250,7 +250,7 @@ async fn detail(
 
 /// Fields for a connector that is not in the catalog, named as its auth names them.
 fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
-    let required = installations::required_credentials(&installation.connector);
+    let required = installation::required_credentials(&installation.connector);
     let field = |name: String| CredentialField {
         label: name.replace('_', " "),
         help: String::new(),
@@ -259,7 +259,7 @@ fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
         field: Field::empty(),
         name,
     };
-    installations::known_credentials(&installation.connector).into_iter().map(field).collect()
+    installation::known_credentials(&installation.connector).into_iter().map(field).collect()
 }
 
 fn facts(
@@ -279,7 +279,7 @@ fn facts(
     installation.credentials.iter().map(fact).collect()
 }
 
-fn classes(tools: &[installations::ToolRow], current: &str) -> Vec<Choice> {
+fn classes(tools: &[installation::ToolRow], current: &str) -> Vec<Choice> {
     let current = if current.is_empty() { "all" } else { current };
     let counts = AccessCounts::count(tools.iter().map(|tool| tool.access.as_str()));
     let all = Choice::new("all", format!("All {}", tools.len()), current);
@@ -302,7 +302,7 @@ fn consequences(installation: &Installation, on: usize) -> Vec<String> {
     sentences
 }
 
-fn tool_row(at: &Workspace, installation: &Installation, tool: installations::ToolRow) -> ToolRow {
+fn tool_row(at: &Workspace, installation: &Installation, tool: installation::ToolRow) -> ToolRow {
     ToolRow {
         action: at.path(&format!("/connectors/{}/tools", installation.id)),
         csrf: at.visitor.csrf(),

@@ -1,0 +1,86 @@
+//! What an installation is: a connector enabled in a workspace, its tools, and the credentials it asks for. Knows neither
+//! the database nor how one is changed; that is in `installations`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use toolmesh_proto::access::Access;
+use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::{names, v1};
+
+use crate::credentials::CredentialFacts;
+
+/// A connector enabled in a workspace.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub id: InstallationId,
+    pub name: String,
+    pub base_url: String,
+    pub connector_hash: String,
+    pub connector: Arc<v1::Connector>,
+    pub built_in: bool,
+    pub created_at: OffsetDateTime,
+    pub created_by: String,
+    pub created_by_email: String,
+    pub disabled: BTreeSet<String>,
+    pub credentials: Vec<CredentialFacts>,
+}
+
+/// One tool of an installation.
+#[derive(Clone, Debug)]
+pub struct ToolRow {
+    /// The connector's own name.
+    pub tool: String,
+    /// What clients call.
+    pub public_name: String,
+    pub title: String,
+    pub description: String,
+    pub access: Access,
+    pub enabled: bool,
+}
+
+impl Installation {
+    /// All tools, in the connector's order.
+    #[must_use]
+    pub fn tools(&self) -> Vec<ToolRow> {
+        let row = |tool: &v1::Tool| ToolRow {
+            public_name: names::tool_name(&self.name, &tool.name),
+            title: tool.title.clone(),
+            description: tool.description.clone(),
+            access: Access::parse(&tool.access),
+            enabled: !self.disabled.contains(&tool.name),
+            tool: tool.name.clone(),
+        };
+        self.connector.tools.iter().map(row).collect()
+    }
+
+    /// Credentials that the connector asks for and nobody has given.
+    #[must_use]
+    pub fn missing_credentials(&self) -> Vec<String> {
+        let has = |name: &String| self.credentials.iter().any(|c| &c.name == name);
+        required_credentials(&self.connector).into_iter().filter(|name| !has(name)).collect()
+    }
+}
+
+/// Logical names of the credentials that a connector's auth uses; without the optional password of basic auth.
+#[must_use]
+pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
+    use v1::auth::Kind;
+    match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],
+        Some(Kind::Basic(auth)) => vec![auth.username_credential.clone()],
+        Some(Kind::ApiKey(auth)) => vec![auth.credential.clone()],
+        Some(Kind::None(_)) | None => Vec::new(),
+    }
+}
+
+/// All logical names, the optional ones too.
+#[must_use]
+pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
+    let mut names = required_credentials(connector);
+    if let Some(v1::auth::Kind::Basic(auth)) = connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
+    }
+    names
+}
