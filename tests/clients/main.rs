@@ -31,15 +31,7 @@ impl Scene {
         system.enable_github(&workspace, &github.url).await?;
         let member = system.person().await?;
         system.join(&workspace, &member, "member").await?;
-        let mcp = system.mcp(&workspace, &workspace.key);
-        eventually("the tools are there", SOON, || async {
-            Ok(mcp
-                .names()
-                .await
-                .is_ok_and(|names| names.iter().any(|name| name == LIST_ISSUES))
-                .then_some(()))
-        })
-        .await?;
+        system.offered_everywhere(&workspace, LIST_ISSUES).await?;
         Ok(Self { system, workspace, member, _github: github })
     }
 }

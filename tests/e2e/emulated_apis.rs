@@ -4,8 +4,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use toolmesh_tests::emulate::{Emulate, MINE, OTHERS, REPOSITORY, TOKEN};
 use toolmesh_tests::github::{LIST_ISSUES, assigned_to_me};
-use toolmesh_tests::wait::SOON;
-use toolmesh_tests::{System, TestResult, Upstream, eventually};
+use toolmesh_tests::{System, TestResult, Upstream};
 
 #[tokio::test]
 async fn the_github_connector_lists_makes_and_closes_issues() -> TestResult {
@@ -14,10 +13,7 @@ async fn the_github_connector_lists_makes_and_closes_issues() -> TestResult {
     let installation = system.enable_github(&workspace, &github.url).await?;
     ensure!(installation.tools >= 25, "{} tools", installation.tools);
     let mcp = system.mcp(&workspace, &workspace.key);
-    eventually("the tools are there", SOON, || async {
-        Ok(mcp.names().await.is_ok_and(|names| !names.is_empty()).then_some(()))
-    })
-    .await?;
+    system.offered_everywhere(&workspace, LIST_ISSUES).await?;
 
     let mine = mcp.call(LIST_ISSUES, assigned_to_me()).await?.text()?;
     for title in MINE {
@@ -50,10 +46,7 @@ async fn listing_my_issues_without_arguments_asks_github_for_those_assigned_to_m
     let (upstream, workspace) = (Upstream::start().await?, system.workspace().await?);
     system.enable_github(&workspace, &format!("{}/echo", upstream.url())).await?;
     let mcp = system.mcp(&workspace, &workspace.key);
-    eventually("the tools are there", SOON, || async {
-        Ok(mcp.names().await.is_ok_and(|names| !names.is_empty()).then_some(()))
-    })
-    .await?;
+    system.offered_everywhere(&workspace, LIST_ISSUES).await?;
     mcp.call("github_list_my_issues", json!({})).await?.text()?;
     let seen = upstream.only()?;
     ensure!((seen.method.as_str(), seen.path.as_str()) == ("GET", "/echo/issues"), "{seen:?}");

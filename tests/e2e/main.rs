@@ -46,18 +46,7 @@ impl Echo {
         let installation = system.enable_file(&workspace.slug, &dadl, "echo", url, credentials).await?;
         let mcp = system.mcp(&workspace, &workspace.key);
         // The nodes learn of what was just made within a second; all of them do, before a test begins.
-        for node in &system.ready.nodes {
-            let mcp = system.mcp_on(&node.http, &workspace, &workspace.key);
-            toolmesh_tests::eventually(
-                "every node knows the workspace",
-                toolmesh_tests::wait::SOON,
-                || async {
-                    let listed = mcp.names().await;
-                    Ok(listed.is_ok_and(|names| !names.is_empty()).then_some(()))
-                },
-            )
-            .await?;
-        }
+        system.offered_everywhere(&workspace, "echo_whoami").await?;
         Ok(Self { system, workspace, installation, upstream, mcp })
     }
 

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::wait::{SOON, eventually};
 use crate::{Console, Mcp, System};
 
 /// A text no other test has: twelve hexadecimal digits.
@@ -81,14 +82,16 @@ impl System {
         let args = ["create-workspace", "--slug", &slug, "--name", "Test workspace", "--owner", &owner.email];
         let made = self.admin(&args).await?;
         let key = self.key(&slug, &owner.email).await?;
-        Ok(Workspace {
+        let workspace = Workspace {
             tenant_id: text(&made, "tenant_id")?,
             origin: text(&made, "origin")?,
             mcp_url: text(&made, "mcp_url")?,
             slug,
             owner,
             key,
-        })
+        };
+        self.known_everywhere(&workspace).await?;
+        Ok(workspace)
     }
 
     /// A new API key of a member.
@@ -179,5 +182,35 @@ impl System {
     pub fn mcp_on(&self, address: &str, workspace: &Workspace, token: &str) -> Mcp {
         let host = self.tenant_host(&workspace.slug);
         Mcp::new(self.http.clone(), &format!("http://{address}/mcp")).host(&host).token(token)
+    }
+
+    /// Waits until every node lets the workspace's owner in.
+    async fn known_everywhere(&self, workspace: &Workspace) -> Result<()> {
+        for node in &self.ready.nodes {
+            let mcp = self.mcp_on(&node.http, workspace, &workspace.key);
+            eventually(&format!("{} knows {}", node.name, workspace.slug), SOON, || async {
+                let answer = mcp.request("ping", json!({})).await?;
+                Ok(answer.status.is_success().then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every node offers a tool to the workspace's owner. Requests go round over the nodes, so a tool that one of
+    /// them knows may be missing from the next answer.
+    ///
+    /// # Errors
+    /// When one does not in time.
+    pub async fn offered_everywhere(&self, workspace: &Workspace, tool: &str) -> Result<()> {
+        for node in &self.ready.nodes {
+            let mcp = self.mcp_on(&node.http, workspace, &workspace.key);
+            eventually(&format!("{} offers {tool}", node.name), SOON, || async {
+                let names = mcp.names().await.unwrap_or_default();
+                Ok(names.iter().any(|name| name == tool).then_some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
