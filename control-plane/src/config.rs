@@ -34,6 +34,8 @@ pub struct Config {
     /// Where mail can be read, where it stays on this machine; shown after sign-up.
     pub mailbox_url: Option<String>,
     pub egress: EgressPolicy,
+    /// Certificate authorities (PEM) that are trusted besides the system's; empty for none.
+    pub extra_roots: Vec<u8>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -72,6 +74,7 @@ impl Config {
             mail_from: mail_from()?,
             mailbox_url: optional("TOOLMESH_MAILBOX_URL"),
             egress: EgressPolicy { allow_private: flag("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
+            extra_roots: extra_roots("TOOLMESH_CA_FILE")?,
             trusted_proxies: networks("TOOLMESH_TRUSTED_PROXIES")?,
         })
     }
@@ -126,6 +129,17 @@ fn file(name: &'static str, path: &PathBuf) -> Result<Zeroizing<String>, ConfigE
     std::fs::read_to_string(path)
         .map(Zeroizing::new)
         .map_err(|e| ConfigError::Invalid { name, reason: format!("{}: {e}", path.display()) })
+}
+
+/// The certificate authorities of a company that runs its own, from a PEM file.
+fn extra_roots(name: &'static str) -> Result<Vec<u8>, ConfigError> {
+    let Some(path) = optional(name) else { return Ok(Vec::new()) };
+    let wrong = |reason: String| ConfigError::Invalid { name, reason };
+    let bytes = std::fs::read(&path).map_err(|e| wrong(format!("{path}: {e}")))?;
+    match reqwest::Certificate::from_pem_bundle(&bytes) {
+        Ok(found) if !found.is_empty() => Ok(bytes),
+        _ => Err(wrong(format!("{path} must hold certificates in PEM"))),
+    }
 }
 
 fn optional(name: &str) -> Option<String> {

@@ -15,6 +15,7 @@ pub mod error;
 pub mod jobs;
 pub mod mail;
 pub mod oauth;
+pub mod outbound;
 pub mod peer;
 pub mod push;
 pub mod tenants;

@@ -26,6 +26,7 @@ use crate::jobs::{Jobs, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
 use crate::oauth::{Oauth, keys::KeyRing};
+use crate::outbound::Outbound;
 use crate::peer::TrustedProxies;
 use crate::push::Hub;
 use crate::push::compile::Compiler;
@@ -46,6 +47,7 @@ pub struct Core {
     pub installations: Installations,
     pub catalog: Arc<Catalog>,
     pub mailer: Mailer,
+    pub outbound: Outbound,
 }
 
 impl Core {
@@ -74,6 +76,7 @@ impl Core {
                 Arc::clone(&catalog),
                 config.egress,
             ),
+            outbound: Outbound::new(config.egress, &config.extra_roots)?,
             db,
             vault,
             catalog,
@@ -186,6 +189,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         installations: core.installations,
         catalog: core.catalog,
         mailer: core.mailer,
+        outbound: core.outbound,
         oauth,
         hub,
         origins: config.tenant_origins.clone(),

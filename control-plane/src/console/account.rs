@@ -10,6 +10,7 @@ use tower_sessions::Session;
 
 use super::App;
 use super::forms::Fields;
+use super::login::{self, Factor};
 use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{self, Visitor, safe_next};
 use super::view::{
@@ -138,9 +139,9 @@ pub(super) async fn verify(
     match app.accounts.verify(token, browser.as_ref(), password, &address.network()).await {
         Ok(user) => {
             let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
-            session::log_in(&visitor.session, user.id).await?;
             let next = next.filter(|next| !next.is_empty());
-            see_other(next.as_deref().map_or("/workspaces/new", safe_next))
+            let next = next.as_deref().map_or("/workspaces/new", safe_next);
+            login::proved(&app, &visitor.session, &user, Factor::Mail, next).await
         }
         Err(Error::Field { message, .. }) => {
             let email = app.accounts.verification(token).await?.email;
@@ -179,10 +180,7 @@ pub(super) async fn login(
 ) -> Page {
     let next = fields.get("next");
     match app.accounts.log_in(fields.get("email"), fields.secret("password"), &address.network()).await {
-        Ok(user) => {
-            session::log_in(&visitor.session, user.id).await?;
-            see_other(safe_next(next))
-        }
+        Ok(user) => login::proved(&app, &visitor.session, &user, Factor::Password, safe_next(next)).await,
         Err(error @ (Error::Field { .. } | Error::TooMany(_) | Error::Busy)) => {
             let form = LoginPage {
                 email: Field::of(fields.get("email")),

@@ -15,6 +15,7 @@ mod csrf;
 mod forms;
 mod installations;
 mod keys;
+mod login;
 mod members;
 mod overview;
 mod respond;
@@ -38,6 +39,7 @@ use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::mail::Mailer;
 use crate::oauth::Oauth;
+use crate::outbound::Outbound;
 use crate::push::Hub;
 
 /// Largest form, in bytes; a private key as a credential fits.
@@ -55,6 +57,8 @@ pub struct Console {
     pub mailer: Mailer,
     pub origins: TenantOrigins,
     pub console_origin: String,
+    /// Fetches what strangers name: client metadata, keys, discovery documents.
+    pub outbound: Outbound,
     pub https: bool,
     /// Where mail can be read, where it stays on this machine.
     pub mailbox_url: Option<String>,

@@ -236,6 +236,7 @@ fn configuration(args: &AdminArgs, env: &Environment) -> anyhow::Result<Config> 
     let join = env.join_secret_file.clone().unwrap_or_else(|| secrets.join_secret_file());
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     Ok(Config {
+        extra_roots: Vec::new(),
         database_url: database.context("set DATABASE_URL, or name the data folder with --data")?,
         console_origin: console.unwrap_or_else(|| "http://localhost:8080".to_owned()),
         tenant_origins: TenantOrigins::parse(tenant.as_deref().unwrap_or("http://{slug}.localhost:8080"))?,

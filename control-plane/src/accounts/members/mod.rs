@@ -54,6 +54,36 @@ impl TryFrom<String> for Role {
     }
 }
 
+/// One kind of thing that a role may or may not do in its workspace; what a role may do stands in [`Role::may`] alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Enable, change and remove connectors, their credentials and tools.
+    Connectors,
+    /// Invite, change, suspend and remove members; groups; service accounts.
+    Members,
+    /// OAuth clients, other people's grants, keys and sessions in this workspace.
+    Clients,
+    /// Settings of the workspace: name, security, sign-in.
+    Settings,
+    /// Read everybody's calls and events.
+    Audit,
+    /// Plan and invoices.
+    Billing,
+    /// Make owners, hand the workspace over, delete it.
+    Ownership,
+}
+
+impl Role {
+    /// Whether the role may do this.
+    #[must_use]
+    pub fn may(self, permission: Permission) -> bool {
+        match permission {
+            Permission::Ownership => self == Self::Owner,
+            _ => self.is_admin(),
+        }
+    }
+}
+
 /// Proof that a user belongs to a tenant, with the role; made by looking it up, and asked for by everything that acts.
 #[derive(Clone, Copy, Debug)]
 pub struct Membership {
@@ -63,6 +93,16 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// # Errors
+    /// `Forbidden` where the role may not.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        if self.role.may(permission) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("Your role in this workspace does not include this. Ask an owner or admin."))
+        }
+    }
+
     /// # Errors
     /// `Forbidden` for plain members.
     pub fn require_admin(&self) -> Result<()> {
