@@ -8,7 +8,7 @@ use super::App;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::{Admin, Workspace};
-use super::view::{Field, Moment, Nav, SettingsPage};
+use super::view::{Field, Moment, Nav, SettingsPage, Tabs};
 use crate::error::{Error, Result};
 use crate::tenants;
 
@@ -33,6 +33,7 @@ pub(super) async fn save(State(app): State<App>, Admin(at): Admin, fields: Field
 async fn view(at: &Workspace, name: Field) -> Result<SettingsPage> {
     Ok(SettingsPage {
         shell: at.shell("Settings", Nav::Settings).await?,
+        tabs: Tabs::settings(at.path("/settings"), ""),
         name,
         tenant_id: at.tenant.id.to_string(),
         created: Moment::new(at.tenant.created_at, OffsetDateTime::now_utc()),

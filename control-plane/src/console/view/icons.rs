@@ -53,6 +53,7 @@ fn shape(name: &str) -> &'static str {
         }
         "updown" => r#"<path d="m5.5 6 2.5-2.5L10.5 6m-5 4 2.5 2.5 2.5-2.5"/>"#,
         "down" => r#"<path d="m4.5 6.5 3.5 3.5 3.5-3.5"/>"#,
+        "left" => r#"<path d="m9.5 4.5-3.5 3.5 3.5 3.5"/>"#,
         "right" => r#"<path d="m6.5 4.5 3.5 3.5-3.5 3.5"/>"#,
         "arrow" => r#"<path d="M3 8h10M9 4l4 4-4 4"/>"#,
         "out" => {

@@ -23,6 +23,7 @@ mod path;
 mod settings;
 mod shell;
 mod steps;
+mod tabs;
 mod workspaces;
 
 pub use account::{LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
@@ -46,4 +47,5 @@ pub use path::{CallPath, PathStep, Verdict};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
 pub use steps::{StepState, TestReport, TestStep};
+pub use tabs::Tabs;
 pub use workspaces::{SlugAnswer, SlugState, WorkspaceNewPage, WorkspaceRow, WorkspacesPage};

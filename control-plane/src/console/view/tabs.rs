@@ -1,0 +1,50 @@
+//! Tabs: pages that belong together, each with an address of its own.
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Tab {
+    pub label: &'static str,
+    /// Below the tabs' common address; "" for the first.
+    pub path: &'static str,
+}
+
+/// Pages that belong together, and which of them is shown.
+#[derive(Clone, Debug)]
+pub struct Tabs {
+    /// What the row of tabs is called for those who do not see it.
+    pub label: &'static str,
+    base: String,
+    tabs: &'static [Tab],
+    current: &'static str,
+}
+
+const fn tab(label: &'static str, path: &'static str) -> Tab {
+    Tab { label, path }
+}
+
+/// The pages of a workspace's settings, at `/w/SLUG/settings` and below.
+const SETTINGS: &[Tab] = &[tab("General", "")];
+
+/// The pages of a person's own account, at `/account` and below.
+const ACCOUNT: &[Tab] = &[];
+
+impl Tabs {
+    /// Of the settings at `base` (`/w/SLUG/settings`).
+    #[must_use]
+    pub const fn settings(base: String, current: &'static str) -> Self {
+        Self { label: "Settings", base, tabs: SETTINGS, current }
+    }
+
+    /// Of a person's account.
+    #[must_use]
+    pub fn account(current: &'static str) -> Self {
+        Self { label: "Your account", base: "/account".to_owned(), tabs: ACCOUNT, current }
+    }
+
+    /// Each tab's label and address, and whether it is the one that is shown.
+    pub fn links(&self) -> impl Iterator<Item = (&'static str, String, bool)> + '_ {
+        self.tabs
+            .iter()
+            .map(|tab| (tab.label, format!("{}{}", self.base, tab.path), tab.path == self.current))
+    }
+}
