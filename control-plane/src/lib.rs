@@ -23,4 +23,4 @@ pub mod tenants;
 mod serve;
 
 pub use config::Config;
-pub use serve::{ControlPlane, Core};
+pub use serve::{ControlPlane, Core, routes};

@@ -1,4 +1,4 @@
-//! `toolmesh-control-plane`: serves, or with `migrate` only brings the database up to date.
+//! `toolmesh-control-plane`: serves, or with `migrate` only brings the database up to date; `routes` says what it would serve.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -22,6 +22,8 @@ struct Arguments {
 enum Command {
     /// Bring the database to this version's schema, and stop.
     Migrate,
+    /// Show every route that is served, one to a line, and stop.
+    Routes,
 }
 
 /// What a shell shows for wrong configuration (`EX_USAGE` of sysexits.h).
@@ -30,6 +32,15 @@ const WRONG_CONFIGURATION: u8 = 64;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let migrate = match arguments.command {
+        // Told from the code alone, without a setting or a database.
+        Some(Command::Routes) => {
+            toolmesh_control_plane::routes().iter().for_each(|route| println!("{route}"));
+            return ExitCode::SUCCESS;
+        }
+        Some(Command::Migrate) => true,
+        None => false,
+    };
     start_log();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::warn!("a TLS provider was installed already");
@@ -41,9 +52,10 @@ async fn main() -> ExitCode {
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
-    let result = match arguments.command {
-        Some(Command::Migrate) => Db::migrate(&config.database_url).await.map_err(anyhow::Error::from),
-        None => run(config).await,
+    let result = if migrate {
+        Db::migrate(&config.database_url).await.map_err(anyhow::Error::from)
+    } else {
+        run(config).await
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use toolmesh_proto::seal::{self, Sealer};
@@ -18,7 +18,7 @@ use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
-use crate::console::{self, Console, FormTokens};
+use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -169,18 +169,34 @@ async fn serve_people(
     Ok(address)
 }
 
-fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router> {
-    let endpoints = Router::new()
+/// Every route that people and clients can ask for.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let mut all = console::routes();
+    all.extend(endpoints().into_list());
+    all.extend(health().into_list());
+    all.sort();
+    all
+}
+
+fn endpoints() -> Routes<OauthState> {
+    Routes::new()
         .route("/oauth/{slug}/register", post(oauth_http::register))
         .route("/oauth/{slug}/token", post(oauth_http::token))
         .route("/oauth/{slug}/revoke", post(oauth_http::revoke))
         .route("/oauth/{slug}/jwks.json", get(oauth_http::jwks))
-        .layer(axum::extract::DefaultBodyLimit::max(16 * 1024))
+}
+
+fn health() -> Routes<Db> {
+    Routes::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready))
+}
+
+fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router> {
+    let endpoints = endpoints()
+        .into_router()
+        .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(OauthState { oauth: oauth.clone(), db: core.db.clone() });
-    let health = Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", {
-        let db = core.db.clone();
-        get(move || ready(db.clone()))
-    });
+    let health = health().into_router().with_state(core.db.clone());
     let console = Console {
         forms: FormTokens::new(&core.vault)?,
         db: core.db,
@@ -207,7 +223,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         .layer(tower_http::catch_panic::CatchPanicLayer::new()))
 }
 
-async fn ready(db: Db) -> (StatusCode, &'static str) {
+async fn ready(State(db): State<Db>) -> (StatusCode, &'static str) {
     match db.ping().await {
         Ok(()) => (StatusCode::OK, "ready"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),

@@ -118,6 +118,15 @@ fn web_framework_and_grpc_stay_at_the_edges() -> TestResult {
     none(&trespasses(&sources, &["tonic::", "use tonic"], grpc), "tonic stands in sync and record")
 }
 
+/// The walk over every route compares its table with what the router says; a route that it does not say is walked by nobody.
+#[test]
+fn every_route_of_the_control_plane_is_in_its_table() -> TestResult {
+    let sources = files("control-plane/src", &[".rs"])?;
+    let table = |path: &str| path == "control-plane/src/console/routes.rs";
+    let words = ["axum::routing", "routing::{", "Router::new(", "route_service(", "nest_service("];
+    none(&trespasses(&sources, &words, table), "routes are added by `Routes`, with its own `get` and `post`")
+}
+
 #[test]
 fn the_environment_is_read_in_one_place() -> TestResult {
     for crate_folder in ["control-plane/src", "data-plane/src", "proto/src", "infra/local/src"] {

@@ -19,6 +19,7 @@ mod login;
 mod members;
 mod overview;
 mod respond;
+mod routes;
 mod session;
 mod settings;
 mod tests_of_connections;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use toolmesh_proto::slug::TenantOrigins;
 
 use crate::accounts::{Accounts, sessions};
@@ -67,13 +67,40 @@ pub struct Console {
 
 pub use csrf::FormTokens;
 pub use respond::security_headers;
+pub use routes::{Route, Routes, get, post};
 
 type App = Arc<Console>;
 
 /// All pages.
 pub fn router(console: App) -> Router {
     let sessions = sessions::layer(console.db.clone(), console.https);
-    let pages = Router::new()
+    let state = Arc::clone(&console);
+    let pages = pages().map(|router| {
+        router
+            .fallback(respond::not_found)
+            .layer(DefaultBodyLimit::max(MAX_FORM))
+            .layer(from_fn_with_state(state, csrf::nonce))
+            .layer(sessions)
+            .layer(from_fn(respond::page_errors))
+            .with_state(console)
+    });
+    files().merge(pages).into_router()
+}
+
+/// Every route of the console.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let mut all = files::<()>().into_list();
+    all.extend(pages().into_list());
+    all
+}
+
+fn files<S: Clone + Send + Sync + 'static>() -> Routes<S> {
+    Routes::new().route("/static/{*path}", get(assets::serve))
+}
+
+fn pages() -> Routes<App> {
+    Routes::new()
         .route("/", get(account::landing))
         .route("/signup", get(account::signup_form).post(account::signup))
         .route("/signup/sent", get(account::signup_sent))
@@ -86,17 +113,10 @@ pub fn router(console: App) -> Router {
         .route("/workspaces/check-slug", get(workspaces::check_slug))
         .route("/oauth/{slug}/authorize", get(consent::show).post(consent::decide))
         .nest("/w/{slug}", workspace_pages())
-        .fallback(respond::not_found)
-        .layer(DefaultBodyLimit::max(MAX_FORM))
-        .layer(from_fn_with_state(Arc::clone(&console), csrf::nonce))
-        .layer(sessions)
-        .layer(from_fn(respond::page_errors))
-        .with_state(console);
-    Router::new().route("/static/{*path}", get(assets::serve)).merge(pages)
 }
 
-fn workspace_pages() -> Router<App> {
-    Router::new()
+fn workspace_pages() -> Routes<App> {
+    Routes::new()
         .route("/", get(overview::show))
         .route("/catalog", get(catalog::list))
         .route("/catalog/{connector}", get(catalog::show))
