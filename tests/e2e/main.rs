@@ -7,6 +7,7 @@ mod emulated_apis;
 mod endpoint;
 mod isolation;
 mod live_changes;
+mod members;
 mod oauth;
 mod rest;
 mod signup_and_mail;

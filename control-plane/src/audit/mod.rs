@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{AuditEventId, TenantId, UserId};
 use toolmesh_proto::v1;
 
-use crate::accounts::members::Membership;
+use crate::accounts::members::{Membership, Permission};
 use crate::db::Db;
 use crate::error::{Error, Result};
 
@@ -142,9 +142,9 @@ async fn one_by_one(
 /// A page of the log, newest first.
 ///
 /// # Errors
-/// `Forbidden` for members.
+/// `Forbidden` without [`Permission::Audit`].
 pub async fn list(db: &Db, by: &Membership, filter: &Filter) -> Result<Vec<Event>> {
-    by.require_admin()?;
+    by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
     store::list(&mut tx, filter, PAGE).await
 }
@@ -152,59 +152,59 @@ pub async fn list(db: &Db, by: &Membership, filter: &Filter) -> Result<Vec<Event
 /// One event.
 ///
 /// # Errors
-/// `Forbidden` for members; `NotFound` for an id of no or another workspace.
+/// `Forbidden` without [`Permission::Audit`]; `NotFound` for an id of no or another workspace.
 pub async fn get(db: &Db, by: &Membership, id: AuditEventId) -> Result<Event> {
-    by.require_admin()?;
+    by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
     store::get(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
-/// The last calls: of everybody for an admin, of oneself for a member.
+/// The last calls: of everybody for who may read the log, else of oneself.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn recent(db: &Db, by: &Membership, count: i64) -> Result<Vec<Event>> {
     let mut tx = db.tenant(by.tenant).await?;
-    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    let user = if by.may(Permission::Audit) { None } else { Some(by.user) };
     store::list(&mut tx, &Filter { user, ..Filter::default() }, count).await
 }
 
-/// Counts of the last 24 hours, of everybody for an admin, of oneself for a member.
+/// Counts of the last 24 hours, of everybody for who may read the log, else of oneself.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn day(db: &Db, by: &Membership) -> Result<Day> {
     let mut tx = db.tenant(by.tenant).await?;
-    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    let user = if by.may(Permission::Audit) { None } else { Some(by.user) };
     store::day(&mut tx, user).await
 }
 
 /// The last 24 hours, hour by hour, the oldest first.
 ///
 /// # Errors
-/// `Forbidden` for members.
+/// `Forbidden` without [`Permission::Audit`].
 pub async fn hours(db: &Db, by: &Membership) -> Result<Vec<Hour>> {
-    by.require_admin()?;
+    by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
     store::hours(&mut tx).await
 }
 
-/// When the first call came: of anybody for an admin, of oneself for a member.
+/// When the first call came: of anybody for who may read the log, else of oneself.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn first_call(db: &Db, by: &Membership) -> Result<Option<OffsetDateTime>> {
     let mut tx = db.tenant(by.tenant).await?;
-    let user = if by.role.is_admin() { None } else { Some(by.user) };
+    let user = if by.may(Permission::Audit) { None } else { Some(by.user) };
     store::first_call(&mut tx, user).await
 }
 
 /// When each user called last, within 90 days.
 ///
 /// # Errors
-/// `Forbidden` for members.
+/// `Forbidden` without [`Permission::Members`].
 pub async fn last_calls(db: &Db, by: &Membership) -> Result<HashMap<UserId, OffsetDateTime>> {
-    by.require_admin()?;
+    by.require(Permission::Members)?;
     let mut tx = db.tenant(by.tenant).await?;
     Ok(store::last_calls(&mut tx).await?.into_iter().map(|(id, at)| (id.into(), at)).collect())
 }
@@ -212,9 +212,9 @@ pub async fn last_calls(db: &Db, by: &Membership) -> Result<HashMap<UserId, Offs
 /// The users and tools of the last 30 days.
 ///
 /// # Errors
-/// `Forbidden` for members.
+/// `Forbidden` without [`Permission::Audit`].
 pub async fn facets(db: &Db, by: &Membership) -> Result<Facets> {
-    by.require_admin()?;
+    by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
     Ok(Facets { users: store::users(&mut tx).await?, tools: store::tools(&mut tx).await? })
 }

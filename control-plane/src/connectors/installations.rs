@@ -13,7 +13,7 @@ use url::Url;
 use super::catalog::Catalog;
 use super::installation::{Installation, ToolRow, known_credentials};
 use super::{dadl, store};
-use crate::accounts::members::Membership;
+use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
 use crate::credentials::envelope::Vault;
 use crate::db::{Db, TenantTx};
@@ -76,7 +76,7 @@ impl Installations {
     /// # Errors
     /// Names the field that has to be mended; `source` for text that does not compile.
     pub async fn install(&self, by: &Membership, input: Install) -> Result<Installation> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let prepared = self.prepare(&input.source)?;
         let name =
             if input.name.trim().is_empty() { prepared.connector.name.as_str() } else { input.name.trim() };
@@ -148,7 +148,7 @@ impl Installations {
         which: impl Fn(&ToolRow) -> bool,
         enabled: bool,
     ) -> Result<Installation> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let before = self.load(&mut tx, id).await?;
         let tools: Vec<String> = before.tools().into_iter().filter(which).map(|row| row.tool).collect();
@@ -171,7 +171,7 @@ impl Installations {
         id: InstallationId,
         secrets: Vec<(String, SecretString)>,
     ) -> Result<Installation> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
         if self.set_credentials(&mut tx, by.user, id, &installation.connector, secrets).await? == 0 {
@@ -187,7 +187,7 @@ impl Installations {
     /// # Errors
     /// A field error for a URL that is not called.
     pub async fn set_base_url(&self, by: &Membership, id: InstallationId, base_url: &str) -> Result<bool> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
         let base_url = self.base_url(base_url, &installation.connector)?;
@@ -206,7 +206,7 @@ impl Installations {
     /// # Errors
     /// A field error unless `confirm` is the installation's name.
     pub async fn remove(&self, by: &Membership, id: InstallationId, confirm: &str) -> Result<()> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
         if confirm.trim() != installation.name {
@@ -251,7 +251,7 @@ impl Installations {
         saved: Option<InstallationId>,
         input: Install,
     ) -> Result<(v1::Connector, v1::Installation)> {
-        by.require_admin()?;
+        by.require(Permission::Connectors)?;
         let id = saved.unwrap_or_else(InstallationId::new);
         let (connector, mut credentials, stored_for) = match saved {
             None => (self.prepare(&input.source)?.connector, Vec::new(), None),

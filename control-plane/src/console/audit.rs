@@ -8,7 +8,7 @@ use toolmesh_proto::ids::AuditEventId;
 
 use super::App;
 use super::respond::{Page, page};
-use super::session::{Admin, Workspace};
+use super::session::Workspace;
 use super::view::{
     Access, AuditFilters, AuditList, AuditPage, CallDetail, CallPath, CallRow, Choice, Moment, Nav, Outcome,
     Verdict, duration,
@@ -54,7 +54,7 @@ impl Asked {
 
 pub(super) async fn list(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Page {
@@ -68,7 +68,7 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<EventPath>,
     headers: HeaderMap,
     Query(asked): Query<Asked>,

@@ -9,11 +9,12 @@ use toolmesh_proto::v1;
 use super::App;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
-use super::session::Admin;
+use super::session::Workspace;
 use super::view::{
     Access, AccessCounts, CatalogPage, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field,
     InstalledAs, Nav, SetupHelp, Shell, TestReport, ToolGroup, ToolInfo,
 };
+use crate::accounts::members::Permission;
 use crate::connectors::catalog::CatalogEntry;
 use crate::connectors::{Install, Installation, Source};
 use crate::error::{Error, Result};
@@ -30,13 +31,15 @@ pub(super) struct ConnectorPath {
     pub connector: String,
 }
 
-pub(super) async fn list(State(app): State<App>, Admin(at): Admin, Query(search): Query<Search>) -> Page {
+pub(super) async fn list(State(app): State<App>, at: Workspace, Query(search): Query<Search>) -> Page {
+    at.member.require(Permission::Connectors)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let cards = app.catalog.search(&search.q).into_iter().map(|entry| card(entry, &installed)).collect();
     page(&CatalogPage { shell: at.shell("Catalog", Nav::Catalog).await?, q: search.q, cards })
 }
 
-pub(super) async fn show(State(app): State<App>, Admin(at): Admin, Path(path): Path<ConnectorPath>) -> Page {
+pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path<ConnectorPath>) -> Page {
+    at.member.require(Permission::Connectors)?;
     let entry = entry(&app, &path.connector)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let connector = &entry.compiled.connector;
@@ -55,9 +58,10 @@ pub(super) async fn show(State(app): State<App>, Admin(at): Admin, Path(path): P
 
 pub(super) async fn enable_form(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<ConnectorPath>,
 ) -> Page {
+    at.member.require(Permission::Connectors)?;
     let entry = entry(&app, &path.connector)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
@@ -66,7 +70,7 @@ pub(super) async fn enable_form(
 
 pub(super) async fn enable(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<ConnectorPath>,
     fields: Fields,
 ) -> Page {
@@ -104,7 +108,7 @@ pub(super) struct Refused {
 /// The form again, with what was typed; secrets are never printed back.
 pub(super) async fn again(
     app: &App,
-    at: &super::session::Workspace,
+    at: &Workspace,
     entry: &CatalogEntry,
     fields: &Fields,
     refused: Option<Refused>,

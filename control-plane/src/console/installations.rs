@@ -11,11 +11,12 @@ use super::App;
 use super::catalog::{credential_fields, help};
 use super::forms::Fields;
 use super::respond::{Page, PageError, page, see_other, with_status};
-use super::session::{Admin, Workspace, person};
+use super::session::{Workspace, person};
 use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
     InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
 };
+use crate::accounts::members::Permission;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
 
@@ -41,17 +42,19 @@ pub(super) struct Filter {
     q: String,
 }
 
-pub(super) async fn list(State(app): State<App>, Admin(at): Admin) -> Page {
+pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
+    at.member.require(Permission::Connectors)?;
     let rows = app.installations.list(at.tenant.id).await?.iter().map(row).collect();
     page(&InstallationsPage { shell: at.shell("Connectors", Nav::Connectors).await?, rows })
 }
 
 pub(super) async fn show(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     Query(filter): Query<Filter>,
 ) -> Page {
+    at.member.require(Permission::Connectors)?;
     let installation = app.installations.get(at.tenant.id, path.id()?).await?;
     page(&detail(&app, &at, &installation, &filter).await?)
 }
@@ -70,7 +73,7 @@ pub(super) async fn show_with_report(
 
 pub(super) async fn set_tool(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     headers: HeaderMap,
     fields: Fields,
@@ -87,7 +90,7 @@ pub(super) async fn set_tool(
 
 pub(super) async fn set_access(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     fields: Fields,
 ) -> Page {
@@ -100,7 +103,7 @@ pub(super) async fn set_access(
 
 pub(super) async fn replace_credential(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     fields: Fields,
 ) -> Page {
@@ -124,7 +127,7 @@ pub(super) async fn replace_credential(
 
 pub(super) async fn set_base_url(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     fields: Fields,
 ) -> Page {
@@ -149,7 +152,7 @@ pub(super) async fn set_base_url(
 
 pub(super) async fn remove(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     fields: Fields,
 ) -> Page {

@@ -9,13 +9,13 @@ use toolmesh_proto::ids::{InvitationId, UserId};
 use super::App;
 use super::forms::Fields;
 use super::respond::{Page, login_address, page, see_other, with_status};
-use super::session::{Admin, LoggedIn, Visitor, Workspace, person};
+use super::session::{LoggedIn, Visitor, Workspace, person};
 use super::view::{
     Field, InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage, Moment, Nav,
     Role as ViewRole,
 };
 use crate::accounts::invitations::{self, Inviter};
-use crate::accounts::members::{self, Membership, Role};
+use crate::accounts::members::{self, Membership, Permission, Role};
 use crate::error::{Error, Result};
 use crate::tenants;
 
@@ -35,11 +35,12 @@ pub(super) struct Token {
     token: String,
 }
 
-pub(super) async fn list(State(app): State<App>, Admin(at): Admin) -> Page {
+pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
+    at.member.require(Permission::Members)?;
     page(&view(&app, &at, InviteForm::new(invitable(&at.member))).await?)
 }
 
-pub(super) async fn invite(State(app): State<App>, Admin(at): Admin, fields: Fields) -> Page {
+pub(super) async fn invite(State(app): State<App>, at: Workspace, fields: Fields) -> Page {
     let email = fields.get("email");
     let inviter = Inviter { user: &at.user, workspace: &at.tenant.name, console_origin: &app.console_origin };
     let role = fields.get("role").parse();
@@ -80,7 +81,7 @@ pub(super) async fn remove(
 
 pub(super) async fn set_role(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<MemberPath>,
     fields: Fields,
 ) -> Page {
@@ -92,7 +93,7 @@ pub(super) async fn set_role(
 
 pub(super) async fn revoke_invitation(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InvitationPath>,
     _fields: Fields,
 ) -> Page {
@@ -152,8 +153,10 @@ fn dead(focus: super::view::Focus) -> InvitationPage {
 }
 
 /// Roles that may be given by invitation.
-fn invitable(_by: &Membership) -> Vec<ViewRole> {
-    vec![ViewRole::Member, ViewRole::Admin]
+fn invitable(by: &Membership) -> Vec<ViewRole> {
+    let mut roles = givable(by);
+    roles.retain(|role| *role != ViewRole::Owner);
+    roles
 }
 
 async fn view(app: &App, at: &Workspace, invite: InviteForm) -> Result<MembersPage> {
@@ -165,7 +168,7 @@ async fn view(app: &App, at: &Workspace, invite: InviteForm) -> Result<MembersPa
     let seen = crate::audit::last_calls(&app.db, &at.member).await?;
     let owners = members.iter().filter(|m| m.role == Role::Owner).count();
     let row = |member: members::Member| {
-        let above = member.role == Role::Owner && (at.member.role != Role::Owner || owners < 2);
+        let above = !at.member.role.covers(member.role) || (member.role == Role::Owner && owners < 2);
         MemberRow {
             user_id: member.user_id.to_string(),
             person: person(&member.name, &member.email),
@@ -194,10 +197,8 @@ async fn view(app: &App, at: &Workspace, invite: InviteForm) -> Result<MembersPa
     })
 }
 
+/// Roles that may be given to a member, the smallest first.
 fn givable(by: &Membership) -> Vec<ViewRole> {
-    let mut roles = vec![ViewRole::Member, ViewRole::Admin];
-    if by.role == Role::Owner {
-        roles.push(ViewRole::Owner);
-    }
-    roles
+    let roles = Role::ALL.into_iter().rev().filter(|role| by.role.covers(*role));
+    roles.map(|role| ViewRole::parse(role.as_str())).collect()
 }

@@ -8,6 +8,7 @@ use super::audit::row;
 use super::respond::{Page, page};
 use super::session::Workspace;
 use super::view::{Checklist, Moment, Nav, OverviewPage, Totals, duration};
+use crate::accounts::members::Permission;
 use crate::audit;
 
 pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
@@ -15,11 +16,12 @@ pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
     let installations = app.installations.list(at.tenant.id).await?;
     let events = audit::recent(&app.db, &at.member, 8).await?;
     let first = audit::first_call(&app.db, &at.member).await?;
-    let client = app.oauth.last_client(at.tenant.id, at.member.user, at.member.role.is_admin()).await?;
+    let client =
+        app.oauth.last_client(at.tenant.id, at.member.user, at.member.may(Permission::Clients)).await?;
     let now = OffsetDateTime::now_utc();
     let first = first.map(|at| Moment::new(at, now));
     let checklist = Checklist::new(&shell, installations.len(), client.as_deref(), first.as_ref());
-    let totals = if at.member.role.is_admin() { Some(totals(&app, &at).await?) } else { None };
+    let totals = if at.member.may(Permission::Audit) { Some(totals(&app, &at).await?) } else { None };
     let calls = events.iter().map(|event| row(event, now)).collect();
     page(&OverviewPage { shell, checklist, totals, calls })
 }

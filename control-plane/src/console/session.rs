@@ -12,9 +12,9 @@ use super::App;
 use super::csrf::Nonce;
 use super::respond::PageError;
 use super::view::{
-    Flash, Focus, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
+    Flash, Focus, May, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
 };
-use crate::accounts::members::{self, Membership};
+use crate::accounts::members::{self, Membership, Permission};
 use crate::accounts::sessions::store::USER_KEY;
 use crate::accounts::{LinkBinding, User};
 use crate::error::{Error, Result};
@@ -176,19 +176,6 @@ impl FromRequestParts<App> for Workspace {
     }
 }
 
-/// A member who may run the workspace.
-pub(super) struct Admin(pub Workspace);
-
-impl FromRequestParts<App> for Admin {
-    type Rejection = PageError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, PageError> {
-        let workspace = Workspace::from_request_parts(parts, app).await?;
-        workspace.member.require_admin()?;
-        Ok(Self(workspace))
-    }
-}
-
 impl Workspace {
     /// The frame of a console page.
     pub async fn shell(&self, title: &str, active: Nav) -> Result<Shell> {
@@ -203,6 +190,7 @@ impl Workspace {
                 slug: self.tenant.slug.to_string(),
                 name: self.tenant.name.clone(),
                 role: ViewRole::parse(self.member.role.as_str()),
+                may: may(&self.member),
                 tenant_url: self.origin(),
             },
             others: others
@@ -225,6 +213,18 @@ impl Workspace {
     /// Says something on the next page.
     pub async fn flash(&self, text: impl Into<String>) -> Result<()> {
         flash(&self.visitor.session, text).await
+    }
+}
+
+fn may(member: &Membership) -> May {
+    May {
+        connectors: member.may(Permission::Connectors),
+        members: member.may(Permission::Members),
+        clients: member.may(Permission::Clients),
+        settings: member.may(Permission::Settings),
+        audit: member.may(Permission::Audit),
+        billing: member.may(Permission::Billing),
+        ownership: member.may(Permission::Ownership),
     }
 }
 

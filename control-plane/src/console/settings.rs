@@ -7,16 +7,18 @@ use time::OffsetDateTime;
 use super::App;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
-use super::session::{Admin, Workspace};
+use super::session::Workspace;
 use super::view::{Field, Moment, Nav, SettingsPage, Tabs};
+use crate::accounts::members::Permission;
 use crate::error::{Error, Result};
 use crate::tenants;
 
-pub(super) async fn show(Admin(at): Admin) -> Page {
+pub(super) async fn show(at: Workspace) -> Page {
+    at.member.require(Permission::Settings)?;
     page(&view(&at, Field::of(at.tenant.name.clone())).await?)
 }
 
-pub(super) async fn save(State(app): State<App>, Admin(at): Admin, fields: Fields) -> Page {
+pub(super) async fn save(State(app): State<App>, at: Workspace, fields: Fields) -> Page {
     match tenants::rename(&app.db, &at.member, fields.get("name")).await {
         Ok(()) => {
             at.flash("The name is saved.").await?;

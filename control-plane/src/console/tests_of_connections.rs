@@ -10,15 +10,16 @@ use super::catalog::{ConnectorPath, Refused, again, entry, install};
 use super::forms::Fields;
 use super::installations::{InstallationPath, show_with_report};
 use super::respond::{Page, page};
-use super::session::{Admin, Workspace};
+use super::session::Workspace;
 use super::view::{StepState, TestReport, TestStep, duration};
+use crate::accounts::members::Permission;
 use crate::connectors::{Install, Source};
 use crate::error::{Error, Result};
 
 /// The test in the form that enables a connector.
 pub(super) async fn draft(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<ConnectorPath>,
     headers: HeaderMap,
     fields: Fields,
@@ -39,11 +40,12 @@ pub(super) async fn draft(
 /// The test of an installation as it is saved.
 pub(super) async fn saved(
     State(app): State<App>,
-    Admin(at): Admin,
+    at: Workspace,
     Path(path): Path<InstallationPath>,
     headers: HeaderMap,
     _fields: Fields,
 ) -> Page {
+    at.member.require(Permission::Connectors)?;
     let installation = app.installations.get(at.tenant.id, path.id()?).await?;
     let input = Install {
         source: Source::BuiltIn(String::new()),

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{TenantId, UserId};
 use toolmesh_proto::slug::Slug;
 
-use crate::accounts::members::{self, Membership, Role};
+use crate::accounts::members::{self, Membership, Permission, Role};
 use crate::credentials::{self, envelope::Vault};
 use crate::db::Db;
 use crate::error::{Error, OnConstraint as _, Result};
@@ -140,9 +140,9 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<OwnWorkspace>> {
 /// Changes the name.
 ///
 /// # Errors
-/// `Forbidden` for members; a field error for an unusable name.
+/// `Forbidden` without [`Permission::Settings`]; a field error for an unusable name.
 pub async fn rename(db: &Db, by: &Membership, name: &str) -> Result<()> {
-    by.require_admin()?;
+    by.require(Permission::Settings)?;
     let name = workspace_name(name)?;
     let mut tx = db.tenant(by.tenant).await?;
     store::set_name(&mut tx, &name).await?;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use time::{Duration, OffsetDateTime};
 use toolmesh_proto::ids::{InvitationId, TenantId};
 
-use super::members::{self, Membership, Role};
+use super::members::{self, Membership, Permission, Role};
 use super::{Email, User};
 use crate::credentials::token::{self, Token};
 use crate::db::Db;
@@ -49,7 +49,7 @@ pub struct Inviter<'a> {
 /// Invites an address; a second invitation of the same address replaces the first.
 ///
 /// # Errors
-/// `Forbidden` for members; a field error for a wrong address, one that is a member already, or too many open ones.
+/// `Forbidden` without [`Permission::Members`] or for a role that may do more than one's own; a field error for a wrong address, one that is a member already, or too many open ones.
 pub async fn invite(
     db: &Db,
     mailer: &Mailer,
@@ -58,10 +58,11 @@ pub async fn invite(
     email: &str,
     role: Role,
 ) -> Result<()> {
-    by.require_admin()?;
+    by.require(Permission::Members)?;
     if role == Role::Owner {
-        return Err(Error::field("role", "Invite as admin or member; an owner can be made afterwards."));
+        return Err(Error::field("role", "Invite as something else; an owner can be made afterwards."));
     }
+    by.require_covers(role)?;
     let email = Email::parse(email)?;
     let token = Token::new("")?;
     let mut tx = db.tenant(by.tenant).await?;
@@ -81,7 +82,7 @@ pub async fn invite(
     mailer.send(Message::invitation(InvitationMail {
         to: email.as_str(),
         workspace: inviter.workspace,
-        role: if role == Role::Admin { "an admin" } else { "a member" },
+        role: role.with_article(),
         by_name: &inviter.user.name,
         by_email: &inviter.user.email,
         link,
@@ -126,9 +127,9 @@ pub async fn accept(db: &Db, link_token: &str, user: &User) -> Result<TenantId> 
 /// Withdraws an invitation.
 ///
 /// # Errors
-/// `Forbidden` for members; `NotFound` for one that is not open.
+/// `Forbidden` without [`Permission::Members`]; `NotFound` for one that is not open.
 pub async fn revoke(db: &Db, by: &Membership, id: InvitationId) -> Result<()> {
-    by.require_admin()?;
+    by.require(Permission::Members)?;
     let mut tx = db.tenant(by.tenant).await?;
     if !store::revoke(&mut tx, id).await? {
         return Err(Error::NotFound);

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::claims::API_KEY_PREFIX;
 use toolmesh_proto::ids::{ApiKeyId, UserId};
 
-use super::members::{self, Membership};
+use super::members::{self, Membership, Permission};
 use crate::credentials::token::Token;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -56,22 +56,26 @@ pub async fn create(db: &Db, by: &Membership, name: &str) -> Result<NewKey> {
     Ok(NewKey { id, secret: token.secret })
 }
 
-/// The member's own keys; all keys for an admin.
+/// The member's own keys; all keys for who may manage them.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(db: &Db, by: &Membership) -> Result<Vec<ApiKey>> {
     let mut tx = db.tenant(by.tenant).await?;
-    if by.role.is_admin() { store::all(&mut tx).await } else { store::of_user(&mut tx, by.user).await }
+    if by.may(Permission::Clients) {
+        store::all(&mut tx).await
+    } else {
+        store::of_user(&mut tx, by.user).await
+    }
 }
 
-/// Revokes a key: the owner's own, or any for an admin.
+/// Revokes a key: the owner's own, or any for who may manage them.
 ///
 /// # Errors
 /// `NotFound` for a key that is not there or not theirs.
 pub async fn revoke(db: &Db, by: &Membership, id: ApiKeyId) -> Result<()> {
     let mut tx = db.tenant(by.tenant).await?;
-    let only = if by.role.is_admin() { None } else { Some(by.user) };
+    let only = if by.may(Permission::Clients) { None } else { Some(by.user) };
     if !store::revoke(&mut tx, id, only).await? {
         return Err(Error::NotFound);
     }

@@ -45,7 +45,7 @@ pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
 pub use settings::SettingsPage;
-pub use shell::{Flash, Focus, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
+pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
 pub use steps::{StepState, TestReport, TestStep};
 pub use tabs::Tabs;
 pub use workspaces::{SlugAnswer, SlugState, WorkspaceNewPage, WorkspaceRow, WorkspacesPage};

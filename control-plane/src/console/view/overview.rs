@@ -27,7 +27,7 @@ impl Checklist {
     /// The checklist by its facts: connectors that are enabled, the client that connected last, the first call.
     #[must_use]
     pub fn new(shell: &Shell, connectors: usize, client: Option<&str>, first_call: Option<&Moment>) -> Self {
-        let manages = shell.workspace.role.manages();
+        let manages = shell.workspace.may.connectors;
         let enable = CheckItem {
             title: "Enable a connector",
             text: match connectors {
@@ -152,8 +152,8 @@ impl Totals {
 pub struct OverviewPage {
     pub shell: Shell,
     pub checklist: Checklist,
-    /// `None` for members: they see only what is theirs.
+    /// `None` for who sees only what is theirs.
     pub totals: Option<Totals>,
-    /// The last calls; a member's own for a member.
+    /// The last calls; one's own for who may not see everybody's.
     pub calls: Vec<CallRow>,
 }

@@ -26,6 +26,9 @@ pub(super) fn initials(name: &str) -> String {
 pub enum Role {
     Owner,
     Admin,
+    ConnectorManager,
+    Auditor,
+    Billing,
     Member,
 }
 
@@ -36,6 +39,9 @@ impl Role {
         match word {
             "owner" => Self::Owner,
             "admin" => Self::Admin,
+            "connector_manager" => Self::ConnectorManager,
+            "auditor" => Self::Auditor,
+            "billing" => Self::Billing,
             _ => Self::Member,
         }
     }
@@ -46,6 +52,9 @@ impl Role {
         match self {
             Self::Owner => "owner",
             Self::Admin => "admin",
+            Self::ConnectorManager => "connector_manager",
+            Self::Auditor => "auditor",
+            Self::Billing => "billing",
             Self::Member => "member",
         }
     }
@@ -56,15 +65,38 @@ impl Role {
         match self {
             Self::Owner => "Owner",
             Self::Admin => "Admin",
+            Self::ConnectorManager => "Connector manager",
+            Self::Auditor => "Auditor",
+            Self::Billing => "Billing",
             Self::Member => "Member",
         }
     }
 
-    /// Whether this role sees and changes the workspace's set-up.
+    /// What somebody with it does, beside using the tools.
     #[must_use]
-    pub const fn manages(self) -> bool {
-        matches!(self, Self::Owner | Self::Admin)
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Owner => "Does everything, and makes other owners.",
+            Self::Admin => "Runs the workspace: connectors, members, clients, settings, the audit log.",
+            Self::ConnectorManager => "Enables and changes connectors and their credentials.",
+            Self::Auditor => "Reads everybody's calls in the audit log.",
+            Self::Billing => "Sees to the plan and its invoices.",
+            Self::Member => "Uses the tools.",
+        }
     }
+}
+
+/// What the viewer may do here; the pages offer what is allowed and nothing else. Every action is judged again where it is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each permission")]
+pub struct May {
+    pub connectors: bool,
+    pub members: bool,
+    pub clients: bool,
+    pub settings: bool,
+    pub audit: bool,
+    pub billing: bool,
+    pub ownership: bool,
 }
 
 /// The workspace a console page belongs to.
@@ -74,6 +106,8 @@ pub struct Workspace {
     pub name: String,
     /// The viewer's role in it.
     pub role: Role,
+    /// What that role may do.
+    pub may: May,
     /// The tenant's origin, `https://acme.example.com`, without a slash at the end.
     pub tenant_url: String,
 }
@@ -167,6 +201,17 @@ impl Nav {
         }
     }
 
+    /// Whether somebody who may do this has any use for the page.
+    const fn is_for(self, may: May) -> bool {
+        match self {
+            Self::Overview | Self::Add | Self::Keys => true,
+            Self::Connectors | Self::Catalog => may.connectors,
+            Self::Members => may.members,
+            Self::Audit => may.audit,
+            Self::Settings => may.settings,
+        }
+    }
+
     /// The word in the navigation and in the line above the page.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -204,15 +249,21 @@ impl Shell {
     /// The navigation as this role sees it: the daily work, then the running of the workspace.
     #[must_use]
     pub fn links(&self) -> [Vec<NavLink>; 2] {
-        let (daily, running): (&[Nav], &[Nav]) = if self.workspace.role.manages() {
-            (
-                &[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Add],
-                &[Nav::Members, Nav::Keys, Nav::Audit, Nav::Settings],
-            )
-        } else {
-            (&[Nav::Overview, Nav::Add, Nav::Keys], &[])
+        let shown = |entries: &[Nav]| -> Vec<NavLink> {
+            entries
+                .iter()
+                .filter(|entry| entry.is_for(self.workspace.may))
+                .map(|entry| self.link(*entry))
+                .collect()
         };
-        [daily, running].map(|entries| entries.iter().map(|entry| self.link(*entry)).collect())
+        let daily = shown(&[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Add]);
+        let running = shown(&[Nav::Members, Nav::Keys, Nav::Audit, Nav::Settings]);
+        // One entry is no group.
+        if running.len() == 1 {
+            [daily.into_iter().chain(running).collect(), Vec::new()]
+        } else {
+            [daily, running]
+        }
     }
 
     fn link(&self, entry: Nav) -> NavLink {
@@ -267,5 +318,44 @@ impl Focus {
     pub fn with_flash(mut self, flash: Option<Flash>) -> Self {
         self.flash = flash;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(may: May) -> [Vec<&'static str>; 2] {
+        let workspace = Workspace {
+            slug: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            role: Role::Member,
+            may,
+            tenant_url: String::new(),
+        };
+        let user = Person { name: "Ana".to_owned(), email: "ana@example.com".to_owned() };
+        let shell = Shell {
+            title: String::new(),
+            csrf: String::new(),
+            active: Nav::Overview,
+            user,
+            workspace,
+            others: Vec::new(),
+            flash: None,
+        };
+        shell.links().map(|group| group.into_iter().map(|link| link.label).collect())
+    }
+
+    #[test]
+    fn the_navigation_offers_what_may_be_done() {
+        let nothing: [&str; 0] = [];
+        assert_eq!(words(May::default()), [vec!["Overview", "Add to ChatGPT", "Keys"], nothing.to_vec()]);
+        let auditor = May { audit: true, ..May::default() };
+        assert_eq!(words(auditor), [vec!["Overview", "Add to ChatGPT"], vec!["Keys", "Audit"]]);
+        let manager = May { connectors: true, ..May::default() };
+        assert_eq!(
+            words(manager),
+            [vec!["Overview", "Connectors", "Catalog", "Add to ChatGPT", "Keys"], nothing.to_vec()]
+        );
     }
 }
