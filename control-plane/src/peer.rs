@@ -19,6 +19,11 @@ pub struct ClientAddress(String);
 pub struct TrustedProxies(pub Arc<Vec<IpNet>>);
 
 impl ClientAddress {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// What limits count by.
     #[must_use]
     pub fn network(&self) -> ClientNetwork {

@@ -1,6 +1,7 @@
 //! The product from outside: real processes, HTTP, the command line. One file per subject; each test makes its own people and
 //! workspaces in a system that all share, or starts a system of its own where it stops or breaks one.
 
+mod accounts;
 mod audit;
 mod cli;
 mod emulated_apis;

@@ -1,10 +1,12 @@
-//! People: sign-up, verification, login, sessions; members, invitations and API keys of a workspace.
+//! People: sign-up, verification, login, sessions, what happened to an account; members, invitations and API keys of a workspace.
 //!
 //! Knows nothing of connectors or OAuth. What it answers never tells whether an address is known.
 
+pub mod events;
 pub mod invitations;
 pub mod keys;
 pub mod members;
+pub mod origin;
 pub mod password;
 pub mod sessions;
 pub mod store;
@@ -208,7 +210,7 @@ impl Accounts {
         let mut tx = self.db.global().await?;
         let known = store::password_hash(&mut tx, email.as_str()).await?;
         drop(tx);
-        let (id, stored) = known.unzip();
+        let (id, stored) = known.map_or((None, None), |(id, stored)| (Some(id), stored));
         let verdict = self.passwords.verify(password, stored).await?;
         let (Some(id), true) = (id, verdict.is_right()) else { return Err(wrong()) };
         let mut tx = self.db.global().await?;
@@ -218,7 +220,7 @@ impl Accounts {
             if self.throttle.mail_to(&user.email) {
                 let hash = store::password_hash(&mut tx, &user.email)
                     .await?
-                    .map(|(_, hash)| hash)
+                    .and_then(|(_, hash)| hash)
                     .unwrap_or_default();
                 let (link, _) = self.verification_link(&mut tx, id, &user.name, &hash).await?;
                 tx.commit().await?;
@@ -231,6 +233,33 @@ impl Accounts {
         }
         tx.commit().await?;
         Ok(user)
+    }
+
+    /// Checks the password of somebody who is logged in and shall prove it again.
+    ///
+    /// # Errors
+    /// `Field` on the password when it does not fit or there is none; `TooMany` after repeated failures.
+    pub async fn check_password(
+        &self,
+        user: &User,
+        password: SecretString,
+        address: &ClientNetwork,
+    ) -> Result<()> {
+        self.throttle.login(&user.email, address)?;
+        let stored = store::password_of(&mut self.db.global().await?, user.id).await?;
+        if self.passwords.verify(password, stored).await?.is_right() {
+            Ok(())
+        } else {
+            Err(Error::field("password", "This is not your password."))
+        }
+    }
+
+    /// Whether somebody has a password, or logs in with another provider alone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_password(&self, user: UserId) -> Result<bool> {
+        Ok(store::password_of(&mut self.db.global().await?, user).await?.is_some())
     }
 
     /// # Errors
@@ -255,6 +284,7 @@ impl Accounts {
         self.throttle.tidy();
         let mut tx = self.db.global().await?;
         store::prune_email_tokens(&mut tx).await?;
+        events::store::prune(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 
@@ -274,9 +304,7 @@ impl Accounts {
 }
 
 fn dead_link() -> Error {
-    Error::Refused(
-        "This link has been used or has expired. Log in, or sign up again to get a new one.".to_owned(),
-    )
+    Error::Gone("This link has been used or has expired. Log in, or sign up again to get a new one.")
 }
 
 /// A name as people are shown it: 1 to 80 characters, no control or direction-changing ones.

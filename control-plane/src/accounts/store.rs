@@ -18,10 +18,22 @@ pub(super) async fn user_by_id(tx: &mut GlobalTx, id: UserId) -> Result<Option<U
     Ok(sqlx::query_as(sql).bind(id.uuid()).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn password_hash(tx: &mut GlobalTx, email: &str) -> Result<Option<(UserId, String)>> {
+/// Whom an address belongs to, with the password's hash where there is one.
+pub(super) async fn password_hash(
+    tx: &mut GlobalTx,
+    email: &str,
+) -> Result<Option<(UserId, Option<String>)>> {
     let sql = "SELECT id, password_hash FROM users WHERE email = $1";
-    let row: Option<(Uuid, String)> = sqlx::query_as(sql).bind(email).fetch_optional(tx.conn()).await?;
+    let row: Option<(Uuid, Option<String>)> =
+        sqlx::query_as(sql).bind(email).fetch_optional(tx.conn()).await?;
     Ok(row.map(|(id, hash)| (id.into(), hash)))
+}
+
+pub(super) async fn password_of(tx: &mut GlobalTx, id: UserId) -> Result<Option<String>> {
+    let sql = "SELECT password_hash FROM users WHERE id = $1";
+    let found: Option<Option<String>> =
+        sqlx::query_scalar(sql).bind(id.uuid()).fetch_optional(tx.conn()).await?;
+    Ok(found.flatten())
 }
 
 pub(super) async fn insert_user(

@@ -141,7 +141,7 @@ pub(super) async fn verify(
             let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
             let next = next.filter(|next| !next.is_empty());
             let next = next.as_deref().map_or("/workspaces/new", safe_next);
-            login::proved(&app, &visitor.session, &user, Factor::Mail, next).await
+            login::proved(&app, &visitor, &user, Factor::Mail, next).await
         }
         Err(Error::Field { message, .. }) => {
             let email = app.accounts.verification(token).await?.email;
@@ -180,7 +180,7 @@ pub(super) async fn login(
 ) -> Page {
     let next = fields.get("next");
     match app.accounts.log_in(fields.get("email"), fields.secret("password"), &address.network()).await {
-        Ok(user) => login::proved(&app, &visitor.session, &user, Factor::Password, safe_next(next)).await,
+        Ok(user) => login::proved(&app, &visitor, &user, Factor::Password, safe_next(next)).await,
         Err(error @ (Error::Field { .. } | Error::TooMany(_) | Error::Busy)) => {
             let form = LoginPage {
                 email: Field::of(fields.get("email")),

@@ -41,9 +41,16 @@ impl FormTokens {
     }
 }
 
-/// The random value in this browser's cookie; set by the `nonce` layer.
+/// The random value in this browser's cookie; set by the `nonce` layer. It also tells a browser that logs in again from one that
+/// was never seen.
 #[derive(Clone)]
 pub(super) struct Nonce(String);
+
+impl Nonce {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Nonce {
     type Rejection = PageError;
@@ -64,7 +71,7 @@ pub(super) async fn nonce(State(console): State<App>, mut request: Request, next
     let value = known.unwrap_or_else(|| {
         let value = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
         let secure = if console.https { "; Secure" } else { "" };
-        fresh = Some(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800{secure}"));
+        fresh = Some(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000{secure}"));
         value
     });
     request.extensions_mut().insert(Nonce(value));

@@ -108,6 +108,7 @@ pub(super) async fn replace_credential(
     fields: Fields,
 ) -> Page {
     let id = path.id()?;
+    at.visitor.require_recent(&at.path(&format!("/connectors/{id}")))?;
     match app.installations.replace_credentials(&at.member, id, fields.secrets("credential.")).await {
         Ok(_) => {
             at.flash("The new credential is in use. The old one is gone.").await?;
@@ -157,6 +158,7 @@ pub(super) async fn remove(
     fields: Fields,
 ) -> Page {
     let id = path.id()?;
+    at.visitor.require_recent(&at.path(&format!("/connectors/{id}")))?;
     match app.installations.remove(&at.member, id, fields.get("confirm")).await {
         Ok(()) => {
             at.flash("The connector is removed. Clients no longer see its tools.").await?;
@@ -248,6 +250,7 @@ async fn detail(
         q: filter.q.clone(),
         report: None,
         confirm: Field::empty(),
+        prove: at.prove(&format!("/connectors/{}", installation.id)),
     })
 }
 

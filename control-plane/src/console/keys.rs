@@ -26,6 +26,7 @@ pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
 }
 
 pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields) -> Page {
+    at.visitor.require_recent(&at.path("/keys"))?;
     match keys::create(&app.db, &at.member, fields.get("name")).await {
         Ok(key) => page(&KeyCreatedPage {
             shell: at.shell("New key", Nav::Keys).await?,
@@ -66,5 +67,6 @@ async fn view(app: &App, at: &Workspace, name: Field) -> Result<KeysPage> {
         revoked: None,
     };
     let rows = keys::list(&app.db, &at.member).await?.into_iter().map(row).collect();
-    Ok(KeysPage { shell: at.shell("Keys", Nav::Keys).await?, rows, name })
+    let prove = at.prove("/keys");
+    Ok(KeysPage { shell: at.shell("Keys", Nav::Keys).await?, rows, name, prove })
 }

@@ -71,6 +71,8 @@ pub(super) async fn remove(
     _fields: Fields,
 ) -> Page {
     let user: UserId = path.user.parse().map_err(|_| Error::NotFound)?;
+    let back = if at.member.may(Permission::Members) { "/members" } else { "" };
+    at.visitor.require_recent(&at.path(back))?;
     members::remove(&app.db, &at.member, user).await?;
     if user == at.user.id {
         return see_other("/workspaces");

@@ -10,6 +10,7 @@ mod account;
 mod add;
 mod audit;
 mod catalog;
+mod confirm;
 mod consent;
 mod csrf;
 mod forms;
@@ -107,6 +108,7 @@ fn pages() -> Routes<App> {
         .route("/verify", get(account::verify_form).post(account::verify))
         .route("/login", get(account::login_form).post(account::login))
         .route("/logout", post(account::logout))
+        .route("/account/confirm", get(confirm::show).post(confirm::confirm))
         .route("/invitation", get(members::invitation).post(members::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))

@@ -30,6 +30,8 @@ pub(super) enum PageError {
     Failed(Error),
     /// Not logged in: log in, and come back to this path.
     LogIn(String),
+    /// Logged in too long ago for this: prove again who you are, and come back to this path.
+    Confirm(String),
     /// A form without our token, or from another site.
     Forged,
     /// A form that cannot be read.
@@ -50,6 +52,7 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, text) = match self {
             Self::LogIn(next) => return Redirect::to(&login_address(&next)).into_response(),
+            Self::Confirm(next) => return Redirect::to(&confirm_address(&next)).into_response(),
             Self::Forged => (StatusCode::FORBIDDEN, None),
             Self::Unreadable => (StatusCode::BAD_REQUEST, None),
             Self::Failed(error) => failed(&error),
@@ -100,6 +103,12 @@ pub(super) fn login_address(next: &str) -> String {
     format!("/login?next={next}")
 }
 
+/// Where to prove again who one is, with a way back.
+pub(super) fn confirm_address(next: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("/account/confirm?next={next}")
+}
+
 /// Prints a page.
 pub(super) fn page(template: &impl Template) -> Page {
     with_status(StatusCode::OK, template)
@@ -108,7 +117,11 @@ pub(super) fn page(template: &impl Template) -> Page {
 /// Prints a page with another status, such as a form that has to be mended.
 pub(super) fn with_status(status: StatusCode, template: &impl Template) -> Page {
     let html = template.render().map_err(Error::internal)?;
-    Ok((status, Html(html)).into_response())
+    let mut response = (status, Html(html)).into_response();
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+    }
+    Ok(response)
 }
 
 pub(super) fn see_other(path: &str) -> Page {

@@ -4,25 +4,53 @@ use std::str::FromStr as _;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
 use toolmesh_proto::ids::UserId;
 use tower_sessions::Session;
 
 use super::App;
 use super::csrf::Nonce;
-use super::respond::PageError;
+use super::login::Factor;
+use super::respond::{PageError, confirm_address};
 use super::view::{
     Flash, Focus, May, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
 };
 use crate::accounts::members::{self, Membership, Permission};
-use crate::accounts::sessions::store::USER_KEY;
+use crate::accounts::origin::Origin;
+use crate::accounts::sessions::store::{FACTS_KEY, Facts, USER_KEY};
 use crate::accounts::{LinkBinding, User};
 use crate::error::{Error, Result};
+use crate::peer::ClientAddress;
 use crate::tenants::{self, Tenant};
 
 const FLASH_KEY: &str = "flash";
 const PENDING_KEY: &str = "signed_up";
 const SEEN_KEY: &str = "seen";
+const PROOF_KEY: &str = "proof";
+
+/// How long a proof is enough for what is dangerous.
+const RECENT: Duration = Duration::minutes(10);
+
+/// When the session's owner last proved who they are, and what with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Proof {
+    /// Seconds since 1970.
+    at: i64,
+    by: Vec<Factor>,
+}
+
+impl Proof {
+    fn now(by: &[Factor]) -> Self {
+        Self { at: OffsetDateTime::now_utc().unix_timestamp(), by: by.to_vec() }
+    }
+
+    /// Whether it was given in the last ten minutes. One from the future is none.
+    fn is_recent(&self) -> bool {
+        let age = OffsetDateTime::now_utc().unix_timestamp() - self.at;
+        (-5..RECENT.whole_seconds()).contains(&age)
+    }
+}
 
 /// The user of a session, if somebody is logged in.
 pub(super) async fn user_id(session: &Session) -> Result<Option<UserId>> {
@@ -30,19 +58,45 @@ pub(super) async fn user_id(session: &Session) -> Result<Option<UserId>> {
     Ok(id.and_then(|id| UserId::from_str(&id).ok()))
 }
 
-/// Logs a user in, under a new session id, so that one planted before is worth nothing.
-pub(super) async fn log_in(session: &Session, user: UserId) -> Result<()> {
+/// Logs a user in who has given all the proofs that are asked of them, under a new session id, so that one planted before is
+/// worth nothing. Nothing of the session before lives on.
+pub(super) async fn log_in(visitor: &Visitor, user: UserId, by: &[Factor]) -> Result<()> {
+    let session = &visitor.session;
+    let proof = Proof::now(by);
+    let method: Vec<_> = by.iter().map(|factor| factor.as_str()).collect();
+    let facts = Facts {
+        since: proof.at,
+        method: method.join("+"),
+        address: visitor.origin.address.clone(),
+        agent: visitor.origin.agent.clone(),
+    };
     session.clear().await;
     session.cycle_id().await.map_err(Error::internal)?;
+    session.insert(FACTS_KEY, facts).await.map_err(Error::internal)?;
+    session.insert(PROOF_KEY, proof).await.map_err(Error::internal)?;
     session.insert(USER_KEY, user.to_string()).await.map_err(Error::internal)
 }
 
-/// Notes once an hour that the session is in use, which puts its end off; writing at every request would cost more than it
-/// tells.
-async fn keep_alive(session: &Session) -> Result<()> {
-    let hour = time::OffsetDateTime::now_utc().unix_timestamp() / 3600;
-    if session.get::<i64>(SEEN_KEY).await.map_err(Error::internal)? != Some(hour) {
-        session.insert(SEEN_KEY, hour).await.map_err(Error::internal)?;
+/// Notes that the session's owner has just proved again who they are; the session goes on under a new id, and ends no later
+/// than it would have.
+pub(super) async fn prove_again(visitor: &Visitor, by: &[Factor]) -> Result<()> {
+    visitor.session.cycle_id().await.map_err(Error::internal)?;
+    visitor.session.insert(PROOF_KEY, Proof::now(by)).await.map_err(Error::internal)
+}
+
+/// Notes every five minutes that the session is in use and from where, which puts its end off; writing at every request would
+/// cost more than it tells.
+async fn keep_alive(session: &Session, origin: &Origin) -> Result<()> {
+    let moment = OffsetDateTime::now_utc().unix_timestamp() / 300;
+    if session.get::<i64>(SEEN_KEY).await.map_err(Error::internal)? != Some(moment) {
+        session.insert(SEEN_KEY, moment).await.map_err(Error::internal)?;
+        let facts: Option<Facts> = session.get(FACTS_KEY).await.map_err(Error::internal)?;
+        let now = Facts {
+            address: origin.address.clone(),
+            agent: origin.agent.clone(),
+            ..facts.unwrap_or_default()
+        };
+        session.insert(FACTS_KEY, now).await.map_err(Error::internal)?;
     }
     Ok(())
 }
@@ -79,11 +133,26 @@ pub(super) fn person(name: &str, email: &str) -> Person {
 pub(super) struct Visitor {
     pub session: Session,
     pub user: Option<User>,
+    /// Where the request comes from.
+    pub origin: Origin,
+    proof: Option<Proof>,
     nonce: Nonce,
     app: App,
 }
 
 impl Visitor {
+    /// Whether this person proved who they are in the last ten minutes.
+    pub fn is_recent(&self) -> bool {
+        self.user.is_some() && self.proof.as_ref().is_some_and(Proof::is_recent)
+    }
+
+    /// For secrets and what cannot be undone: goes on only if the person proved who they are in the last ten minutes, else sends
+    /// them to do so and then to `next`, a path that can be opened by GET. The page that holds a form asks this first, so that
+    /// nothing typed is lost; what takes the form asks it again.
+    pub fn require_recent(&self, next: &str) -> std::result::Result<(), PageError> {
+        if self.is_recent() { Ok(()) } else { Err(PageError::Confirm(next.to_owned())) }
+    }
+
     pub fn csrf(&self) -> String {
         self.app.forms.make(&self.nonce, self.user.as_ref().map(|user| user.id))
     }
@@ -105,19 +174,27 @@ impl FromRequestParts<App> for Visitor {
         let session =
             Session::from_request_parts(parts, app).await.map_err(|_| Error::internal("no session layer"))?;
         let nonce = Nonce::from_request_parts(parts, app).await?;
+        let origin = origin(parts, app, &nonce).await?;
         let user = match user_id(&session).await? {
             None => None,
             Some(id) => match app.accounts.user(id).await {
                 Ok(user) => {
-                    keep_alive(&session).await?;
+                    keep_alive(&session, &origin).await?;
                     Some(user)
                 }
                 Err(Error::NotFound) => None,
                 Err(error) => return Err(error.into()),
             },
         };
-        Ok(Self { session, user, nonce, app: App::clone(app) })
+        let proof = session.get(PROOF_KEY).await.map_err(Error::internal)?;
+        Ok(Self { session, user, origin, proof, nonce, app: App::clone(app) })
     }
+}
+
+async fn origin(parts: &mut Parts, app: &App, nonce: &Nonce) -> Result<Origin> {
+    let address = ClientAddress::from_request_parts(parts, app).await.map_err(Error::internal)?;
+    let agent = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    Ok(Origin::new(address.as_str(), agent.unwrap_or_default(), Some(nonce.as_str())))
 }
 
 /// Somebody who is logged in; anybody else logs in first and comes back.
@@ -210,6 +287,11 @@ impl Workspace {
         format!("/w/{}{rest}", self.tenant.slug)
     }
 
+    /// Where to prove again who one is before a form of the page at `rest` can be sent; nothing for who has just done so.
+    pub fn prove(&self, rest: &str) -> Option<String> {
+        (!self.visitor.is_recent()).then(|| confirm_address(&self.path(rest)))
+    }
+
     /// Says something on the next page.
     pub async fn flash(&self, text: impl Into<String>) -> Result<()> {
         flash(&self.visitor.session, text).await
@@ -239,6 +321,13 @@ pub(super) fn safe_next(next: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proof_counts_for_ten_minutes_and_not_before_it_was_given() {
+        let proof = |age: i64| Proof { at: OffsetDateTime::now_utc().unix_timestamp() - age, by: Vec::new() };
+        assert!(proof(0).is_recent() && proof(590).is_recent());
+        assert!(!proof(601).is_recent() && !proof(-3600).is_recent());
+    }
 
     #[test]
     fn after_login_nobody_is_sent_to_another_site() {

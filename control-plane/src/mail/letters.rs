@@ -70,6 +70,26 @@ struct InvitationText<'a> {
     m: &'a Invitation,
 }
 
+/// Tells a person of something that happened to their account.
+#[derive(Template)]
+#[template(path = "mail/notice.html")]
+pub struct SecurityNotice {
+    pub name: String,
+    pub what: String,
+    pub device: String,
+    pub address: String,
+    /// The page with the sessions.
+    pub link: String,
+    pub asked_at: String,
+    pub console_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/notice.txt")]
+struct NoticeText<'a> {
+    m: &'a SecurityNotice,
+}
+
 impl Verify {
     /// # Errors
     /// When the template cannot be written, which is a fault of ours.
@@ -94,5 +114,14 @@ impl Invitation {
     pub fn letter(&self) -> askama::Result<Letter> {
         let subject = format!("{} invites you to {} on ToolMesh", self.by_name, self.workspace);
         Ok(Letter { subject, html: self.render()?, text: InvitationText { m: self }.render()? })
+    }
+}
+
+impl SecurityNotice {
+    /// # Errors
+    /// When the template cannot be written, which is a fault of ours.
+    pub fn letter(&self) -> askama::Result<Letter> {
+        let subject = format!("{} (your ToolMesh account)", self.what);
+        Ok(Letter { subject, html: self.render()?, text: NoticeText { m: self }.render()? })
     }
 }

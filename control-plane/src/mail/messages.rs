@@ -27,6 +27,19 @@ pub struct InvitationMail<'a> {
     pub link: String,
 }
 
+/// Something that happened to an account, as its mail tells it.
+pub struct Notice<'a> {
+    pub to: &'a str,
+    pub name: &'a str,
+    /// `Password changed`.
+    pub what: &'a str,
+    /// In words: `Firefox on Windows`.
+    pub device: &'a str,
+    pub address: &'a str,
+    /// Where the person sees their sessions.
+    pub link: String,
+}
+
 impl Message {
     /// Confirms an address.
     ///
@@ -73,6 +86,23 @@ impl Message {
             asked_at: now(),
         };
         Self::new("invitation", mail.to, letter.letter())
+    }
+
+    /// Tells a person of something that happened to their account.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn notice(mail: Notice<'_>) -> Result<Self> {
+        let letter = letters::SecurityNotice {
+            name: mail.name.to_owned(),
+            what: mail.what.to_owned(),
+            device: mail.device.to_owned(),
+            address: mail.address.to_owned(),
+            console_url: origin(&mail.link),
+            link: mail.link,
+            asked_at: now(),
+        };
+        Self::new("notice", mail.to, letter.letter())
     }
 
     fn new(kind: &'static str, to: &str, letter: askama::Result<Letter>) -> Result<Self> {

@@ -6,7 +6,7 @@
 mod letters;
 pub mod messages;
 
-pub use messages::{InvitationMail, Message};
+pub use messages::{InvitationMail, Message, Notice};
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Sessions of the console, in Postgres, under the SHA-256 of the id that the cookie holds.
+//! Sessions of the console, in Postgres, under the SHA-256 of the id that the cookie holds; and what their owner sees of them.
 
 pub mod store;
 
@@ -6,16 +6,71 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use time::{Duration, OffsetDateTime};
+use toolmesh_proto::ids::UserId;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{self, SessionStore};
-use tower_sessions::{Expiry, SessionManagerLayer};
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
+use uuid::Uuid;
 
 use crate::credentials::token;
-use crate::db::Db;
+use crate::db::{Db, GlobalTx};
+use crate::error::Result;
 
 /// Without use for this long, a session ends.
 const IDLE: Duration = Duration::hours(12);
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SessionRow {
+    /// What a page names it by.
+    pub handle: Uuid,
+    pub address: String,
+    pub agent: String,
+    /// What its owner logged in with.
+    pub method: String,
+    pub created_at: OffsetDateTime,
+    pub last_seen_at: OffsetDateTime,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// The sessions of a person that have not ended, the one that asks first, then by last use.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(db: &Db, user: UserId, asks: &Session) -> Result<Vec<SessionRow>> {
+    store::of_user(&mut db.global().await?, user, &own_hash(asks)).await
+}
+
+/// Ends one session of a person; answers which, if there was one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(tx: &mut GlobalTx, user: UserId, handle: Uuid) -> Result<Option<SessionRow>> {
+    store::delete_one(tx, user, handle).await
+}
+
+/// Ends all sessions of a person but the one that asks; answers how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_others(tx: &mut GlobalTx, user: UserId, asks: &Session) -> Result<u64> {
+    store::delete_of_user(tx, user, &own_hash(asks)).await
+}
+
+/// Ends all sessions of a person; answers how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all(tx: &mut GlobalTx, user: UserId) -> Result<u64> {
+    store::delete_of_user(tx, user, &[]).await
+}
+
+/// What a session is stored under; nothing for one that has no id yet, which fits none.
+fn own_hash(session: &Session) -> Vec<u8> {
+    session.id().as_ref().map(hash).unwrap_or_default()
+}
 
 /// The session's store for tower-sessions.
 #[derive(Clone)]

@@ -91,3 +91,17 @@ impl LoginPage {
         Self { focus, email: Field::empty(), next: next.into(), reason: None, error: None }
     }
 }
+
+/// GET and POST /account/confirm: proving again who one is.
+#[derive(Template)]
+#[template(path = "confirm.html")]
+pub struct ConfirmPage {
+    pub focus: Focus,
+    /// The password's field; nothing for somebody who has no password.
+    pub password: Option<Field>,
+    /// Another way: logging in again, and back.
+    pub log_in_again: String,
+    pub email: String,
+    /// Where to go afterwards.
+    pub next: String,
+}

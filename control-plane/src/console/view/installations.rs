@@ -135,6 +135,8 @@ pub struct InstallationPage {
     pub consequences: Vec<String>,
     /// The name typed to confirm the removal, with what was wrong with it.
     pub confirm: Field,
+    /// Where to prove again who one is, before credentials can be replaced and the connector removed.
+    pub prove: Option<String>,
 }
 
 impl InstallationPage {

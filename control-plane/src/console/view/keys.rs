@@ -28,6 +28,8 @@ pub struct KeysPage {
     /// A member's own; all of them for owners and admins.
     pub rows: Vec<KeyRow>,
     pub name: Field,
+    /// Where to prove again who one is, before a key can be made.
+    pub prove: Option<String>,
 }
 
 /// The answer to POST /w/{slug}/keys: the only page that ever shows the key.

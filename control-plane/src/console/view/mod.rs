@@ -26,7 +26,7 @@ mod steps;
 mod tabs;
 mod workspaces;
 
-pub use account::{LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
+pub use account::{ConfirmPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
 pub use add::AddPage;
 pub use audit::{AuditFilters, AuditList, AuditPage, CallDetail, CallRow};
 pub use catalog::{CatalogPage, ConnectorCard, ConnectorPage, InstalledAs, ToolGroup, ToolInfo};
