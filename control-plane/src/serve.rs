@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::jobs::{Jobs, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
-use crate::oauth::{Oauth, keys::KeyRing};
+use crate::oauth::{Oauth, Places, keys::KeyRing};
 use crate::outbound::Outbound;
 use crate::peer::TrustedProxies;
 use crate::push::Hub;
@@ -105,7 +105,9 @@ impl ControlPlane {
         let keys = Arc::new(KeyRing::load(&core.db, &core.vault).await?);
         let settings = v1::NodeSettings { console_origin: config.console_origin.clone() };
         let hub = Hub::new(settings, keys.key_set());
-        let oauth = Oauth::new(core.db.clone(), &core.vault, keys, config.tenant_origins.clone())?;
+        let places =
+            Places { origins: config.tenant_origins.clone(), console_origin: config.console_origin.clone() };
+        let oauth = Oauth::new(core.db.clone(), &core.vault, keys, places, core.outbound.clone())?;
         let jobs = Jobs::default();
         let db = core.db.clone();
 

@@ -7,8 +7,8 @@ use toolmesh_proto::claims::{self, SCOPE_TOOLS};
 use toolmesh_proto::ids::{GrantId, UserId};
 use url::Url;
 
+use super::clients::{self, Client, policy};
 use super::redirect;
-use super::store::Client;
 use super::{Oauth, store};
 use crate::accounts::members::{self, Membership};
 use crate::credentials::token::Token;
@@ -165,7 +165,7 @@ impl Oauth {
         let mut tx = self.db.tenant(tenant.id).await?;
         members::still(&mut tx, member).await?;
         let client = self.client(&mut tx, &pending.client_id).await?.ok_or_else(stale)?;
-        store::upsert_client(&mut tx, &client).await?;
+        clients::store::upsert(&mut tx, &client, &policy::fingerprint(&client), Some(member.user)).await?;
         let grant = GrantId::new();
         store::insert_grant(&mut tx, grant, member.user, &client.client_id, &pending.scope).await?;
         let code = Token::new("")?;

@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Oauth;
-use super::clients::{Registration, RegistrationError};
+use super::clients::registered::{Registration, RegistrationError};
 use super::tokens::{TokenError, TokenRequest};
 use crate::db::Db;
 use crate::error::Error;
 use crate::peer::ClientAddress;
 use crate::tenants::{self, Tenant};
+
+/// Largest registration, in bytes.
+const MAX_REGISTRATION: usize = 8 * 1024;
 
 /// What these handlers need.
 #[derive(Clone)]
@@ -55,10 +58,27 @@ impl From<TokenError> for OauthError {
             TokenError::InvalidGrant(_) => Self(StatusCode::BAD_REQUEST, "invalid_grant", text),
             TokenError::InvalidTarget => Self(StatusCode::BAD_REQUEST, "invalid_target", text),
             TokenError::UnsupportedGrantType => Self(StatusCode::BAD_REQUEST, "unsupported_grant_type", text),
-            TokenError::InvalidClient => Self(StatusCode::UNAUTHORIZED, "invalid_client", text),
+            TokenError::InvalidClient { .. } => Self(StatusCode::UNAUTHORIZED, "invalid_client", text),
+            TokenError::UnauthorizedClient(_) => Self(StatusCode::BAD_REQUEST, "unauthorized_client", text),
             TokenError::Internal(error) => error.into(),
         }
     }
+}
+
+/// The answer to an error; what was tried over Basic is refused over Basic (RFC 6749, section 5.2).
+fn challenged(error: TokenError, refuse: impl Fn(OauthError) -> Response) -> Response {
+    let basic = matches!(error, TokenError::InvalidClient { basic: true, .. });
+    let response = refuse(error.into());
+    if basic { with_header(response, header::WWW_AUTHENTICATE, "Basic realm=\"oauth\"") } else { response }
+}
+
+/// Registration is open to the world, and the world is not let in all at once.
+fn busy(error: Error) -> Response {
+    let Error::TooMany(seconds) = error else { return OauthError::from(error).into_response() };
+    let text = format!("too many clients register; try again in {seconds} seconds");
+    let mut response = OauthError(StatusCode::TOO_MANY_REQUESTS, "slow_down", text).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 async fn tenant(state: &OauthState, slug: &str) -> Result<Tenant, OauthError> {
@@ -72,18 +92,24 @@ pub async fn register(
     address: ClientAddress,
     body: Bytes,
 ) -> Result<Response, Response> {
-    if !state.oauth.may_register(&address.network()) {
-        let error =
-            OauthError(StatusCode::TOO_MANY_REQUESTS, "slow_down", "try again in a few seconds".to_owned());
-        return Err(with_header(error.into_response(), header::RETRY_AFTER, "5"));
-    }
     let tenant = tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
+    if let Err(error) = state.oauth.may_register(tenant.id, &address.network()) {
+        return Err(busy(error));
+    }
+    if body.len() > MAX_REGISTRATION {
+        let text = "a registration has 8 KiB at most".to_owned();
+        return Err(
+            OauthError(StatusCode::PAYLOAD_TOO_LARGE, "invalid_client_metadata", text).into_response()
+        );
+    }
     let bad = |error, text: String| OauthError(StatusCode::BAD_REQUEST, error, text).into_response();
     let registration: Registration = serde_json::from_slice(&body)
         .map_err(|e| bad("invalid_client_metadata", format!("the body is no registration in JSON: {e}")))?;
     let answer = state.oauth.register(tenant.id, registration).map_err(|e| match e {
         RegistrationError::RedirectUri => bad("invalid_redirect_uri", e.to_string()),
-        RegistrationError::TooLong => bad("invalid_client_metadata", e.to_string()),
+        RegistrationError::TooLong | RegistrationError::AuthMethod | RegistrationError::Keys(_) => {
+            bad("invalid_client_metadata", e.to_string())
+        }
         RegistrationError::Internal(e) => OauthError::from(e).into_response(),
     })?;
     Ok(no_store((StatusCode::CREATED, Json(answer)).into_response()))
@@ -102,7 +128,7 @@ pub async fn token(
     };
     let tenant = tenant(&state, &slug).await.map_err(refuse)?;
     let request = form(&headers, &body).map_err(refuse)?;
-    let answer = state.oauth.token(&tenant, &request).await.map_err(|e| refuse(e.into()))?;
+    let answer = state.oauth.token(&tenant, &headers, &request).await.map_err(|e| challenged(e, refuse))?;
     Ok(no_store(Json(answer).into_response()))
 }
 
@@ -115,7 +141,8 @@ pub async fn revoke(
 ) -> Result<Response, Response> {
     let tenant = tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
     let request = form(&headers, &body).map_err(IntoResponse::into_response)?;
-    state.oauth.revoke(&tenant, &request).await.map_err(|e| OauthError::from(e).into_response())?;
+    let refuse = OauthError::into_response;
+    state.oauth.revoke(&tenant, &headers, &request).await.map_err(|e| challenged(e, refuse))?;
     Ok(no_store(StatusCode::OK.into_response()))
 }
 

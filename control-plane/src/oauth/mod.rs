@@ -6,20 +6,30 @@
 pub mod authorize;
 pub mod clients;
 pub mod http;
+pub mod key_sets;
 pub mod keys;
 pub mod redirect;
 pub mod store;
 pub mod tokens;
 
-use governor::DefaultKeyedRateLimiter;
 use std::sync::Arc;
 
 use crate::credentials::envelope::{SealedValues, Vault};
 use crate::db::Db;
 use crate::error::Result;
+use crate::outbound::Outbound;
+use crate::tenants::Tenant;
+use clients::registered::{DerivedSecrets, RegistrationLimits};
+use key_sets::KeySets;
 use keys::KeyRing;
 use toolmesh_proto::ids::{TenantId, UserId};
 use toolmesh_proto::slug::TenantOrigins;
+
+/// Where the authorization server stands.
+pub struct Places {
+    pub origins: TenantOrigins,
+    pub console_origin: String,
+}
 
 /// The authorization server with what it needs. Cheap to clone.
 #[derive(Clone)]
@@ -27,24 +37,39 @@ pub struct Oauth {
     db: Db,
     keys: Arc<KeyRing>,
     origins: TenantOrigins,
+    console_origin: String,
+    /// Public keys of those who sign, fetched and kept.
+    key_sets: KeySets,
+    /// Secrets of clients that registered themselves.
+    client_secrets: DerivedSecrets,
     /// Seals what a client registered into its client id.
     registrations: SealedValues,
     /// Seals an authorization request while the person decides.
     requests: SealedValues,
-    registration_limit: Arc<DefaultKeyedRateLimiter<String>>,
+    registration_limits: Arc<RegistrationLimits>,
 }
 
 impl Oauth {
     /// # Errors
     /// Only if the crypto library refuses.
-    pub fn new(db: Db, vault: &Vault, keys: Arc<KeyRing>, origins: TenantOrigins) -> Result<Self> {
+    pub fn new(
+        db: Db,
+        vault: &Vault,
+        keys: Arc<KeyRing>,
+        places: Places,
+        outbound: Outbound,
+    ) -> Result<Self> {
+        let Places { origins, console_origin } = places;
         Ok(Self {
+            key_sets: KeySets::new(outbound),
+            client_secrets: DerivedSecrets::new(vault)?,
+            console_origin,
             db,
             keys,
             origins,
             registrations: vault.sealed_values("oauth client registration v1")?,
             requests: vault.sealed_values("oauth authorization request v1")?,
-            registration_limit: Arc::new(clients::registration_limit()),
+            registration_limits: Arc::default(),
         })
     }
 
@@ -68,7 +93,7 @@ impl Oauth {
     /// # Errors
     /// When the database fails.
     pub async fn tidy(&self, tenant: TenantId) -> Result<()> {
-        self.registration_limit.retain_recent();
+        self.registration_limits.tidy();
         let mut tx = self.db.tenant(tenant).await?;
         store::prune(&mut tx).await?;
         Ok(tx.commit().await?)
@@ -77,5 +102,10 @@ impl Oauth {
     /// The tenant's issuer and origin.
     fn origin(&self, slug: &str) -> String {
         self.origins.of_stored(slug)
+    }
+
+    /// The tenant's token endpoint, as its metadata name it.
+    fn token_endpoint(&self, tenant: &Tenant) -> String {
+        format!("{}/oauth/{}/token", self.console_origin, tenant.slug)
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of clients, grants, codes, refresh tokens and signing keys.
+//! Rows of grants, codes, refresh tokens and signing keys.
 
 use time::OffsetDateTime;
 use toolmesh_proto::ids::{GrantId, UserId};
@@ -6,14 +6,6 @@ use uuid::Uuid;
 
 use crate::db::{GlobalTx, TenantTx};
 use crate::error::Result;
-
-/// A client, as far as a tenant knows it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Client {
-    pub client_id: String,
-    pub name: String,
-    pub redirect_uris: Vec<String>,
-}
 
 #[derive(sqlx::FromRow)]
 pub(super) struct KeyRow {
@@ -73,27 +65,6 @@ pub(super) async fn insert_key(tx: &mut GlobalTx, row: &KeyRow) -> Result<()> {
         .bind(&row.public)
         .bind(&row.nonce)
         .bind(&row.wrapped)
-        .execute(tx.conn())
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn client(tx: &mut TenantTx, client_id: &str) -> Result<Option<Client>> {
-    let tenant = tx.tenant().uuid();
-    let sql =
-        "SELECT client_id, name, redirect_uris FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2";
-    Ok(sqlx::query_as(sql).bind(tenant).bind(client_id).fetch_optional(tx.conn()).await?)
-}
-
-pub(super) async fn upsert_client(tx: &mut TenantTx, client: &Client) -> Result<()> {
-    let tenant = tx.tenant().uuid();
-    let sql = "INSERT INTO oauth_clients (tenant_id, client_id, name, redirect_uris) VALUES ($1, $2, $3, $4)
-               ON CONFLICT (tenant_id, client_id) DO NOTHING";
-    sqlx::query(sql)
-        .bind(tenant)
-        .bind(&client.client_id)
-        .bind(&client.name)
-        .bind(&client.redirect_uris)
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -228,6 +199,21 @@ pub(super) async fn mark_rotated(tx: &mut TenantTx, hash: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Takes a signed assertion's id, if nobody has yet.
+pub(super) async fn use_jti(
+    tx: &mut TenantTx,
+    issuer: &str,
+    jti: &str,
+    expires_at: OffsetDateTime,
+) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let hash = crate::credentials::token::hash(&format!("{issuer}\n{jti}"));
+    let sql =
+        "INSERT INTO oauth_jtis (tenant_id, hash, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql).bind(tenant).bind(hash).bind(expires_at);
+    Ok(query.execute(tx.conn()).await?.rows_affected() == 1)
+}
+
 /// Deletes codes and refresh tokens that nobody can use and whose reuse nobody needs to notice any more.
 pub(super) async fn prune(tx: &mut TenantTx) -> Result<()> {
     let tenant = tx.tenant().uuid();
@@ -238,6 +224,8 @@ pub(super) async fn prune(tx: &mut TenantTx) -> Result<()> {
     sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
     let sql = "DELETE FROM oauth_grants g WHERE g.tenant_id = $1 AND g.created_at < now() - interval '1 day'
                  AND NOT EXISTS (SELECT FROM refresh_tokens r WHERE r.tenant_id = g.tenant_id AND r.grant_id = g.id)";
+    sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
+    let sql = "DELETE FROM oauth_jtis WHERE tenant_id = $1 AND expires_at < now()";
     sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
     Ok(())
 }

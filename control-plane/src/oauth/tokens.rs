@@ -1,9 +1,12 @@
 //! The token endpoint: codes and refresh tokens for access tokens (OAuth 2.1, sections 4.1.3 and 4.3; RFC 9068), and
 //! revocation (RFC 7009).
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -11,6 +14,7 @@ use time::{Duration, OffsetDateTime};
 use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims};
 use toolmesh_proto::ids::GrantId;
 
+use super::clients::{self, AuthMethod, Client, SEEN_EVERY};
 use super::{Oauth, authorize, store};
 use crate::credentials::token::{self, Token};
 use crate::db::TenantTx;
@@ -25,12 +29,18 @@ const REFRESH_ABSOLUTE: Duration = Duration::days(90);
 const GRACE: Duration = Duration::seconds(30);
 const GRACE_USES: i32 = 3;
 
-/// What a client sends; also the body of a revocation.
-#[derive(Debug, Default, Deserialize)]
+/// The grant types of this endpoint.
+const GRANT_TYPES: [&str; 2] = ["authorization_code", "refresh_token"];
+
+/// What a client sends; also the body of a revocation. It does not print: most of it is secret.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct TokenRequest {
     pub grant_type: String,
     pub client_id: String,
+    pub client_secret: String,
+    pub client_assertion_type: String,
+    pub client_assertion: String,
     pub code: String,
     pub redirect_uri: String,
     pub code_verifier: String,
@@ -56,8 +66,12 @@ pub enum TokenError {
     InvalidRequest(&'static str),
     #[error("{0}")]
     InvalidGrant(&'static str),
-    #[error("this workspace does not know the client; register again")]
-    InvalidClient,
+    /// It is not who it says; `basic` where it said so in the header.
+    #[error("{reason}")]
+    InvalidClient { reason: Cow<'static, str>, basic: bool },
+    /// It is, and may not.
+    #[error("{0}")]
+    UnauthorizedClient(&'static str),
     #[error("resource must be this workspace's MCP endpoint")]
     InvalidTarget,
     #[error("grant_type must be authorization_code or refresh_token")]
@@ -79,19 +93,26 @@ impl Oauth {
     ///
     /// # Errors
     /// As RFC 6749 names them.
-    pub async fn token(&self, tenant: &Tenant, request: &TokenRequest) -> Result<TokenAnswer> {
+    pub async fn token(
+        &self,
+        tenant: &Tenant,
+        headers: &HeaderMap,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer> {
         let origin = self.origin(tenant.slug.as_str());
         if !request.resource.is_empty() && !authorize::is_resource(&request.resource, &origin) {
             return Err(TokenError::InvalidTarget);
         }
-        if request.client_id.is_empty() {
-            return Err(TokenError::InvalidRequest("client_id is missing"));
+        let caller = self.authenticate_client(tenant, headers, request).await?;
+        let client = &caller.client;
+        if GRANT_TYPES.contains(&request.grant_type.as_str()) && !client.may(&request.grant_type) {
+            return Err(TokenError::UnauthorizedClient("the client is not registered for this grant_type"));
         }
         let mut tx = self.db.tenant(tenant.id).await?;
-        self.client(&mut tx, &request.client_id).await?.ok_or(TokenError::InvalidClient)?;
+        clients::store::seen(&mut tx, &client.client_id, OffsetDateTime::now_utc() - SEEN_EVERY).await?;
         match request.grant_type.as_str() {
-            "authorization_code" => self.redeem_code(tx, &origin, request).await,
-            "refresh_token" => self.refresh(tx, &origin, request).await,
+            "authorization_code" => self.redeem_code(tx, &origin, client, request).await,
+            "refresh_token" => self.refresh(tx, &origin, client, request).await,
             _ => Err(TokenError::UnsupportedGrantType),
         }
     }
@@ -100,6 +121,7 @@ impl Oauth {
         &self,
         mut tx: TenantTx,
         origin: &str,
+        client: &Client,
         request: &TokenRequest,
     ) -> Result<TokenAnswer> {
         let dead = TokenError::InvalidGrant(
@@ -117,9 +139,7 @@ impl Oauth {
             return Err(dead);
         }
         let same_redirect = request.redirect_uri.is_empty() || request.redirect_uri == code.redirect_uri;
-        if code.client_id != request.client_id
-            || !same_redirect
-            || code.expires_at < OffsetDateTime::now_utc()
+        if code.client_id != client.client_id || !same_redirect || code.expires_at < OffsetDateTime::now_utc()
         {
             return Err(dead);
         }
@@ -131,7 +151,13 @@ impl Oauth {
         self.issue(tx, origin, &grant, None).await
     }
 
-    async fn refresh(&self, mut tx: TenantTx, origin: &str, request: &TokenRequest) -> Result<TokenAnswer> {
+    async fn refresh(
+        &self,
+        mut tx: TenantTx,
+        origin: &str,
+        client: &Client,
+        request: &TokenRequest,
+    ) -> Result<TokenAnswer> {
         let dead =
             || TokenError::InvalidGrant("the refresh token is unknown, was used, has expired or was revoked");
         let hash = token::hash(&request.refresh_token);
@@ -141,7 +167,7 @@ impl Oauth {
         let row = store::refresh_token(&mut tx, &hash).await?.ok_or_else(dead)?;
         let now = OffsetDateTime::now_utc();
         let over = row.expires_at < now || grant.created_at + REFRESH_ABSOLUTE < now;
-        if grant.client_id != request.client_id || grant.revoked_at.is_some() || over {
+        if grant.client_id != client.client_id || grant.revoked_at.is_some() || over {
             return Err(dead());
         }
         if let Some(rotated_at) = row.rotated_at {
@@ -192,18 +218,29 @@ impl Oauth {
         })
     }
 
-    /// Revokes the grant of a refresh token; an unknown token is no error (RFC 7009, section 2.2).
+    /// Revokes the grant of a refresh token; an unknown token is no error (RFC 7009, section 2.2). A client that says who it is
+    /// must be it; one that says nothing has shown the token, which nobody else has.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn revoke(&self, tenant: &Tenant, request: &TokenRequest) -> crate::error::Result<()> {
+    /// When the client is not believed, or the database fails.
+    pub async fn revoke(&self, tenant: &Tenant, headers: &HeaderMap, request: &TokenRequest) -> Result<()> {
+        let silent = request.client_id.is_empty()
+            && request.client_assertion.is_empty()
+            && !headers.contains_key(http::header::AUTHORIZATION);
+        let caller =
+            if silent { None } else { Some(self.authenticate_client(tenant, headers, request).await?) };
         let mut tx = self.db.tenant(tenant.id).await?;
         let hash = token::hash(&request.token);
         let Some(id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Ok(()) };
-        let grant = store::lock_grant(&mut tx, id).await?;
-        if grant.is_some_and(|g: store::GrantRow| {
-            request.client_id.is_empty() || g.client_id == request.client_id
-        }) {
+        let Some(grant) = store::lock_grant(&mut tx, id).await? else { return Ok(()) };
+        let own = match &caller {
+            Some(caller) => grant.client_id == caller.client.client_id,
+            None => self
+                .client(&mut tx, &grant.client_id)
+                .await?
+                .is_some_and(|client| client.auth_method == AuthMethod::None),
+        };
+        if own {
             revoke(&mut tx, id).await?;
             tx.commit().await?;
         }

@@ -14,6 +14,13 @@ use toolmesh_proto::claims::SCOPE_TOOLS;
 use super::{Visit, problem};
 use crate::catalog::Tenant;
 
+/// How clients prove who they are. Some look for `none` before they use their document as id.
+const CLIENT_AUTHENTICATION: [&str; 4] =
+    ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"];
+
+/// How those that sign may sign.
+const CLIENT_SIGNATURES: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
+
 /// Answers everything below `/.well-known/`.
 pub(super) async fn well_known(
     Extension(visit): Extension<Visit>,
@@ -71,8 +78,10 @@ fn authorization_server(tenant: &Tenant) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "refresh_token"],
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint_auth_methods_supported": ["none"],
+        "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
+        "token_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
+        "revocation_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
+        "revocation_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
         "authorization_response_iss_parameter_supported": true,
         "scopes_supported": [SCOPE_TOOLS, "offline_access"],
     })
