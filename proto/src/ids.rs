@@ -55,8 +55,12 @@ ids! {
     UserId
     /// A connector enabled in a tenant.
     InstallationId
-    /// An API key of a member.
+    /// An API key of a member or a service account.
     ApiKeyId
+    /// A caller that is no person.
+    ServiceAccountId
+    /// An identity provider that a tenant lets vouch for its people.
+    IdentityProviderId
     /// A user's consent to a client; `sid` in access tokens.
     GrantId
     /// An invitation to a workspace.

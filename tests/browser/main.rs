@@ -2,4 +2,5 @@
 //! light, the dark and the phone's window, with pictures kept in `tests/output/screens`.
 
 mod journey;
+mod machines;
 mod screens;

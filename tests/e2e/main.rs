@@ -8,6 +8,7 @@ mod emulated_apis;
 mod endpoint;
 mod isolation;
 mod live_changes;
+mod machines;
 mod members;
 mod oauth;
 mod rest;

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod members;
 pub mod origin;
 pub mod password;
+pub mod service_accounts;
 pub mod sessions;
 pub mod store;
 pub mod throttle;

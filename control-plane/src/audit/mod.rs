@@ -7,11 +7,13 @@ pub mod store;
 use std::collections::{BTreeMap, HashMap};
 
 use time::OffsetDateTime;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{AuditEventId, TenantId, UserId};
 use toolmesh_proto::v1;
 
+use crate::accounts::keys::{self, KeyUse};
 use crate::accounts::members::{Membership, Permission};
-use crate::db::Db;
+use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 
 /// Rows on one page of the log.
@@ -28,6 +30,9 @@ pub struct Event {
     /// Name and address, where the caller is known.
     pub user_name: Option<String>,
     pub user_email: Option<String>,
+    /// The service account, where it was no person; the name while it is there.
+    pub service_account_id: Option<uuid::Uuid>,
+    pub service_account_name: Option<String>,
     /// Name of the OAuth client or of the API key.
     pub client_name: Option<String>,
     pub client_id: Option<String>,
@@ -56,7 +61,7 @@ pub struct Filter {
     /// Part of the tool's name, the reason, the person, the client or the request id.
     pub text: Option<String>,
     pub outcome: Option<String>,
-    pub user: Option<UserId>,
+    pub who: Option<Subject>,
     pub tool: Option<String>,
     /// Older than this event.
     pub before: Option<AuditEventId>,
@@ -83,6 +88,7 @@ pub struct Hour {
 #[derive(Clone, Debug, Default)]
 pub struct Facets {
     pub users: Vec<(uuid::Uuid, String)>,
+    pub service_accounts: Vec<(uuid::Uuid, String)>,
     pub tools: Vec<String>,
 }
 
@@ -107,7 +113,7 @@ pub async fn ingest(db: &Db, batch: v1::AuditBatch) -> Result<u64> {
             continue;
         }
         let origin = store::Origin { node: &batch.node, boot_id: &batch.boot_id };
-        match store::insert(&mut tx, origin, &events).await {
+        match store(&mut tx, origin, &events).await {
             Ok(()) => tx.commit().await?,
             // The data, not the database: whatever is good is stored, so that one event cannot hold up all that follow.
             Err(Error::Db(error)) if error.is_bad_data() => {
@@ -120,6 +126,22 @@ pub async fn ingest(db: &Db, batch: v1::AuditBatch) -> Result<u64> {
     Ok(through)
 }
 
+/// Stores events, and notes which keys were used.
+async fn store(tx: &mut TenantTx, origin: store::Origin<'_>, events: &[v1::AuditEvent]) -> Result<()> {
+    store::insert(tx, origin, events).await?;
+    let uses: Vec<KeyUse> = events.iter().filter_map(key_use).collect();
+    keys::note_uses(tx, &uses).await
+}
+
+fn key_use(event: &v1::AuditEvent) -> Option<KeyUse> {
+    let at = i128::from(store::plausible(event.at_micros)) * 1000;
+    Some(KeyUse {
+        key: event.api_key_id.parse().ok()?,
+        at: OffsetDateTime::from_unix_timestamp_nanos(at).ok()?,
+        from: event.remote_addr.replace('\0', ""),
+    })
+}
+
 async fn one_by_one(
     db: &Db,
     tenant: TenantId,
@@ -128,7 +150,7 @@ async fn one_by_one(
 ) -> Result<()> {
     for event in events {
         let mut tx = db.tenant(tenant).await?;
-        match store::insert(&mut tx, origin, std::slice::from_ref(event)).await {
+        match store(&mut tx, origin, std::slice::from_ref(event)).await {
             Ok(()) => tx.commit().await?,
             Err(Error::Db(error)) if error.is_bad_data() => {
                 tracing::error!(%tenant, node = origin.node, sequence = event.sequence, error = ?error, "event refused");
@@ -165,8 +187,8 @@ pub async fn get(db: &Db, by: &Membership, id: AuditEventId) -> Result<Event> {
 /// When the database fails.
 pub async fn recent(db: &Db, by: &Membership, count: i64) -> Result<Vec<Event>> {
     let mut tx = db.tenant(by.tenant).await?;
-    let user = if by.may(Permission::Audit) { None } else { Some(by.user) };
-    store::list(&mut tx, &Filter { user, ..Filter::default() }, count).await
+    let who = if by.may(Permission::Audit) { None } else { Some(Subject::User(by.user)) };
+    store::list(&mut tx, &Filter { who, ..Filter::default() }, count).await
 }
 
 /// Counts of the last 24 hours, of everybody for who may read the log, else of oneself.
@@ -216,5 +238,9 @@ pub async fn last_calls(db: &Db, by: &Membership) -> Result<HashMap<UserId, Offs
 pub async fn facets(db: &Db, by: &Membership) -> Result<Facets> {
     by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
-    Ok(Facets { users: store::users(&mut tx).await?, tools: store::tools(&mut tx).await? })
+    Ok(Facets {
+        users: store::users(&mut tx).await?,
+        service_accounts: store::service_accounts(&mut tx).await?,
+        tools: store::tools(&mut tx).await?,
+    })
 }

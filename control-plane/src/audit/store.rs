@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{AuditEventId, UserId};
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 use uuid::Uuid;
@@ -28,14 +29,14 @@ pub(super) async fn insert(tx: &mut TenantTx, origin: Origin<'_>, events: &[Audi
     let tenant = tx.tenant().uuid();
     let rows: Vec<Value> = events.iter().map(row).collect();
     sqlx::query(
-        "INSERT INTO audit_events (tenant_id, id, at, node, boot_id, sequence, request_id, user_id, client_id, api_key_id,
-           client_agent, remote_addr, method, tool, installation_id, access, arguments, outcome, reason, duration_ms,
+        "INSERT INTO audit_events (tenant_id, id, at, node, boot_id, sequence, request_id, user_id, service_account_id,
+           client_id, api_key_id, client_agent, remote_addr, method, tool, installation_id, access, arguments, outcome, reason, duration_ms,
            upstream_status, upstream_ms, result_bytes, steps)
-         SELECT $1, r.id, to_timestamp(r.at_micros / 1e6), $2, $3, r.sequence, r.request_id, r.user_id, r.client_id,
-           r.api_key_id, r.client_agent, r.remote_addr, r.method, r.tool, r.installation_id, r.access, r.arguments,
+         SELECT $1, r.id, to_timestamp(r.at_micros / 1e6), $2, $3, r.sequence, r.request_id, r.user_id,
+           r.service_account_id, r.client_id, r.api_key_id, r.client_agent, r.remote_addr, r.method, r.tool, r.installation_id, r.access, r.arguments,
            r.outcome, r.reason, r.duration_ms, r.upstream_status, r.upstream_ms, r.result_bytes, r.steps
          FROM jsonb_to_recordset($4) AS r(id uuid, at_micros float8, sequence bigint, request_id uuid, user_id uuid,
-           client_id text, api_key_id uuid, client_agent text, remote_addr text, method text, tool text,
+           service_account_id uuid, client_id text, api_key_id uuid, client_agent text, remote_addr text, method text, tool text,
            installation_id uuid, access text, arguments jsonb, outcome text, reason text, duration_ms integer,
            upstream_status integer, upstream_ms integer, result_bytes bigint, steps jsonb)
          ON CONFLICT ON CONSTRAINT audit_events_origin_key DO NOTHING",
@@ -68,6 +69,7 @@ fn row(event: &AuditEvent) -> Value {
         "sequence": event.sequence,
         "request_id": id(&event.request_id).unwrap_or_default(),
         "user_id": id(&event.user_id),
+        "service_account_id": id(&event.service_account_id),
         "client_id": text(&event.client_id),
         "api_key_id": id(&event.api_key_id),
         "client_agent": clean(&event.client_agent),
@@ -88,7 +90,7 @@ fn row(event: &AuditEvent) -> Value {
 }
 
 /// A node's clock may be wrong, but not by years; the log stays sortable either way.
-fn plausible(at_micros: i64) -> i64 {
+pub(super) fn plausible(at_micros: i64) -> i64 {
     const START_OF_2020: i64 = 1_577_836_800_000_000;
     let tomorrow = (OffsetDateTime::now_utc() + time::Duration::days(1)).unix_timestamp() * 1_000_000;
     at_micros.clamp(START_OF_2020, tomorrow)
@@ -133,11 +135,12 @@ macro_rules! select_events {
     ($condition:literal) => {
         concat!(
             "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
-           c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
+           e.service_account_id, s.name AS service_account_name, c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
            e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
            e.result_bytes, e.steps
          FROM audit_events e
          LEFT JOIN users u ON u.id = e.user_id
+         LEFT JOIN service_accounts s ON s.tenant_id = e.tenant_id AND s.id = e.service_account_id
          LEFT JOIN oauth_clients c ON c.tenant_id = e.tenant_id AND c.client_id = e.client_id
          LEFT JOIN api_keys k ON k.tenant_id = e.tenant_id AND k.id = e.api_key_id
          ",
@@ -152,19 +155,26 @@ pub(super) async fn list(tx: &mut TenantTx, filter: &Filter, limit: i64) -> Resu
         "WHERE e.tenant_id = $1
            AND ($2::text IS NULL OR e.outcome = $2)
            AND ($3::uuid IS NULL OR e.user_id = $3)
+           AND ($8::uuid IS NULL OR e.service_account_id = $8)
            AND ($4::text IS NULL OR e.tool = $4)
-           AND ($5::text IS NULL OR strpos(lower(concat_ws(' ', e.tool, e.reason, u.name, u.email, c.name, e.request_id)), lower($5)) > 0)
+           AND ($5::text IS NULL OR strpos(lower(concat_ws(' ', e.tool, e.reason, u.name, u.email, s.name, c.name, e.request_id)), lower($5)) > 0)
            AND ($6::uuid IS NULL OR (e.at, e.id) < (SELECT b.at, b.id FROM audit_events b WHERE b.tenant_id = $1 AND b.id = $6))
          ORDER BY e.at DESC, e.id DESC LIMIT $7"
     );
+    let (user, account) = match filter.who {
+        Some(Subject::User(id)) => (Some(id.uuid()), None),
+        Some(Subject::Service(id)) => (None, Some(id.uuid())),
+        None => (None, None),
+    };
     let query = sqlx::query_as(sql)
         .bind(tenant)
         .bind(filter.outcome.as_deref())
-        .bind(filter.user.map(UserId::uuid))
+        .bind(user)
         .bind(filter.tool.as_deref())
         .bind(filter.text.as_deref())
         .bind(filter.before.map(AuditEventId::uuid))
-        .bind(limit);
+        .bind(limit)
+        .bind(account);
     Ok(query.fetch_all(tx.conn()).await?)
 }
 
@@ -212,6 +222,12 @@ pub(super) async fn users(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> {
     let sql = "SELECT u.id, u.name FROM users u
          WHERE u.id IN (SELECT e.user_id FROM audit_events e WHERE e.tenant_id = $1 AND e.at > now() - interval '30 days')
          ORDER BY lower(u.name), u.id LIMIT 200";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn service_accounts(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT id, name FROM service_accounts WHERE tenant_id = $1 ORDER BY lower(name), id LIMIT 200";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
 }
 

@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use time::OffsetDateTime;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::AuditEventId;
 
 use super::App;
@@ -38,7 +39,7 @@ impl Asked {
         Filter {
             text: text(&self.q),
             outcome: text(&self.outcome),
-            user: self.user.parse().ok(),
+            who: self.user.parse().ok(),
             tool: text(&self.tool),
             before: self.before.parse().ok(),
         }
@@ -102,12 +103,15 @@ async fn rows(app: &App, at: &Workspace, asked: &Asked, chosen: Option<AuditEven
 async fn filters(app: &App, at: &Workspace, asked: &Asked) -> Result<AuditFilters> {
     let facets = audit::facets(&app.db, &at.member).await?;
     let all = |label: &str, current: &str| Choice::new("", label, current);
-    let users = facets.users.into_iter().map(|(id, name)| Choice::new(id.to_string(), name, &asked.user));
+    let users = facets.users.into_iter().map(|(id, name)| (Subject::User(id.into()), name));
+    let accounts = facets.service_accounts.into_iter().map(|(id, name)| (Subject::Service(id.into()), name));
+    let people = users.chain(accounts.map(|(id, name)| (id, format!("{name} (service account)"))));
+    let people = people.map(|(id, name)| Choice::new(id.to_string(), name, &asked.user));
     let tools = facets.tools.into_iter().map(|tool| Choice::new(tool.clone(), tool, &asked.tool));
     Ok(AuditFilters {
         q: asked.q.clone(),
         outcomes: AuditFilters::outcome_choices(&asked.outcome),
-        users: std::iter::once(all("Anybody", &asked.user)).chain(users).collect(),
+        users: std::iter::once(all("Anybody", &asked.user)).chain(people).collect(),
         tools: std::iter::once(all("Any tool", &asked.tool)).chain(tools).collect(),
         query: asked.query(),
     })
@@ -115,8 +119,9 @@ async fn filters(app: &App, at: &Workspace, asked: &Asked) -> Result<AuditFilter
 
 /// One call in a list.
 pub(super) fn row(event: &Event, now: OffsetDateTime) -> CallRow {
-    let who =
-        event.user_name.clone().or_else(|| event.user_email.clone()).unwrap_or_else(|| "Unknown".to_owned());
+    let gone = event.service_account_id.map(|_| "Deleted service account".to_owned());
+    let known = [&event.user_name, &event.user_email, &event.service_account_name, &gone];
+    let who = known.into_iter().flatten().next().cloned().unwrap_or_else(|| "Unknown".to_owned());
     let key = event.api_key_name.as_ref().map(|name| format!("Key: {name}"));
     let client = event.client_name.clone().or(key).unwrap_or_else(|| event.client_agent.clone());
     CallRow {
@@ -147,6 +152,7 @@ fn detail(event: Event, installation: Option<(String, String)>) -> CallDetail {
     CallDetail {
         row: row(&event, OffsetDateTime::now_utc()),
         email: event.user_email,
+        machine: event.service_account_id.is_some(),
         agent: event.client_agent,
         remote_addr: event.remote_addr,
         method: event.method,

@@ -21,6 +21,7 @@ mod members;
 mod overview;
 mod respond;
 mod routes;
+mod service_accounts;
 mod session;
 mod settings;
 mod tests_of_connections;
@@ -139,7 +140,15 @@ fn workspace_pages() -> Routes<App> {
         .route("/members/{user}/role", post(members::set_role))
         .route("/invitations/{id}/revoke", post(members::revoke_invitation))
         .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", get(keys::show))
+        .route("/keys/{id}/roll", post(keys::roll))
         .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/service-accounts", get(service_accounts::list).post(service_accounts::create))
+        .route("/service-accounts/{id}", get(service_accounts::show))
+        .route("/service-accounts/{id}/describe", post(service_accounts::describe))
+        .route("/service-accounts/{id}/state", post(service_accounts::set_state))
+        .route("/service-accounts/{id}/delete", post(service_accounts::delete))
+        .route("/service-accounts/{id}/keys", post(service_accounts::create_key))
         .route("/audit", get(audit::list))
         .route("/audit/{id}", get(audit::show))
         .route("/settings", get(settings::show).post(settings::save))

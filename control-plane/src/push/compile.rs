@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::slug::TenantOrigins;
 use toolmesh_proto::v1;
 
 use super::store;
-use crate::accounts::{keys, members};
+use crate::accounts::{keys, members, service_accounts};
 use crate::connectors::Installations;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::tenants::{self, Tenant};
 
 /// Raise it when the same rows become another bundle than before: nodes then take every bundle again.
-const BUNDLE_FORMAT: u32 = 1;
+const BUNDLE_FORMAT: u32 = 2;
 
 /// A bundle with the connectors that it names, by hash.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ impl Compiler {
         let tenant = tenants::store::by_id(&mut tx).await?.ok_or(Error::NotFound)?;
         let members = members::list(&mut tx).await?;
         let keys = keys::store::for_nodes(&mut tx).await?;
+        let service_accounts = service_accounts::store::for_nodes(&mut tx).await?;
+        let access = tenants::access::for_nodes(&mut tx).await?;
         let installations = self.installations.for_nodes(&mut tx).await?;
         tx.commit().await?;
         let mut connectors = BTreeMap::new();
@@ -63,7 +66,9 @@ impl Compiler {
         let bundle = v1::TenantBundle {
             installations: installed,
             members: members.into_iter().map(member).collect(),
-            api_keys: keys.into_iter().map(api_key).collect(),
+            api_keys: keys.into_iter().flat_map(api_keys).collect(),
+            service_accounts: service_accounts.into_iter().map(service_account).collect(),
+            writes_need_scope: access.writes_need_scope,
             ..self.head(tenant)
         };
         Ok(Compiled { bundle, connectors })
@@ -92,12 +97,27 @@ fn member(member: members::Member) -> v1::Member {
     }
 }
 
-fn api_key(key: keys::store::NodeKey) -> v1::ApiKey {
-    v1::ApiKey {
+fn service_account((id, name): (uuid::Uuid, String)) -> v1::ServiceAccount {
+    v1::ServiceAccount { id: id.to_string(), name }
+}
+
+/// A key, and while it is rolled the secret before once more, which ends with the grace or with the key.
+fn api_keys(key: keys::store::NodeKey) -> impl Iterator<Item = v1::ApiKey> {
+    let id = |id: Option<uuid::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let ends = key.expires_at.map_or(0, OffsetDateTime::unix_timestamp);
+    let now = v1::ApiKey {
         id: key.id.to_string(),
-        user_id: key.user_id.to_string(),
+        user_id: id(key.user_id),
+        service_account_id: id(key.service_account_id),
         name: key.name,
         sha256: key.sha256,
-        expires_at: key.expires_at.map_or(0, time::OffsetDateTime::unix_timestamp),
-    }
+        scope: key.scope,
+        expires_at: ends,
+    };
+    let before = key.previous_sha256.zip(key.previous_until).map(|(sha256, until)| {
+        let until = until.unix_timestamp();
+        let expires_at = if ends == 0 { until } else { until.min(ends) };
+        v1::ApiKey { sha256, expires_at, ..now.clone() }
+    });
+    std::iter::once(now).chain(before)
 }

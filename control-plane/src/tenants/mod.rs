@@ -1,5 +1,6 @@
 //! Workspaces: creating them, their slugs and settings, finding one by its slug.
 
+pub mod access;
 pub mod store;
 
 use time::OffsetDateTime;

@@ -3,6 +3,7 @@
 use toolmesh_proto::ids::TenantId;
 use uuid::Uuid;
 
+use super::access::Access;
 use super::{OwnWorkspace, Tenant};
 use crate::db::{GlobalTx, TenantTx, UserTx};
 use crate::error::Result;
@@ -66,4 +67,17 @@ pub(crate) async fn heads(tx: &mut GlobalTx) -> Result<Vec<(TenantId, u64)>> {
     let rows: Vec<(Uuid, i64)> =
         sqlx::query_as("SELECT id, revision FROM tenants ORDER BY id").fetch_all(tx.conn()).await?;
     Ok(rows.into_iter().map(|(id, revision)| (id.into(), revision.cast_unsigned())).collect())
+}
+
+pub(super) async fn access(tx: &mut TenantTx) -> Result<Access> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT writes_need_scope FROM tenants WHERE id = $1";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_optional(tx.conn()).await?.unwrap_or_default())
+}
+
+pub(super) async fn set_writes_need_scope(tx: &mut TenantTx, needed: bool) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE tenants SET writes_need_scope = $2 WHERE id = $1";
+    sqlx::query(sql).bind(tenant).bind(needed).execute(tx.conn()).await?;
+    Ok(())
 }

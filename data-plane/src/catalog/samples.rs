@@ -14,6 +14,7 @@ pub const USER: &str = "01890000-0000-7000-8000-000000000002";
 pub const INSTALLATION: &str = "01890000-0000-7000-8000-000000000003";
 pub const API_KEY_ID: &str = "01890000-0000-7000-8000-000000000004";
 pub const API_KEY: &str = "tmk_0123456789abcdefghijklmnopqrstuv";
+pub const SERVICE_ACCOUNT: &str = "01890000-0000-7000-8000-000000000005";
 pub const ORIGIN: &str = "http://acme.localhost:8080";
 
 /// A GitHub with three tools.
@@ -90,8 +91,11 @@ pub fn bundle() -> v1::TenantBundle {
             user_id: USER.into(),
             name: "ci".into(),
             sha256: digest::digest(&digest::SHA256, API_KEY.as_bytes()).as_ref().to_vec(),
-            expires_at: 0,
+            scope: "all".into(),
+            ..Default::default()
         }],
+        service_accounts: vec![v1::ServiceAccount { id: SERVICE_ACCOUNT.into(), name: "nightly".into() }],
+        ..Default::default()
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use toolmesh_proto::ids::{ApiKeyId, InstallationId, TenantId, UserId};
-use toolmesh_proto::{claims, names, slug, v1};
+use toolmesh_proto::claims::{self, Subject};
+use toolmesh_proto::ids::{ApiKeyId, InstallationId, ServiceAccountId, TenantId, UserId};
+use toolmesh_proto::{names, slug, v1};
 use url::Url;
 
 use super::connector::{Connector, Tool};
@@ -30,7 +31,12 @@ pub struct Tenant {
     /// In the order clients are shown them: by installation, then as in the connector.
     pub tools: Vec<ToolEntry>,
     by_name: HashMap<String, usize>,
+    /// Whether an identity provider may vouch for its people.
+    pub trusts_identity_provider: bool,
+    /// Whether tools that do more than read need a scope of their own.
+    pub writes_need_scope: bool,
     members: HashMap<UserId, Member>,
+    service_accounts: HashMap<ServiceAccountId, ServiceAccount>,
     keys: HashMap<[u8; 32], ApiKey>,
     /// Parts of the bundle that cannot be served and are left out.
     pub faults: Vec<BundleError>,
@@ -67,14 +73,22 @@ pub struct Member {
     pub role: String,
 }
 
-/// A key that acts as a member.
+/// A caller that is no person.
+#[derive(Clone, Debug)]
+pub struct ServiceAccount {
+    pub name: String,
+}
+
+/// A key that acts as a member or a service account.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
     pub id: ApiKeyId,
-    pub user: UserId,
+    pub subject: Subject,
     pub sha256: [u8; 32],
     /// Seconds since the epoch; 0 for no expiry.
     pub expires_at: i64,
+    /// Only for tools that only read.
+    pub read_only: bool,
 }
 
 /// Why a bundle, or a part of one, cannot be served.
@@ -129,7 +143,10 @@ impl Tenant {
             installations,
             tools,
             by_name,
+            trusts_identity_provider: bundle.trusts_identity_provider,
+            writes_need_scope: bundle.writes_need_scope,
             members: sound(bundle.members.iter().map(member), &mut faults),
+            service_accounts: sound(bundle.service_accounts.iter().map(service_account), &mut faults),
             keys: sound(bundle.api_keys.iter().map(key), &mut faults),
             faults,
             connector_hashes: bundle.installations.iter().map(|i| i.connector_hash.clone()).collect(),
@@ -152,6 +169,21 @@ impl Tenant {
     #[must_use]
     pub fn member(&self, user: UserId) -> Option<&Member> {
         self.members.get(&user)
+    }
+
+    /// The service account with an id, if it may act.
+    #[must_use]
+    pub fn service_account(&self, id: ServiceAccountId) -> Option<&ServiceAccount> {
+        self.service_accounts.get(&id)
+    }
+
+    /// Whether somebody belongs to this tenant now.
+    #[must_use]
+    pub fn knows(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::User(id) => self.member(id).is_some(),
+            Subject::Service(id) => self.service_account(id).is_some(),
+        }
     }
 
     /// The API key with a hash.
@@ -284,12 +316,23 @@ fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
     Ok((user, Member { email: member.email.clone(), role: member.role.clone() }))
 }
 
+fn service_account(account: &v1::ServiceAccount) -> Result<(ServiceAccountId, ServiceAccount), BundleError> {
+    let id = parse("service account id", &account.id)?;
+    Ok((id, ServiceAccount { name: account.name.clone() }))
+}
+
 fn key(key: &v1::ApiKey) -> Result<([u8; 32], ApiKey), BundleError> {
     let malformed = |_| BundleError::Malformed("API key", key.id.clone());
     let sha256: [u8; 32] = key.sha256.as_slice().try_into().map_err(malformed)?;
     let id = parse("API key id", &key.id)?;
-    let user = parse("user id", &key.user_id)?;
-    Ok((sha256, ApiKey { id, user, sha256, expires_at: key.expires_at }))
+    // A key of both would act as whichever is looked at first.
+    let subject = match (key.user_id.as_str(), key.service_account_id.as_str()) {
+        (user, "") => Subject::User(parse("user id", user)?),
+        ("", account) => Subject::Service(parse("service account id", account)?),
+        (_, _) => return Err(BundleError::Malformed("API key", key.id.clone())),
+    };
+    let read_only = !matches!(key.scope.as_str(), "" | "all");
+    Ok((sha256, ApiKey { id, subject, sha256, expires_at: key.expires_at, read_only }))
 }
 
 #[cfg(test)]
@@ -353,6 +396,8 @@ mod tests {
             ("base URL", |b| b.installations[0].base_url = "https://x/?a=b".into()),
             ("user id", |b| b.members[0].user_id = "x".into()),
             ("API key", |b| b.api_keys[0].sha256 = vec![1, 2]),
+            ("API key", |b| b.api_keys[0].service_account_id = samples::SERVICE_ACCOUNT.into()),
+            ("service account id", |b| b.service_accounts[0].id = "x".into()),
         ] {
             let mut bundle = samples::bundle();
             change(&mut bundle);

@@ -1,9 +1,9 @@
-//! API keys: known by the SHA-256 of the whole key.
+//! API keys: known by the SHA-256 of the whole key, found by one look into a map, never by going through all of them.
 
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq as _;
 
-use super::{IdentityError, Method, Principal};
+use super::{IdentityError, Method, Principal, Reach};
 use crate::catalog::Tenant;
 
 pub(super) fn check(tenant: &Tenant, key: &str, now: i64) -> Result<Principal, IdentityError> {
@@ -16,5 +16,11 @@ pub(super) fn check(tenant: &Tenant, key: &str, now: i64) -> Result<Principal, I
     if found.expires_at != 0 && found.expires_at <= now {
         return Err(IdentityError::ApiKeyExpired);
     }
-    Ok(Principal { tenant: tenant.id, user: found.user, method: Method::ApiKey { id: found.id } })
+    let reach = if found.read_only { Reach::ReadOnly } else { Reach::Everything };
+    Ok(Principal {
+        tenant: tenant.id,
+        subject: found.subject,
+        method: Method::ApiKey { id: found.id },
+        reach,
+    })
 }

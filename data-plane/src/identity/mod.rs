@@ -10,8 +10,8 @@ mod token;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use toolmesh_proto::claims::API_KEY_PREFIX;
-use toolmesh_proto::ids::{ApiKeyId, TenantId, UserId};
+use toolmesh_proto::claims::{API_KEY_PREFIX, Subject};
+use toolmesh_proto::ids::{ApiKeyId, TenantId};
 
 pub use self::keys::Keys;
 use crate::catalog::Tenant;
@@ -20,8 +20,21 @@ use crate::catalog::Tenant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub tenant: TenantId,
-    pub user: UserId,
+    pub subject: Subject,
     pub method: Method,
+    pub reach: Reach,
+}
+
+/// How far what the caller showed reaches, whoever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Everything,
+    /// An API key for reading: no tool that does more, and no way to get there with this key.
+    ReadOnly,
+    /// The scopes of an access token. Whether writing needs one of its own is the tenant's choice.
+    Scoped {
+        write: bool,
+    },
 }
 
 /// How the caller showed who they are.
@@ -49,6 +62,8 @@ pub enum IdentityError {
     ApiKeyExpired,
     #[error("you are no longer a member of this workspace")]
     NotAMember,
+    #[error("the service account is disabled or was removed")]
+    ServiceAccount,
     #[error("the access token does not cover the use of tools")]
     Scope,
 }
@@ -69,9 +84,10 @@ pub fn authenticate(
     } else {
         token::check(tenant, keys, token, now)?
     };
-    match tenant.member(principal.user) {
-        Some(_) => Ok(principal),
-        None => Err(IdentityError::NotAMember),
+    match principal.subject {
+        known if tenant.knows(known) => Ok(principal),
+        Subject::User(_) => Err(IdentityError::NotAMember),
+        Subject::Service(_) => Err(IdentityError::ServiceAccount),
     }
 }
 
@@ -111,7 +127,8 @@ mod tests {
     fn an_api_key_acts_as_its_member_until_either_is_gone() {
         let key = format!("Bearer {}", samples::API_KEY);
         let principal = check(&samples::tenant(), &[&key]).unwrap();
-        assert_eq!(principal.user.to_string(), samples::USER);
+        assert_eq!(principal.subject.to_string(), samples::USER);
+        assert_eq!(principal.reach, Reach::Everything);
         assert!(matches!(principal.method, Method::ApiKey { .. }));
 
         let mut bundle = samples::bundle();
@@ -122,6 +139,46 @@ mod tests {
         let mut bundle = samples::bundle();
         bundle.api_keys[0].expires_at = 999;
         assert_eq!(check(&samples::compile(&bundle), &[&key]), Err(IdentityError::ApiKeyExpired));
+    }
+
+    #[test]
+    fn a_key_of_a_service_account_acts_as_it_until_it_is_disabled() {
+        let key = format!("Bearer {}", samples::API_KEY);
+        let mut bundle = samples::bundle();
+        bundle.api_keys[0].user_id.clear();
+        bundle.api_keys[0].service_account_id = samples::SERVICE_ACCOUNT.into();
+        let principal = check(&samples::compile(&bundle), &[&key]).unwrap();
+        assert_eq!(principal.subject.to_string(), format!("svc_{}", samples::SERVICE_ACCOUNT));
+        bundle.service_accounts.clear();
+        assert_eq!(check(&samples::compile(&bundle), &[&key]), Err(IdentityError::ServiceAccount));
+    }
+
+    #[test]
+    fn while_a_key_is_rolled_both_secrets_work_and_the_old_one_ends_with_the_grace() {
+        let mut bundle = samples::bundle();
+        let mut old = bundle.api_keys[0].clone();
+        old.sha256 =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"tmk_the_old_one").as_ref().into();
+        old.expires_at = 1001;
+        bundle.api_keys.push(old.clone());
+        let (new, before) = (format!("Bearer {}", samples::API_KEY), "Bearer tmk_the_old_one");
+        let tenant = samples::compile(&bundle);
+        assert_eq!(check(&tenant, &[before]).unwrap().method, check(&tenant, &[&new]).unwrap().method);
+        bundle.api_keys[1].expires_at = 1000;
+        let tenant = samples::compile(&bundle);
+        assert_eq!(check(&tenant, &[before]), Err(IdentityError::ApiKeyExpired));
+        assert!(check(&tenant, &[&new]).is_ok());
+    }
+
+    #[test]
+    fn a_scope_that_this_node_does_not_know_is_taken_for_the_narrowest() {
+        let key = format!("Bearer {}", samples::API_KEY);
+        for (scope, reach) in [("all", Reach::Everything), ("read", Reach::ReadOnly), ("x", Reach::ReadOnly)]
+        {
+            let mut bundle = samples::bundle();
+            bundle.api_keys[0].scope = scope.into();
+            assert_eq!(check(&samples::compile(&bundle), &[&key]).unwrap().reach, reach, "{scope}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm, Validation};
-use toolmesh_proto::claims::{ACCESS_TOKEN_TYPE, AccessClaims, LEEWAY_SECONDS, SCOPE_TOOLS};
+use toolmesh_proto::claims::{ACCESS_TOKEN_TYPE, AccessClaims, LEEWAY_SECONDS, Scopes, Subject};
 
-use super::{IdentityError, Keys, Method, Principal};
+use super::{IdentityError, Keys, Method, Principal, Reach};
 use crate::catalog::Tenant;
 
 /// Longest token that is looked at.
@@ -16,8 +16,13 @@ const TOKEN_BYTES: usize = 4096;
 
 pub(super) fn check(tenant: &Tenant, keys: &Keys, token: &str, now: i64) -> Result<Principal, IdentityError> {
     let claims = signed(keys, token)?;
-    let user = judge(tenant, &claims, now)?;
-    Ok(Principal { tenant: tenant.id, user, method: Method::OAuth { client: claims.client_id.clone() } })
+    let (subject, scopes) = judge(tenant, &claims, now)?;
+    Ok(Principal {
+        tenant: tenant.id,
+        subject,
+        method: Method::OAuth { client: claims.client_id.clone() },
+        reach: Reach::Scoped { write: scopes.write },
+    })
 }
 
 fn signed(keys: &Keys, token: &str) -> Result<Arc<AccessClaims>, IdentityError> {
@@ -50,11 +55,7 @@ fn verify(keys: &Keys, token: &str) -> Result<AccessClaims, IdentityError> {
     jsonwebtoken::decode(token, key, &rules).map(|data| data.claims).map_err(refused)
 }
 
-fn judge(
-    tenant: &Tenant,
-    claims: &AccessClaims,
-    now: i64,
-) -> Result<toolmesh_proto::ids::UserId, IdentityError> {
+fn judge(tenant: &Tenant, claims: &AccessClaims, now: i64) -> Result<(Subject, Scopes), IdentityError> {
     let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or_default();
     let here = claims.iss == tenant.origin
         && claims.aud == tenant.resource
@@ -66,10 +67,12 @@ fn judge(
     if claims.exp.saturating_add(leeway) <= now {
         return Err(IdentityError::Expired);
     }
-    if !claims.scope.split(' ').any(|scope| scope == SCOPE_TOOLS) {
+    let scopes = Scopes::parse(&claims.scope);
+    if !scopes.tools {
         return Err(IdentityError::Scope);
     }
-    claims.sub.parse().map_err(|_| IdentityError::Token)
+    let subject = claims.sub.parse().map_err(|_| IdentityError::Token)?;
+    Ok((subject, scopes))
 }
 
 #[cfg(test)]
@@ -131,9 +134,22 @@ mod tests {
         let (tenant, keys) = (samples::tenant(), signer.keys());
         for _ in 0..2 {
             let principal = check(&tenant, &keys, &token, NOW).unwrap();
-            assert_eq!(principal.user.to_string(), samples::USER);
+            assert_eq!(principal.subject.to_string(), samples::USER);
             assert_eq!(principal.method, Method::OAuth { client: "chatgpt".into() });
+            assert_eq!(principal.reach, Reach::Scoped { write: false });
         }
+    }
+
+    #[test]
+    fn the_subject_of_a_service_account_is_no_users_and_the_scope_for_writing_covers_reading() {
+        let signer = Signer::new();
+        let mut claims = with("sub", format!("svc_{}", samples::USER));
+        claims["scope"] = "mcp:write".into();
+        let token = signer.sign(&header(), &claims);
+        let principal = check(&samples::tenant(), &signer.keys(), &token, NOW).unwrap();
+        assert_eq!(principal.subject, Subject::Service(samples::USER.parse().unwrap()));
+        assert_eq!(principal.reach, Reach::Scoped { write: true });
+        assert!(!samples::tenant().knows(principal.subject), "the same UUID is a member's");
     }
 
     #[test]

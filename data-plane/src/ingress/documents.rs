@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
-use toolmesh_proto::claims::SCOPE_TOOLS;
+use toolmesh_proto::claims::{SCOPE_OFFLINE, SCOPE_TOOLS, SCOPE_WRITE};
 
 use super::{Visit, problem};
 use crate::catalog::Tenant;
@@ -67,6 +67,12 @@ fn protected_resource(tenant: &Tenant) -> Value {
 /// RFC 8414, also where OpenID Connect looks: the issuer is this host, its endpoints are the console's.
 fn authorization_server(tenant: &Tenant) -> Value {
     let base = &tenant.oauth_base;
+    // Some clients ask for all there is, so what needs a reason to be asked for is listed only where it means something.
+    let scopes: &[&str] = if tenant.writes_need_scope {
+        &[SCOPE_TOOLS, SCOPE_WRITE, SCOPE_OFFLINE]
+    } else {
+        &[SCOPE_TOOLS, SCOPE_OFFLINE]
+    };
     json!({
         "issuer": tenant.origin,
         "authorization_endpoint": format!("{base}/authorize"),
@@ -83,7 +89,7 @@ fn authorization_server(tenant: &Tenant) -> Value {
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
         "authorization_response_iss_parameter_supported": true,
-        "scopes_supported": [SCOPE_TOOLS, "offline_access"],
+        "scopes_supported": scopes,
     })
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Answer {
     Pending(Pending),
     /// A call that there is no room for.
     Busy(Bytes),
+    /// A call that the caller's token is too narrow for; the client may ask for a wider one.
+    NeedsScope(Bytes),
 }
 
 /// Answers one message.
@@ -41,15 +43,23 @@ pub(super) fn handle(context: &Context, revision: Revision, message: Message) ->
         "initialize" => Answer::Ready(initialize(&context.visit.tenant, &id, params)),
         "ping" => Answer::Ready(reply::result(&id, json!({}))),
         "tools/list" => Answer::Ready(list(context, &id, params)),
-        "tools/call" => match context.app.capacity.call(context.visit.tenant.id) {
-            Ok(permit) => Answer::Pending(tools::call(context.clone(), revision, id, params, permit)),
-            Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
-        },
+        "tools/call" => call(context, revision, id, params),
         // `server/discover` is among these: to a client that speaks both eras it means this one.
         _ => {
             let method: String = method.chars().take(METHOD_CHARS).collect();
             Answer::Ready(reply::error(Some(&id), METHOD_NOT_FOUND, &format!("Method not found: {method}")))
         }
+    }
+}
+
+fn call(context: &Context, revision: Revision, id: Id, params: Option<&RawValue>) -> Answer {
+    // Told apart before the call begins: it is a matter of HTTP, and the headers are still to be written.
+    if let Some(reason) = tools::too_narrow(context, params) {
+        return Answer::NeedsScope(reply::error(Some(&id), INVALID_REQUEST, &reason));
+    }
+    match context.app.capacity.call(context.visit.tenant.id) {
+        Ok(permit) => Answer::Pending(tools::call(context.clone(), revision, id, params, permit)),
+        Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
     }
 }
 

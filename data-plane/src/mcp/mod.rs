@@ -79,6 +79,7 @@ async fn single(context: Context, version: Option<&str>, message: Message, takes
         Answer::Pending(pending) if takes_stream => stream::answer(pending, &limits).await,
         Answer::Pending(pending) => reply::json(pending.wait().await),
         Answer::Busy(body) => reply::busy(body),
+        Answer::NeedsScope(body) => reply::step_up(body, &context.visit.tenant.origin),
     }
 }
 
@@ -121,7 +122,7 @@ async fn part(context: &Context, revision: Revision, message: Message, deadline:
     let id = message.id().cloned();
     match legacy::handle(context, revision, message) {
         Answer::None => None,
-        Answer::Ready(body) | Answer::Busy(body) => Some(body),
+        Answer::Ready(body) | Answer::Busy(body) | Answer::NeedsScope(body) => Some(body),
         Answer::Pending(pending) => {
             let answer = tokio::time::timeout_at(deadline, pending.wait()).await;
             Some(answer.unwrap_or_else(|_| reply::error(id.as_ref(), INTERNAL_ERROR, CALL_TOO_LONG)))

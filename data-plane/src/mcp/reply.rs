@@ -3,13 +3,14 @@
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::envelope::{Fault, INVALID_REQUEST, Id};
 use super::revision::Revision;
+use crate::identity::challenge;
 
 #[derive(Serialize)]
 struct Success<'a, T> {
@@ -86,6 +87,14 @@ pub(super) fn fault(fault: &Fault) -> Response {
 pub(super) fn busy(body: Bytes) -> Response {
     let mut response = with_status(StatusCode::TOO_MANY_REQUESTS, body);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// For a call that needs a wider token; the header says which (RFC 6750, section 3.1).
+pub(super) fn step_up(body: Bytes, origin: &str) -> Response {
+    let mut response = with_status(StatusCode::FORBIDDEN, body);
+    let header = challenge::step_up(origin).unwrap_or(HeaderValue::from_static("Bearer"));
+    response.headers_mut().insert(WWW_AUTHENTICATE, header);
     response
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 use toolmesh_proto::access::Access;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 
 use super::envelope::{INTERNAL_ERROR, INVALID_PARAMS, Id};
@@ -21,9 +22,9 @@ use crate::catalog::ToolEntry;
 use crate::execute::credentials::Opened;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::execute::{Execution, Failure, Trace, arguments};
-use crate::identity::Method;
+use crate::identity::{Method, Reach};
 use crate::ingress::CallPermit;
-use crate::policy::{Decision, authorize};
+use crate::policy::{Decision, Reason, authorize};
 use crate::record::{CallEvent, event::millis};
 
 /// A call on its way.
@@ -42,11 +43,32 @@ impl Pending {
     }
 }
 
-/// The tools that this principal may use.
+/// The tools that this principal may use, and those that a wider token would let them use.
 pub(super) fn list(context: &Context, id: &Id) -> Bytes {
     let tenant = &context.visit.tenant;
-    let allowed = tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry).is_allow());
+    let allowed =
+        tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry).is_listed());
     reply::tools(id, allowed.map(|entry| &*entry.listing))
+}
+
+/// Why a call needs a wider token than the caller's, if it does; such a call is recorded here and goes no further.
+pub(super) fn too_narrow(context: &Context, params: Option<&RawValue>) -> Option<String> {
+    let tenant = &context.visit.tenant;
+    // Most callers are done here, before anything is read twice.
+    if !tenant.writes_need_scope || context.principal.reach != (Reach::Scoped { write: false }) {
+        return None;
+    }
+    let params = params.and_then(|raw| serde_json::from_str::<CallParams>(raw.get()).ok())?;
+    let entry = tenant.tool(&params.name)?;
+    let narrow = Decision::Deny(Reason::NeedsWriteScope);
+    if authorize(tenant, &context.principal, entry) != narrow {
+        return None;
+    }
+    let mut event = begin(context, Some(&params));
+    let refused = permitted(context, &params.name, &mut event).err()?;
+    event.arguments(&params.arguments.unwrap_or_default(), &Opened::default());
+    event.finish(Outcome::Denied, &refused.logged);
+    Some(refused.told)
 }
 
 /// Begins a call.
@@ -131,11 +153,10 @@ async fn run(context: &Context, params: Option<&RawValue>) -> Said {
     let arguments = arguments.filter(|value| !value.is_null()).unwrap_or_else(|| Value::Object(Map::new()));
     let entry = match permitted(context, &name, &mut event) {
         Ok(entry) => entry,
-        Err(reason) => {
+        Err(refused) => {
             event.arguments(&arguments, &Opened::default());
-            event.finish(Outcome::Denied, &reason);
-            // A tool that is switched off is no different from one that never was.
-            return Said::Refused(format!("Unknown tool: {}", name.chars().take(100).collect::<String>()));
+            event.finish(Outcome::Denied, &refused.logged);
+            return Said::Refused(refused.told);
         }
     };
     let opened = context.app.executor.open(&entry.installation);
@@ -156,10 +177,15 @@ fn begin(context: &Context, params: Option<&CallParams>) -> CallEvent {
         Method::ApiKey { id } => (String::new(), id.to_string(), "API key"),
     };
     let visit = &context.visit;
+    let (user_id, service_account_id) = match context.principal.subject {
+        Subject::User(id) => (id.to_string(), String::new()),
+        Subject::Service(id) => (String::new(), id.to_string()),
+    };
     let facts = AuditEvent {
         tenant_id: visit.tenant.id.to_string(),
         request_id: visit.request_id.to_string(),
-        user_id: context.principal.user.to_string(),
+        user_id,
+        service_account_id,
         client_id,
         api_key_id,
         client_agent: visit.client_agent.clone(),
@@ -174,8 +200,40 @@ fn begin(context: &Context, params: Option<&CallParams>) -> CallEvent {
     event
 }
 
+/// Why there is no call.
+struct Refused {
+    logged: String,
+    told: String,
+}
+
+impl Refused {
+    fn new(logged: &impl ToString, name: &str) -> Self {
+        // A tool that is switched off is no different from one that never was.
+        let told = format!("Unknown tool: {}", name.chars().take(100).collect::<String>());
+        Self { logged: logged.to_string(), told }
+    }
+
+    fn because(reason: Reason, entry: &ToolEntry) -> Self {
+        let told = match reason {
+            Reason::ReadOnlyKey => format!(
+                "This API key is for reading only, and {} does more than read. Use a key that may use all tools.",
+                entry.name
+            ),
+            Reason::NeedsWriteScope => format!(
+                "{} changes things, which needs a permission of its own in this workspace. Allow it in your client, or \
+                 connect again.",
+                entry.name
+            ),
+            Reason::NotAMember | Reason::SwitchedOff | Reason::Foreign => {
+                return Self::new(&reason, &entry.name);
+            }
+        };
+        Self { logged: reason.to_string(), told }
+    }
+}
+
 /// The tool of that name, if there is one and policy says yes.
-fn permitted<'a>(context: &'a Context, name: &str, event: &mut CallEvent) -> Result<&'a ToolEntry, String> {
+fn permitted<'a>(context: &'a Context, name: &str, event: &mut CallEvent) -> Result<&'a ToolEntry, Refused> {
     let start = Instant::now();
     let tenant = &context.visit.tenant;
     let decision = tenant.tool(name).map(|entry| (entry, authorize(tenant, &context.principal, entry)));
@@ -184,16 +242,16 @@ fn permitted<'a>(context: &'a Context, name: &str, event: &mut CallEvent) -> Res
         facts.installation_id = entry.installation.id.to_string();
         facts.access = entry.tool.access.to_string();
     }
-    let reason = match decision {
+    let refused = match decision {
         Some((entry, Decision::Allow)) => {
             event.step("policy", true, start.elapsed(), "allowed");
             return Ok(entry);
         }
-        Some((_, Decision::Deny(reason))) => reason.to_string(),
-        None => "There is no tool of this name.".to_owned(),
+        Some((entry, Decision::Deny(reason))) => Refused::because(reason, entry),
+        None => Refused::new(&"There is no tool of this name.", name),
     };
-    event.step("policy", false, start.elapsed(), reason.clone());
-    Err(reason)
+    event.step("policy", false, start.elapsed(), refused.logged.clone());
+    Err(refused)
 }
 
 fn fitting(

@@ -2,8 +2,10 @@
 //!
 //! It decides on data from the bundle alone. It knows nothing of MCP, arguments or requests.
 
+use toolmesh_proto::access::Access;
+
 use crate::catalog::{Tenant, ToolEntry};
-use crate::identity::Principal;
+use crate::identity::{Principal, Reach};
 
 /// What policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,21 +14,34 @@ pub enum Decision {
     Deny(Reason),
 }
 
-/// Why not; for the audit log. A caller is not told more than that there is no such tool.
+/// Why not; for the audit log. A caller is told of what lies in the credential they showed, and of nothing else more than
+/// that there is no such tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("The caller is not a member of this workspace.")]
+    #[error("The caller does not belong to this workspace.")]
     NotAMember,
     #[error("The tool is switched off.")]
     SwitchedOff,
     #[error("The tool belongs to another workspace.")]
     Foreign,
+    #[error("The API key is for reading only, and the tool does more than read.")]
+    ReadOnlyKey,
+    #[error(
+        "The access token lacks the scope mcp:write, which this workspace asks for where a tool does more than read."
+    )]
+    NeedsWriteScope,
 }
 
 impl Decision {
     #[must_use]
     pub const fn is_allow(self) -> bool {
         matches!(self, Self::Allow)
+    }
+
+    /// Whether the tool is shown: also where a wider scope is all that is missing, so that the client can ask for it.
+    #[must_use]
+    pub const fn is_listed(self) -> bool {
+        matches!(self, Self::Allow | Self::Deny(Reason::NeedsWriteScope))
     }
 }
 
@@ -36,17 +51,23 @@ pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry) -> D
     if principal.tenant != tenant.id || entry.installation.tenant != tenant.id {
         return Decision::Deny(Reason::Foreign);
     }
-    if tenant.member(principal.user).is_none() {
+    if !tenant.knows(principal.subject) {
         return Decision::Deny(Reason::NotAMember);
     }
     if !entry.enabled {
         return Decision::Deny(Reason::SwitchedOff);
     }
-    Decision::Allow
+    match principal.reach {
+        _ if entry.tool.access == Access::Read => Decision::Allow,
+        Reach::ReadOnly => Decision::Deny(Reason::ReadOnlyKey),
+        Reach::Scoped { write: false } if tenant.writes_need_scope => Decision::Deny(Reason::NeedsWriteScope),
+        Reach::Everything | Reach::Scoped { .. } => Decision::Allow,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use toolmesh_proto::claims::Subject;
     use toolmesh_proto::ids::{TenantId, UserId};
 
     use super::*;
@@ -56,8 +77,9 @@ mod tests {
     fn principal() -> Principal {
         Principal {
             tenant: samples::TENANT.parse().unwrap(),
-            user: samples::USER.parse().unwrap(),
+            subject: samples::USER.parse().unwrap(),
             method: Method::OAuth { client: "c".into() },
+            reach: Reach::Scoped { write: false },
         }
     }
 
@@ -68,9 +90,34 @@ mod tests {
         let off = tenant.tool("github_delete_repo").unwrap();
         assert_eq!(authorize(&tenant, &principal(), on), Decision::Allow);
         assert_eq!(authorize(&tenant, &principal(), off), Decision::Deny(Reason::SwitchedOff));
-        let stranger = Principal { user: UserId::new(), ..principal() };
+        let stranger = Principal { subject: Subject::User(UserId::new()), ..principal() };
         assert_eq!(authorize(&tenant, &stranger, on), Decision::Deny(Reason::NotAMember));
         let foreign = Principal { tenant: TenantId::new(), ..principal() };
         assert_eq!(authorize(&tenant, &foreign, on), Decision::Deny(Reason::Foreign));
+    }
+
+    #[test]
+    fn what_does_more_than_read_needs_a_credential_that_reaches_it() {
+        let mut bundle = samples::bundle();
+        let decide = |bundle: &toolmesh_proto::v1::TenantBundle, reach, tool: &str| {
+            let tenant = samples::compile(bundle);
+            authorize(&tenant, &Principal { reach, ..principal() }, tenant.tool(tool).unwrap())
+        };
+        let (read, write) = ("github_list_issues", "github_create_issue");
+        let (narrow, wide) = (Reach::Scoped { write: false }, Reach::Scoped { write: true });
+        assert_eq!(decide(&bundle, narrow, write), Decision::Allow, "without the setting nothing changes");
+        assert_eq!(decide(&bundle, Reach::ReadOnly, write), Decision::Deny(Reason::ReadOnlyKey));
+        assert!(!decide(&bundle, Reach::ReadOnly, write).is_listed());
+        bundle.writes_need_scope = true;
+        assert_eq!(decide(&bundle, narrow, write), Decision::Deny(Reason::NeedsWriteScope));
+        assert!(decide(&bundle, narrow, write).is_listed());
+        for reach in [narrow, wide, Reach::ReadOnly, Reach::Everything] {
+            assert_eq!(decide(&bundle, reach, read), Decision::Allow, "{reach:?}");
+        }
+        assert_eq!(decide(&bundle, wide, write), Decision::Allow);
+        assert_eq!(decide(&bundle, Reach::Everything, write), Decision::Allow);
+        // Switched off comes first: a wider scope would not help.
+        let off = decide(&bundle, narrow, "github_delete_repo");
+        assert_eq!(off, Decision::Deny(Reason::SwitchedOff));
     }
 }

@@ -140,8 +140,9 @@ pub fn bundle(base_url: &str, revision: u64) -> v1::TenantBundle {
             user_id: USER.into(),
             name: "test".into(),
             sha256: digest::digest(&digest::SHA256, KEY.as_bytes()).as_ref().to_vec(),
-            expires_at: 0,
+            ..Default::default()
         }],
+        ..Default::default()
     }
 }
 

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use toolmesh_control_plane::accounts::SignUp;
+use toolmesh_control_plane::accounts::keys::{self, Draft, KeyScope, Life};
 use toolmesh_control_plane::accounts::members::{self, Membership, Role};
-use toolmesh_control_plane::accounts::{SignUp, keys};
 use toolmesh_control_plane::connectors::{Install, Source};
 use toolmesh_control_plane::error::Error;
 use toolmesh_control_plane::tenants::{self, Tenant};
 use toolmesh_control_plane::{Config, Core, config};
-use toolmesh_proto::claims;
+use toolmesh_proto::claims::{self, Subject};
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::slug::TenantOrigins;
 
@@ -124,8 +125,12 @@ async fn create_api_key(core: &Core, input: &CreateApiKey) -> anyhow::Result<Out
     let user = user(core, &input.user).await?;
     let member = members::membership(&core.db, tenant.id, user.id).await;
     let member = member.map_err(|error| not_a_member(error, &input.user, &tenant))?;
-    let key = keys::create(&core.db, &member, input.name.as_deref().unwrap_or("Made by an operator")).await;
-    let key = key.map_err(plain)?;
+    let draft = Draft {
+        name: input.name.as_deref().unwrap_or("Made by an operator"),
+        scope: KeyScope::All,
+        life: Life::Endless,
+    };
+    let key = keys::create(&core.db, &member, Subject::User(user.id), &draft).await.map_err(plain)?;
     let secret = key.secret.expose_secret();
     Ok(Outcome { text: secret.to_owned(), json: json!({ "api_key_id": key.id, "key": secret }) })
 }

@@ -13,7 +13,7 @@ pub struct CallRow {
     /// The event's id, for its URL.
     pub id: String,
     pub at: Moment,
-    /// The person's name, or their address, or `Unknown`.
+    /// The person's name, or their address, or the service account's name, or `Unknown`.
     pub who: String,
     /// The client: `ChatGPT`, `Key: nightly report`.
     pub client: String,
@@ -121,6 +121,8 @@ pub struct CallDetail {
     pub row: CallRow,
     /// The person's address, where known.
     pub email: Option<String>,
+    /// Whether it was a service account.
+    pub machine: bool,
     /// What the client calls itself; untrusted.
     pub agent: String,
     pub remote_addr: String,

@@ -20,6 +20,7 @@ mod oauth;
 mod overview;
 mod parts;
 mod path;
+mod service_accounts;
 mod settings;
 mod shell;
 mod steps;
@@ -37,13 +38,14 @@ pub use icons::{Icon, icon};
 pub use installations::{
     CredentialFact, InstallationPage, InstallationRow, InstallationState, InstallationsPage, ToolRow,
 };
-pub use keys::{KeyCreatedPage, KeyRow, KeysPage};
+pub use keys::{KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeyState, KeysPage};
 pub use landing::LandingPage;
 pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage};
 pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
+pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
 pub use steps::{StepState, TestReport, TestStep};

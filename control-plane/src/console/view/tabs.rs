@@ -25,6 +25,9 @@ const fn tab(label: &'static str, path: &'static str) -> Tab {
 /// The pages of a workspace's settings, at `/w/SLUG/settings` and below.
 const SETTINGS: &[Tab] = &[tab("General", "")];
 
+/// The ways in for what has no login, below `/w/SLUG`.
+const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
+
 /// The pages of a person's own account, at `/account` and below.
 const ACCOUNT: &[Tab] = &[];
 
@@ -33,6 +36,12 @@ impl Tabs {
     #[must_use]
     pub const fn settings(base: String, current: &'static str) -> Self {
         Self { label: "Settings", base, tabs: SETTINGS, current }
+    }
+
+    /// Of keys and service accounts in a workspace at `base` (`/w/SLUG`).
+    #[must_use]
+    pub const fn keys(base: String, current: &'static str) -> Self {
+        Self { label: "Keys", base, tabs: KEYS, current }
     }
 
     /// Of a person's account.

@@ -1,0 +1,44 @@
+//! How a workspace is used from outside: whether writing needs a permission of its own.
+
+use crate::accounts::members::{self, Membership, Permission};
+use crate::db::{Db, TenantTx};
+use crate::error::Result;
+
+use super::store;
+
+/// What nodes and the authorization server go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Access {
+    /// Tools that do more than read need a token with `mcp:write`.
+    pub writes_need_scope: bool,
+}
+
+/// What is in force.
+///
+/// # Errors
+/// When the database fails.
+pub async fn for_nodes(tx: &mut TenantTx) -> Result<Access> {
+    store::access(tx).await
+}
+
+/// What is in force, for a page.
+///
+/// # Errors
+/// `Forbidden` for who may not see settings.
+pub async fn get(db: &Db, by: &Membership) -> Result<Access> {
+    by.require(Permission::Settings)?;
+    let mut tx = db.tenant(by.tenant).await?;
+    store::access(&mut tx).await
+}
+
+/// Says whether writing needs a permission of its own.
+///
+/// # Errors
+/// `Forbidden` for who may not change settings.
+pub async fn set_writes_need_scope(db: &Db, by: &Membership, needed: bool) -> Result<()> {
+    let mut tx = db.tenant(by.tenant).await?;
+    members::still(&mut tx, by).await?.require(Permission::Settings)?;
+    store::set_writes_need_scope(&mut tx, needed).await?;
+    tx.commit_change().await?;
+    Ok(())
+}
