@@ -12,6 +12,7 @@ mod machines;
 mod members;
 mod oauth;
 mod rest;
+mod routes;
 mod signup_and_mail;
 mod up;
 mod workspaces;

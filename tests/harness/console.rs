@@ -181,6 +181,20 @@ impl Console {
         self.send(self.http.post(url).header(ORIGIN, origin).form(fields)).await
     }
 
+    /// Sends a form with headers of its own, and none that says where it comes from.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post_with(
+        &self,
+        action: &str,
+        fields: &[(String, String)],
+        headers: &[(&str, &str)],
+    ) -> Result<Page> {
+        let request = self.http.post(self.base.join(action)?).form(fields);
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
     /// Logs in.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub mod net;
 pub mod node;
 pub mod oauth;
 pub mod paths;
+pub mod pg_proxy;
+pub mod rows;
 pub mod system;
 pub mod upstream;
 pub mod wait;

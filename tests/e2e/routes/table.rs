@@ -1,0 +1,138 @@
+//! Who may ask for what. A new route needs a line here: who it is for, and what a form sends.
+
+/// Who a route is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Who {
+    /// Everybody gets one of these.
+    Anybody(&'static [u16]),
+    /// Whoever is logged in, about themselves; what has an id belongs to one person alone.
+    Person,
+    /// Members of the workspace in one of these roles.
+    Roles(&'static [&'static str]),
+}
+
+use Who::{Anybody, Person, Roles};
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// Method and path, as `toolmesh-control-plane routes` says it.
+    pub route: &'static str,
+    pub who: Who,
+    /// What the form sends; `{…}` is looked up as in a path.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+const fn page(route: &'static str, who: Who) -> Line {
+    Line { route, who, fields: &[] }
+}
+
+const fn form(route: &'static str, who: Who, fields: &'static [(&'static str, &'static str)]) -> Line {
+    Line { route, who, fields }
+}
+
+/// Every role there is.
+pub const ROLES: &[&str] = &["member", "admin", "owner"];
+
+const MEMBERS: Who = Roles(ROLES);
+const CONNECTORS: Who = Roles(&["admin", "owner"]);
+const PEOPLE: Who = Roles(&["admin", "owner"]);
+const AUDIT: Who = Roles(&["admin", "owner"]);
+const SETTINGS: Who = Roles(&["admin", "owner"]);
+/// Their own things everybody has; the walk asks for those of the owner.
+const OTHERS_KEYS: Who = Roles(&["admin", "owner"]);
+
+/// Where somebody may always go; they are sent on where they have been.
+const OPEN: Who = Anybody(&[200, 303]);
+/// A link or form that leads nowhere for anybody without what was sent to them.
+const SECRET: Who = Anybody(&[303, 400, 410, 422]);
+/// Clients' endpoints tell nobody more than that the request is wrong.
+const CLIENT: Who = Anybody(&[400, 401]);
+
+pub const TABLE: &[Line] = &[
+    page("GET /", OPEN),
+    page("GET /healthz", Anybody(&[200])),
+    page("GET /readyz", Anybody(&[200])),
+    page("GET /static/{*path}", Anybody(&[200])),
+    page("GET /signup", OPEN),
+    form("POST /signup", Anybody(&[422]), &[("name", ""), ("email", "no address"), ("password", "short")]),
+    page("GET /signup/sent", OPEN),
+    page("GET /verify", SECRET),
+    form("POST /verify", SECRET, &[("token", "no such token")]),
+    page("GET /login", OPEN),
+    form("POST /login", Anybody(&[422]), &[("email", "nobody@example.org"), ("password", "wrong")]),
+    form("POST /logout", Anybody(&[303]), &[]),
+    page("GET /invitation", SECRET),
+    form("POST /invitation", SECRET, &[("token", "{workspace}.no-such-token")]),
+    page("GET /workspaces", Person),
+    page("GET /workspaces/new", Person),
+    form("POST /workspaces/new", Person, &[("name", ""), ("slug", "-")]),
+    page("GET /workspaces/check-slug", Person),
+    // Clients of the workspace's authorization server.
+    page("GET /oauth/{slug}/authorize", CLIENT),
+    form(
+        "POST /oauth/{slug}/authorize",
+        Anybody(&[400, 404]),
+        &[("request", "forged"), ("decision", "allow")],
+    ),
+    page("GET /oauth/{slug}/jwks.json", Anybody(&[200])),
+    form("POST /oauth/{slug}/register", CLIENT, &[("redirect_uris", "javascript:alert(1)")]),
+    form("POST /oauth/{slug}/revoke", Anybody(&[200, 400, 401]), &[("token", "no such token")]),
+    form(
+        "POST /oauth/{slug}/token",
+        CLIENT,
+        &[("grant_type", "refresh_token"), ("refresh_token", "no such")],
+    ),
+    // A workspace.
+    page("GET /w/{slug}", MEMBERS),
+    page("GET /w/{slug}/add", MEMBERS),
+    page("GET /w/{slug}/audit", AUDIT),
+    page("GET /w/{slug}/audit/{id}", AUDIT),
+    page("GET /w/{slug}/catalog", CONNECTORS),
+    page("GET /w/{slug}/catalog/{connector}", CONNECTORS),
+    page("GET /w/{slug}/catalog/{connector}/enable", CONNECTORS),
+    form("POST /w/{slug}/catalog/{connector}/enable", CONNECTORS, ENABLE),
+    form("POST /w/{slug}/catalog/{connector}/test", CONNECTORS, ENABLE),
+    page("GET /w/{slug}/connectors", CONNECTORS),
+    page("GET /w/{slug}/connectors/{id}", CONNECTORS),
+    form("POST /w/{slug}/connectors/{id}/credential", CONNECTORS, &[("credential.token", "another token")]),
+    form("POST /w/{slug}/connectors/{id}/remove", CONNECTORS, &[("confirm", "echo")]),
+    form("POST /w/{slug}/connectors/{id}/settings", CONNECTORS, &[("base_url", "http://127.0.0.1:1")]),
+    form("POST /w/{slug}/connectors/{id}/test", CONNECTORS, &[]),
+    form("POST /w/{slug}/connectors/{id}/tools", CONNECTORS, &[("tool", "whoami"), ("enabled", "false")]),
+    form("POST /w/{slug}/connectors/{id}/tools/bulk", CONNECTORS, &[("access", "all"), ("enabled", "false")]),
+    form("POST /w/{slug}/invitations/{id}/revoke", PEOPLE, &[]),
+    page("GET /w/{slug}/keys", MEMBERS),
+    form("POST /w/{slug}/keys", MEMBERS, &[("name", "one more")]),
+    form("POST /w/{slug}/keys/{id}/revoke", OTHERS_KEYS, &[]),
+    page("GET /w/{slug}/members", PEOPLE),
+    form("POST /w/{slug}/members/invite", PEOPLE, &[("email", "guest@example.org"), ("role", "member")]),
+    form("POST /w/{slug}/members/{user}/remove", PEOPLE, &[]),
+    form("POST /w/{slug}/members/{user}/role", PEOPLE, &[("role", "admin")]),
+    page("GET /w/{slug}/settings", SETTINGS),
+    form("POST /w/{slug}/settings", SETTINGS, &[("name", "Another name")]),
+];
+
+const ENABLE: &[(&str, &str)] =
+    &[("name", "walked"), ("base_url", "http://127.0.0.1:1"), ("credential.token", "a token")];
+
+/// What stands for a parameter: the part of the path before it, and the row that it is.
+pub const PARAMETERS: &[(&str, &str)] = &[
+    ("audit", "SELECT id::text FROM audit_events WHERE tenant_id = {tenant} ORDER BY at LIMIT 1"),
+    ("connectors", "SELECT id::text FROM installations WHERE tenant_id = {tenant} AND name = 'echo'"),
+    (
+        "invitations",
+        "SELECT id::text FROM invitations WHERE tenant_id = {tenant} AND accepted_at IS NULL LIMIT 1",
+    ),
+    (
+        "keys",
+        "SELECT k.id::text FROM api_keys k JOIN memberships m USING (tenant_id, user_id) \
+         WHERE k.tenant_id = {tenant} AND m.role = 'owner' AND k.revoked_at IS NULL ORDER BY k.created_at LIMIT 1",
+    ),
+    // The first plain member; the one who walks as a member came later.
+    (
+        "members",
+        "SELECT user_id::text FROM memberships WHERE tenant_id = {tenant} AND role = 'member' \
+         ORDER BY created_at LIMIT 1",
+    ),
+];
