@@ -23,7 +23,17 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// With the owner, and a member who only stands by.
     pub async fn new(system: &System) -> Result<Self> {
+        Self::with(system, &["owner"]).await
+    }
+
+    /// With somebody in every role.
+    pub async fn full(system: &System) -> Result<Self> {
+        Self::with(system, ROLES).await
+    }
+
+    async fn with(system: &System, roles: &[&'static str]) -> Result<Self> {
         let upstream = Upstream::start().await?;
         let workspace = system.workspace().await?;
         let folder = paths::scratch("toolmesh-walk-")?;
@@ -38,7 +48,7 @@ impl Scene {
         system.join(&workspace, &bystander, "member").await?;
         let owner = system.console(&workspace.owner).await?;
         let mut people = BTreeMap::new();
-        for role in ROLES.iter().copied().filter(|role| *role != "owner") {
+        for role in roles.iter().copied().filter(|role| *role != "owner") {
             let person = system.person().await?;
             let console = system.join(&workspace, &person, role).await?;
             people.insert(role, (person, console));

@@ -32,14 +32,15 @@ const fn form(route: &'static str, who: Who, fields: &'static [(&'static str, &'
 }
 
 /// Every role there is.
-pub const ROLES: &[&str] = &["member", "admin", "owner"];
+pub const ROLES: &[&str] = &["member", "billing", "auditor", "connector_manager", "admin", "owner"];
 
+// Each kind of thing, and the roles that it is for.
 const MEMBERS: Who = Roles(ROLES);
-const CONNECTORS: Who = Roles(&["admin", "owner"]);
+const CONNECTORS: Who = Roles(&["connector_manager", "admin", "owner"]);
 const PEOPLE: Who = Roles(&["admin", "owner"]);
-const AUDIT: Who = Roles(&["admin", "owner"]);
+const AUDIT: Who = Roles(&["auditor", "admin", "owner"]);
 const SETTINGS: Who = Roles(&["admin", "owner"]);
-/// Their own things everybody has; the walk asks for those of the owner.
+/// Everybody has keys of their own; the walk asks for one of the owner's.
 const OTHERS_KEYS: Who = Roles(&["admin", "owner"]);
 
 /// Where somebody may always go; they are sent on where they have been.
@@ -61,6 +62,8 @@ pub const TABLE: &[Line] = &[
     form("POST /verify", SECRET, &[("token", "no such token")]),
     page("GET /login", OPEN),
     form("POST /login", Anybody(&[422]), &[("email", "nobody@example.org"), ("password", "wrong")]),
+    page("GET /account/confirm", Person),
+    form("POST /account/confirm", Person, &[("password", "wrong")]),
     form("POST /logout", Anybody(&[303]), &[]),
     page("GET /invitation", SECRET),
     form("POST /invitation", SECRET, &[("token", "{workspace}.no-such-token")]),
