@@ -14,6 +14,7 @@ use toolmesh_proto::v1;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::Accounts;
+use crate::accounts::codes::Codes;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::Installations;
@@ -65,7 +66,8 @@ impl Core {
         let core = Self {
             accounts: Accounts::new(
                 db.clone(),
-                Passwords::new(places)?,
+                Passwords::new(places, &*vault.derive("password pepper v1")?)?,
+                Codes::new(&*vault.derive("codes of mails v1")?),
                 mailer.clone(),
                 config.console_origin.clone(),
             ),
@@ -199,6 +201,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         .layer(DefaultBodyLimit::max(16 * 1024))
         .with_state(OauthState { oauth: oauth.clone(), db: core.db.clone() });
     let health = health().into_router().with_state(core.db.clone());
+    let https = config.is_https();
     let console = Console {
         forms: FormTokens::new(&core.vault)?,
         db: core.db,
@@ -212,17 +215,18 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         hub,
         origins: config.tenant_origins.clone(),
         console_origin: config.console_origin.clone(),
-        https: config.is_https(),
+        https,
         mailbox_url: config.mailbox_url.clone(),
     };
     let trusted = TrustedProxies(Arc::new(config.trusted_proxies.clone()));
     Ok(console::router(Arc::new(console))
         .merge(endpoints)
         .merge(health)
-        .layer(from_fn(console::security_headers))
         .layer(Extension(trusted))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_DEADLINE))
-        .layer(tower_http::catch_panic::CatchPanicLayer::new()))
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        // Outermost, so that what fails or takes too long has them too.
+        .layer(from_fn(move |request, next| console::security_headers(https, request, next))))
 }
 
 async fn ready(State(db): State<Db>) -> (StatusCode, &'static str) {

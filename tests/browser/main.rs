@@ -1,6 +1,7 @@
 //! The console in real Chromium: the journey from signing up to the first call in the audit log, each screen looked at in the
 //! light, the dark and the phone's window, with pictures kept in `tests/output/screens`.
 
+mod account;
 mod journey;
 mod machines;
 mod screens;

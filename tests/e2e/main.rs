@@ -6,6 +6,7 @@ mod audit;
 mod cli;
 mod emulated_apis;
 mod endpoint;
+mod headers;
 mod isolation;
 mod live_changes;
 mod machines;

@@ -214,3 +214,88 @@ async fn after_logging_out_the_old_cookie_opens_nothing() -> TestResult {
     assert!(!is_logged_in(&console).await?, "the session lives on in a copied cookie");
     Ok(())
 }
+
+/// The code of eight digits in the mail to someone who signed up.
+async fn code(system: &System, person: &Person, mails: usize) -> Result<String> {
+    let mail = system.mail_after(&person.email, mails).await?;
+    let digits = |line: &str| line.chars().filter(|c| *c != ' ').collect::<String>();
+    let is_code = |line: &&str| digits(line).len() == 8 && digits(line).bytes().all(|b| b.is_ascii_digit());
+    let found = mail.text.lines().map(str::trim).find(is_code);
+    Ok(found.context("no code in the mail")?.to_owned())
+}
+
+#[tokio::test]
+async fn the_code_of_the_mail_confirms_in_the_browser_that_signed_up() -> TestResult {
+    let system = System::shared().await?;
+    let (console, person) = (Console::new(system)?, stranger());
+    sign_up(&console, &person).await?.ok()?;
+    let code = code(system, &person, 0).await?;
+    let elsewhere = Console::new(system)?;
+    let sent = elsewhere.submit("/login", "/signup/code", &[("code", &code)]).await?;
+    assert_eq!(sent.location().map(|to| to.path().to_owned()), Some("/signup".into()), "no sign-up here");
+
+    let wrong = console.submit("/signup/sent", "/signup/code", &[("code", "1234 567")]).await?;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.text());
+    let done = console.submit("/signup/sent", "/signup/code", &[("code", &code)]).await?;
+    assert_eq!(done.location().context("no location")?.path(), "/workspaces/new");
+    assert!(is_logged_in(&console).await?);
+    let again = console.submit("/workspaces", "/signup/code", &[("code", &code)]).await?;
+    assert_ne!(again.location().map(|to| to.path().to_owned()), Some("/workspaces/new".into()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_code_can_be_tried_five_times() -> TestResult {
+    let system = System::shared().await?;
+    let (console, person) = (Console::new(system)?, stranger());
+    sign_up(&console, &person).await?.ok()?;
+    let code = code(system, &person, 0).await?;
+    for _ in 0..5 {
+        console.submit("/signup/sent", "/signup/code", &[("code", "00000000")]).await?;
+    }
+    let late = console.submit("/signup/sent", "/signup/code", &[("code", &code)]).await?;
+    assert!(late.status.is_client_error(), "the sixth try counted");
+    assert!(!is_logged_in(&console).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whether_an_address_is_known_does_not_show_in_the_tries_of_its_code() -> TestResult {
+    let system = System::shared().await?;
+    let known = system.person().await?;
+    let mut answers = Vec::new();
+    for person in [&Person { password: format!("another phrase {}", unique()), ..known }, &stranger()] {
+        let console = Console::new(system)?;
+        sign_up(&console, person).await?.ok()?;
+        let mut seen = Vec::new();
+        for _ in 0..7 {
+            let page = console.submit("/signup/sent", "/signup/code", &[("code", "00000000")]).await?;
+            seen.push((page.status, page.text().replace(&person.email, "ADDRESS")));
+        }
+        answers.push(seen);
+    }
+    assert_eq!(answers[0], answers[1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_mail_can_be_sent_again_after_a_while_and_only_its_code_counts() -> TestResult {
+    let system = System::shared().await?;
+    let (console, person) = (Console::new(system)?, stranger());
+    sign_up(&console, &person).await?.ok()?;
+    let first = code(system, &person, 0).await?;
+    console.submit("/signup/sent", "/signup/resend", &[]).await?.ok()?;
+    let page = console.visit("/signup/sent").await?;
+    ensure!(page.text().contains("can be sent again in"), "{}", page.text());
+    ensure!(system.mails_to(&person.email).await?.len() == 1, "a second mail at once");
+    let earlier = "UPDATE sessions SET data = jsonb_set(data, '{sent_at}', '0') WHERE data->>'sent_to' = ";
+    ensure!(system.sql(&format!("{earlier}'{}'", person.email)).await? == 1);
+
+    console.submit("/signup/sent", "/signup/resend", &[]).await?.ok()?;
+    let second = code(system, &person, 1).await?;
+    let refused = console.submit("/signup/sent", "/signup/code", &[("code", &first)]).await?;
+    assert!(refused.status.is_client_error(), "the older code still counts");
+    console.submit("/signup/sent", "/signup/code", &[("code", &second)]).await?.ok()?;
+    assert!(is_logged_in(&console).await?);
+    Ok(())
+}

@@ -57,12 +57,14 @@ pub struct Options {
     pub port: u16,
     pub nodes: u32,
     pub private_upstreams: bool,
+    /// The address under which a proxy in front would serve it.
+    pub public_url: Option<String>,
     pub envs: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: None, port: 0, nodes: 2, private_upstreams: true, envs: Vec::new() }
+        Self { data: None, port: 0, nodes: 2, private_upstreams: true, public_url: None, envs: Vec::new() }
     }
 }
 
@@ -157,6 +159,9 @@ pub fn arguments(options: &Options, data: &Path) -> Vec<String> {
         "--nodes".to_owned(),
         options.nodes.to_string(),
     ];
+    if let Some(url) = &options.public_url {
+        args.extend(["--public-url".to_owned(), url.clone()]);
+    }
     if options.private_upstreams {
         args.push("--allow-private-upstreams".to_owned());
     }

@@ -2,30 +2,32 @@
 //!
 //! Knows nothing of connectors or OAuth. What it answers never tells whether an address is known.
 
+pub mod codes;
 pub mod events;
 pub mod invitations;
 pub mod keys;
 pub mod members;
 pub mod origin;
 pub mod password;
+pub mod profile;
+pub mod reset;
 pub mod service_accounts;
 pub mod sessions;
+pub mod signup;
 pub mod store;
 pub mod throttle;
 
-use secrecy::{ExposeSecret as _, SecretString};
-use time::{Duration, OffsetDateTime};
+use secrecy::SecretString;
+use time::OffsetDateTime;
 use toolmesh_proto::ids::UserId;
 
-use crate::credentials::token::{self, Token};
-use crate::db::{Db, GlobalTx};
+use crate::db::Db;
 use crate::error::{Error, OnConstraint as _, Result};
-use crate::mail::{Mailer, Message};
+use crate::mail::Mailer;
+use codes::Codes;
 use password::Passwords;
+pub use signup::{LinkBinding, SignUp};
 use throttle::{ClientNetwork, Throttle};
-
-/// Life of a link in a verification mail.
-const VERIFY_LIFE: Duration = Duration::hours(24);
 
 /// A person.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -65,29 +67,6 @@ impl Email {
     }
 }
 
-/// What a person types to sign up.
-pub struct SignUp {
-    pub name: String,
-    pub email: String,
-    pub password: SecretString,
-}
-
-/// Binds a verification link to the browser that signed up; kept in its session.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct LinkBinding(String);
-
-impl LinkBinding {
-    /// Whether this browser made the sign-up that the link belongs to.
-    #[must_use]
-    pub fn is_of(&self, link_token: &str) -> bool {
-        self.fits(&token::hash(link_token))
-    }
-
-    fn fits(&self, hash: &[u8]) -> bool {
-        self.0 == toolmesh_proto::hex(hash)
-    }
-}
-
 /// The accounts capability with what it needs.
 #[derive(Clone)]
 pub struct Accounts {
@@ -95,46 +74,14 @@ pub struct Accounts {
     passwords: Passwords,
     mailer: Mailer,
     throttle: Throttle,
+    codes: Codes,
     console_origin: String,
 }
 
 impl Accounts {
     #[must_use]
-    pub fn new(db: Db, passwords: Passwords, mailer: Mailer, console_origin: String) -> Self {
-        Self { db, passwords, mailer, throttle: Throttle::default(), console_origin }
-    }
-
-    /// Makes an unconfirmed account, or another attempt at one, and sends its link; tells the owner of a confirmed address by
-    /// mail. The person sees the same page either way. Answers what binds the link to this browser.
-    ///
-    /// # Errors
-    /// Names the field that has to be mended.
-    pub async fn sign_up(&self, input: SignUp, address: &ClientNetwork) -> Result<Option<LinkBinding>> {
-        self.throttle.sign_up(address)?;
-        let email = Email::parse(&input.email)?;
-        let name = person_name(&input.name)?;
-        let context = vec![email.as_str().to_owned(), name.clone()];
-        // Hashed before the look-up, so that a known address takes as long as a new one.
-        let hash = self.passwords.accept(input.password, context).await?;
-        let mut tx = self.db.global().await?;
-        let known = store::user_by_email(&mut tx, email.as_str()).await?;
-        if !self.throttle.mail_to(email.as_str()) {
-            return Ok(None);
-        }
-        if let Some(user) = known.as_ref().filter(|user| user.verified_at.is_some()) {
-            let login = format!("{}/login", self.console_origin);
-            self.mailer.send(Message::already_registered(&user.email, &user.name, login)?);
-            return Ok(None);
-        }
-        let id = known.map_or_else(UserId::new, |user| user.id);
-        // Somebody who was faster has made the same account; this attempt is theirs to confirm then, or ours to repeat.
-        store::insert_user(&mut tx, id, email.as_str(), &name, &hash)
-            .await
-            .on_constraint("users_email_key", || Error::Busy)?;
-        let (link, binding) = self.verification_link(&mut tx, id, &name, &hash).await?;
-        tx.commit().await?;
-        self.mailer.send(Message::verify(email.as_str(), &name, link)?);
-        Ok(Some(binding))
+    pub fn new(db: Db, passwords: Passwords, codes: Codes, mailer: Mailer, console_origin: String) -> Self {
+        Self { db, passwords, mailer, throttle: Throttle::default(), codes, console_origin }
     }
 
     /// A verified account without a mail, for operators.
@@ -158,46 +105,17 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Whom a verification link belongs to, while it is good.
+    /// Lets somebody try a password or code: at once, a second later where the account is tried from everywhere, or not.
     ///
     /// # Errors
-    /// When the link is unknown, used or expired.
-    pub async fn verification(&self, token: &str) -> Result<User> {
-        let mut tx = self.db.global().await?;
-        store::open_email_token(&mut tx, &token::hash(token)).await?.ok_or_else(dead_link)
-    }
-
-    /// Uses a verification link: the account gets the name and password of the sign-up that the link belongs to. In the browser
-    /// that signed up, the link is enough; in another, the password is asked too, so that nobody can sign up with somebody
-    /// else's address and have the owner confirm it.
-    ///
-    /// # Errors
-    /// When the link is dead or the password is wrong.
-    pub async fn verify(
-        &self,
-        token: &str,
-        browser: Option<&LinkBinding>,
-        password: SecretString,
-        address: &ClientNetwork,
-    ) -> Result<User> {
-        let hash = token::hash(token);
-        let mut tx = self.db.global().await?;
-        let user = store::open_email_token(&mut tx, &hash).await?.ok_or_else(dead_link)?;
-        let chosen = store::chosen_password(&mut tx, &hash).await?;
-        // No connection is held while the password is checked, which takes its time.
-        drop(tx);
-        if !browser.is_some_and(|binding| binding.fits(&hash)) {
-            self.throttle.login(&user.email, address)?;
-            if !self.passwords.verify(password, chosen).await?.is_right() {
-                return Err(Error::field("password", "This is not the password that was chosen at sign-up."));
-            }
+    /// `TooMany` with the seconds to wait.
+    pub async fn may_try(&self, email: &str, network: &ClientNetwork) -> Result<()> {
+        self.throttle.login(email, network)?;
+        let delay = self.throttle.delay(email);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-        let mut tx = self.db.global().await?;
-        if !store::use_email_token(&mut tx, &hash).await? {
-            return Err(dead_link());
-        }
-        tx.commit().await?;
-        Ok(user)
+        Ok(())
     }
 
     /// Checks a login. An unknown address, an unverified account and a wrong password cost the same time and read the same.
@@ -207,7 +125,7 @@ impl Accounts {
     pub async fn log_in(&self, email: &str, password: SecretString, address: &ClientNetwork) -> Result<User> {
         let wrong = || Error::field("password", "Email and password do not match a confirmed account.");
         let email = Email::parse(email).map_err(|_| wrong())?;
-        self.throttle.login(email.as_str(), address)?;
+        self.may_try(email.as_str(), address).await?;
         let mut tx = self.db.global().await?;
         let known = store::password_hash(&mut tx, email.as_str()).await?;
         drop(tx);
@@ -223,9 +141,9 @@ impl Accounts {
                     .await?
                     .and_then(|(_, hash)| hash)
                     .unwrap_or_default();
-                let (link, _) = self.verification_link(&mut tx, id, &user.name, &hash).await?;
+                let (mail, _) = self.verification(&mut tx, &user, &user.name, &hash).await?;
                 tx.commit().await?;
-                self.mailer.send(Message::verify(&user.email, &user.name, link)?);
+                self.mailer.send(mail);
             }
             return Err(wrong());
         }
@@ -246,7 +164,7 @@ impl Accounts {
         password: SecretString,
         address: &ClientNetwork,
     ) -> Result<()> {
-        self.throttle.login(&user.email, address)?;
+        self.may_try(&user.email, address).await?;
         let stored = store::password_of(&mut self.db.global().await?, user.id).await?;
         if self.passwords.verify(password, stored).await?.is_right() {
             Ok(())
@@ -284,28 +202,10 @@ impl Accounts {
     pub async fn tidy(&self) -> Result<()> {
         self.throttle.tidy();
         let mut tx = self.db.global().await?;
-        store::prune_email_tokens(&mut tx).await?;
+        store::prune(&mut tx).await?;
         events::store::prune(&mut tx).await?;
         Ok(tx.commit().await?)
     }
-
-    async fn verification_link(
-        &self,
-        tx: &mut GlobalTx,
-        user: UserId,
-        name: &str,
-        password_hash: &str,
-    ) -> Result<(String, LinkBinding)> {
-        let token = Token::new("")?;
-        let expires_at = OffsetDateTime::now_utc() + VERIFY_LIFE;
-        store::insert_email_token(tx, &token.hash, user, (name, password_hash), expires_at).await?;
-        let link = format!("{}/verify?token={}", self.console_origin, token.secret.expose_secret());
-        Ok((link, LinkBinding(toolmesh_proto::hex(&token.hash))))
-    }
-}
-
-fn dead_link() -> Error {
-    Error::Gone("This link has been used or has expired. Log in, or sign up again to get a new one.")
 }
 
 /// A name as people are shown it: 1 to 80 characters, no control or direction-changing ones.

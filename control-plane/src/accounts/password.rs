@@ -1,9 +1,11 @@
-//! Passwords: what is accepted, and hashing with argon2id on a bounded pool.
+//! Passwords: what is accepted, and hashing with argon2id on a bounded pool. What is hashed is not the password itself but its
+//! MAC under a key that is not in the database, so that who has the database alone cannot even begin to guess.
 
 use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
@@ -17,6 +19,10 @@ const MAX_LENGTH: usize = 128;
 
 /// At most this many wait for a place; more get an answer at once instead of a queue.
 const MAX_WAITING: usize = 64;
+
+/// Stands before the hash of a password that was keyed first. Without it the password itself was hashed; such a hash still
+/// verifies, and is replaced at the next login.
+const KEYED: &str = "hmac-sha256:";
 
 /// Checks a new password: 12 to 128 characters, hard to guess, also for one who knows the context words (the address, the
 /// name). The lists of common and leaked passwords are shipped with the estimator; nothing is asked over the network.
@@ -57,6 +63,7 @@ pub struct Passwords {
     waiting: Arc<Semaphore>,
     /// Verified in place of an unknown user's, so that both take the same time.
     stand_in: Arc<str>,
+    pepper: hmac::Key,
 }
 
 /// What came of a verification.
@@ -81,12 +88,14 @@ impl Verdict {
 impl Passwords {
     /// # Errors
     /// Only if the crypto library refuses the costs.
-    pub fn new(places: usize) -> Result<Self> {
-        let stand_in = hash_now("a password that nobody has")?;
+    pub fn new(places: usize, pepper: &[u8; 32]) -> Result<Self> {
+        let pepper = hmac::Key::new(hmac::HMAC_SHA256, pepper);
+        let stand_in = hash_now(&pepper, "a password that nobody has")?;
         Ok(Self {
             places: Arc::new(Semaphore::new(places.max(1))),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             stand_in: stand_in.into(),
+            pepper,
         })
     }
 
@@ -95,9 +104,10 @@ impl Passwords {
     /// # Errors
     /// As for `check`; `Busy` when too many wait already.
     pub async fn accept(&self, password: SecretString, context: Vec<String>) -> Result<String> {
+        let pepper = self.pepper.clone();
         self.run(move || {
             check(&password, &context)?;
-            hash_now(password.expose_secret())
+            hash_now(&pepper, password.expose_secret())
         })
         .await
     }
@@ -109,15 +119,20 @@ impl Passwords {
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<Verdict> {
         let known = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.stand_in.to_string());
+        let pepper = self.pepper.clone();
         self.run(move || {
             let text = password.expose_secret();
-            let parsed = PasswordHash::new(&stored).map_err(Error::internal)?;
-            let fits = text.chars().count() <= MAX_LENGTH
-                && argon2()?.verify_password(text.as_bytes(), &parsed).is_ok();
+            let (keyed, phc) = stored.strip_prefix(KEYED).map_or((false, stored.as_str()), |phc| (true, phc));
+            let parsed = PasswordHash::new(phc).map_err(Error::internal)?;
+            let mac = hmac::sign(&pepper, text.as_bytes());
+            let hashed = if keyed { mac.as_ref() } else { text.as_bytes() };
+            // The costs are the stored hash's own. One too long is hashed too: its time must not tell anything.
+            let fits =
+                argon2()?.verify_password(hashed, &parsed).is_ok() && text.chars().count() <= MAX_LENGTH;
             let right = fits && known;
             let (memory, passes, lanes) = COST;
-            let current = stored.contains(&format!("m={memory},t={passes},p={lanes}"));
-            let rehashed = if right && !current { Some(hash_now(text)?) } else { None };
+            let current = keyed && phc.contains(&format!("m={memory},t={passes},p={lanes}"));
+            let rehashed = if right && !current { Some(hash_now(&pepper, text)?) } else { None };
             Ok(Verdict { right, rehashed })
         })
         .await
@@ -140,8 +155,10 @@ fn argon2() -> Result<Argon2<'static>> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-fn hash_now(password: &str) -> Result<String> {
-    Ok(argon2()?.hash_password(password.as_bytes()).map_err(Error::internal)?.to_string())
+fn hash_now(pepper: &hmac::Key, password: &str) -> Result<String> {
+    let mac = hmac::sign(pepper, password.as_bytes());
+    let phc = argon2()?.hash_password(mac.as_ref()).map_err(Error::internal)?;
+    Ok(format!("{KEYED}{phc}"))
 }
 
 #[cfg(test)]
@@ -175,9 +192,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_verifies_only_against_its_own_hash() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = Passwords::new(1, &[1; 32]).unwrap();
         let hash = passwords.accept(SecretString::from("copper lantern drifts"), Vec::new()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"));
+        assert!(hash.starts_with("hmac-sha256:$argon2id$v=19$m=65536,t=3,p=1$"));
         let right =
             passwords.verify(SecretString::from("copper lantern drifts"), Some(hash.clone())).await.unwrap();
         assert!(right.is_right() && right.rehashed().is_none());
@@ -187,5 +204,26 @@ mod tests {
         let stand_in =
             passwords.verify(SecretString::from("a password that nobody has"), None).await.unwrap();
         assert!(!stand_in.is_right(), "the stand-in for unknown users must never fit");
+    }
+    #[tokio::test]
+    async fn an_older_hash_verifies_and_is_replaced_by_a_keyed_one() {
+        let passwords = Passwords::new(1, &[1; 32]).unwrap();
+        let text = "copper lantern drifts";
+        let older = argon2().unwrap().hash_password(text.as_bytes()).unwrap().to_string();
+        let verdict = passwords.verify(SecretString::from(text), Some(older)).await.unwrap();
+        assert!(verdict.is_right());
+        let fresh = verdict.rehashed().unwrap().to_owned();
+        assert!(fresh.starts_with(KEYED));
+        assert!(passwords.verify(SecretString::from(text), Some(fresh.clone())).await.unwrap().is_right());
+        let other = Passwords::new(1, &[2; 32]).unwrap();
+        assert!(!other.verify(SecretString::from(text), Some(fresh)).await.unwrap().is_right());
+    }
+
+    #[tokio::test]
+    async fn when_too_many_wait_the_next_is_told_so_at_once() {
+        let passwords = Passwords::new(1, &[1; 32]).unwrap();
+        let _taken = passwords.waiting.acquire_many(u32::try_from(MAX_WAITING).unwrap()).await.unwrap();
+        let refused = passwords.verify(SecretString::from("copper lantern drifts"), None).await;
+        assert!(matches!(refused, Err(Error::Busy)));
     }
 }

@@ -1,13 +1,15 @@
-//! How often one may try: per address of the account and per address of the network, each with a bucket that refills.
+//! How often one may try: per account, per network and all together, each with a bucket that refills.
 //!
-//! Nothing is locked: a victim waits seconds at most, an attacker cannot go faster than the bucket.
+//! Nothing is locked. What refuses counts by network, so that an attacker spends their own: an account that is attacked from
+//! everywhere answers a second later, to its owner too, and no more; and when all logins together are too many, a network that has
+//! hardly tried is still let in.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::error::{Error, Result};
 
@@ -16,6 +18,9 @@ const MAILS: NonZeroU32 = match NonZeroU32::new(5) {
     Some(number) => number,
     None => NonZeroU32::MIN,
 };
+
+/// How much later an account answers that is tried from everywhere.
+const SLOWER: Duration = Duration::from_secs(1);
 
 type Buckets = Arc<DefaultKeyedRateLimiter<String>>;
 
@@ -46,6 +51,12 @@ impl ClientNetwork {
 pub struct Throttle {
     account: Buckets,
     network: Buckets,
+    /// The first few tries of a network, which are let in whatever goes on elsewhere.
+    first: Buckets,
+    /// All tries together.
+    all: Arc<DefaultDirectRateLimiter>,
+    /// Tries at one account from all networks.
+    guesses: Buckets,
     sign_ups: Buckets,
     mails: Buckets,
 }
@@ -56,8 +67,11 @@ impl Default for Throttle {
         let mails = Quota::with_period(Duration::from_secs(900)).unwrap_or(Quota::per_hour(NonZeroU32::MIN));
         Self {
             account: buckets(10, 6),
-            network: buckets(300, 120),
-            sign_ups: buckets(100, 60),
+            network: buckets(600, 240),
+            first: buckets(5, 1),
+            all: Arc::new(RateLimiter::direct(quota(600, 3000))),
+            guesses: buckets(20, 20),
+            sign_ups: buckets(200, 120),
             mails: Arc::new(RateLimiter::keyed(mails.allow_burst(MAILS))),
         }
     }
@@ -68,8 +82,18 @@ impl Throttle {
     /// `TooMany` with the seconds to wait.
     pub fn login(&self, email: &str, network: &ClientNetwork) -> Result<()> {
         take(&self.network, &network.0)?;
+        let first = self.first.check_key(&network.0).is_ok();
+        if self.all.check().is_err() && !first {
+            return Err(Error::TooMany(5));
+        }
         // Per account and network, so that an attacker elsewhere does not slow the owner down.
         take(&self.account, &format!("{email}|{}", network.0))
+    }
+
+    /// How much later than usual the answer to a try at an account comes, since it has been tried too often from everywhere.
+    #[must_use]
+    pub fn delay(&self, email: &str) -> Duration {
+        if self.guesses.check_key(&email.to_owned()).is_ok() { Duration::ZERO } else { SLOWER }
     }
 
     /// # Errors
@@ -86,16 +110,20 @@ impl Throttle {
 
     /// Forgets buckets that are full again.
     pub fn tidy(&self) {
-        for buckets in [&self.account, &self.network, &self.sign_ups, &self.mails] {
+        let all = [&self.account, &self.network, &self.first, &self.guesses, &self.sign_ups, &self.mails];
+        for buckets in all {
             buckets.retain_recent();
         }
     }
 }
 
+fn quota(burst: u32, per_minute: u32) -> Quota {
+    let number = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    Quota::per_minute(number(per_minute)).allow_burst(number(burst))
+}
+
 fn buckets(burst: u32, per_minute: u32) -> Buckets {
-    let one = NonZeroU32::MIN;
-    let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(one));
-    Arc::new(RateLimiter::keyed(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(one))))
+    Arc::new(RateLimiter::keyed(quota(burst, per_minute)))
 }
 
 fn take(buckets: &Buckets, key: &String) -> Result<()> {
@@ -119,6 +147,40 @@ mod tests {
         }
         assert_eq!(refused, 20);
         assert!(throttle.login("ana@example.com", &owner).is_ok());
+    }
+
+    #[test]
+    fn an_account_that_is_tried_from_everywhere_answers_later_and_lets_its_owner_in() {
+        let throttle = Throttle::default();
+        let mut slowed = 0;
+        for number in 0..=255 {
+            let bot = ClientNetwork::of(&format!("198.51.100.{number}"));
+            slowed += u32::from(
+                throttle.login("ana@example.com", &bot).is_ok()
+                    && throttle.delay("ana@example.com") == SLOWER,
+            );
+        }
+        assert!(slowed > 200, "{slowed}");
+        assert!(throttle.login("ana@example.com", &ClientNetwork::of("203.0.113.9")).is_ok());
+        assert_eq!(throttle.delay("ben@example.com"), Duration::ZERO);
+    }
+
+    #[test]
+    fn when_all_logins_are_too_many_a_network_that_has_hardly_tried_is_let_in() {
+        let throttle = Throttle::default();
+        let mut refused = 0;
+        for bot in 0..40 {
+            let network = ClientNetwork::of(&format!("198.51.100.{bot}"));
+            for guess in 0..100 {
+                let tried = throttle.login(&format!("{bot}-{guess}@example.com"), &network);
+                refused += u32::from(tried.is_err());
+            }
+        }
+        assert!(refused > 2500, "{refused}");
+        let owner = ClientNetwork::of("203.0.113.9");
+        for _ in 0..5 {
+            assert!(throttle.login("ana@example.com", &owner).is_ok());
+        }
     }
 
     #[test]

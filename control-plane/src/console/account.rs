@@ -6,6 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use serde::Deserialize;
+use time::OffsetDateTime;
 use tower_sessions::Session;
 
 use super::App;
@@ -16,12 +17,16 @@ use super::session::{self, Visitor, safe_next};
 use super::view::{
     CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState,
 };
-use crate::accounts::SignUp;
+use crate::accounts::{LinkBinding, SignUp, User};
 use crate::error::{Error, Result};
 use crate::peer::ClientAddress;
 
 /// Where the address typed at sign-up is kept for the next page.
 const SENT_TO: &str = "sent_to";
+/// When the mail of a sign-up was sent last, in seconds since 1970.
+const SENT_AT: &str = "sent_at";
+/// Seconds between one mail and the next.
+const BETWEEN: i64 = 30;
 /// Where somebody who signed up wanted to go.
 const NEXT: &str = "next";
 
@@ -60,10 +65,8 @@ pub(super) async fn signup(
         password: fields.secret("password"),
     };
     match app.accounts.sign_up(input, &address.network()).await {
-        Ok(made) => {
-            if let Some(binding) = made {
-                session::remember_sign_up(&visitor.session, &binding).await?;
-            }
+        Ok(binding) => {
+            remember_mail(&visitor.session, &binding).await?;
             remember(&visitor.session, SENT_TO, fields.get("email").trim()).await?;
             remember(&visitor.session, NEXT, fields.get("next")).await?;
             see_other("/signup/sent")
@@ -97,9 +100,85 @@ async fn again(visitor: &Visitor, fields: &Fields, error: Error) -> Page {
 }
 
 pub(super) async fn signup_sent(State(app): State<App>, visitor: Visitor) -> Page {
+    page(&sent_page(&app, &visitor, Field::empty()).await?)
+}
+
+async fn sent_page(app: &App, visitor: &Visitor, code: Field) -> Result<SignupSentPage> {
+    Ok(SignupSentPage {
+        email: visitor.session.get(SENT_TO).await.map_err(Error::internal)?,
+        focus: visitor.focus("Check your mail").await?,
+        valid_for: "24 hours",
+        code,
+        wait: wait(&visitor.session).await?,
+        mailbox_url: app.mailbox_url.clone(),
+    })
+}
+
+/// Seconds until the mail may be sent again.
+async fn wait(session: &Session) -> Result<i64> {
+    let sent: Option<i64> = session.get(SENT_AT).await.map_err(Error::internal)?;
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    Ok(sent.map_or(0, |sent| (sent + BETWEEN - now).clamp(0, BETWEEN)))
+}
+
+async fn remember_mail(session: &Session, binding: &LinkBinding) -> Result<()> {
+    session::remember_sign_up(session, binding).await?;
+    session.insert(SENT_AT, OffsetDateTime::now_utc().unix_timestamp()).await.map_err(Error::internal)
+}
+
+/// `POST /signup/code`: the code of the mail, in the browser that signed up.
+pub(super) async fn signup_code(
+    State(app): State<App>,
+    visitor: Visitor,
+    address: ClientAddress,
+    fields: Fields,
+) -> Page {
+    let Some(binding) = session::signed_up(&visitor.session).await? else { return see_other("/signup") };
+    match app.accounts.verify_code(&binding, fields.get("code"), &address.network()).await {
+        Ok(user) => welcome(&app, &visitor, &user).await,
+        Err(error @ (Error::Field { .. } | Error::TooMany(_))) => {
+            let code = Field::of(fields.get("code")).refused(sentence(&error));
+            with_status(status_of(&error), &sent_page(&app, &visitor, code).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `POST /signup/resend`: the mail again, with a new link and code.
+pub(super) async fn signup_resend(
+    State(app): State<App>,
+    visitor: Visitor,
+    address: ClientAddress,
+    _fields: Fields,
+) -> Page {
     let email: Option<String> = visitor.session.get(SENT_TO).await.map_err(Error::internal)?;
-    let focus = visitor.focus("Check your mail").await?;
-    page(&SignupSentPage { focus, email, valid_for: "24 hours", mailbox_url: app.mailbox_url.clone() })
+    let binding = session::signed_up(&visitor.session).await?;
+    let (Some(email), Some(binding)) = (email, binding) else { return see_other("/signup") };
+    let seconds = wait(&visitor.session).await?;
+    if seconds > 0 {
+        session::flash_warning(&visitor.session, format!("The mail can be sent again in {seconds} seconds."))
+            .await?;
+        return see_other("/signup/sent");
+    }
+    match app.accounts.send_again(&email, &binding, &address.network()).await {
+        Ok(binding) => {
+            remember_mail(&visitor.session, &binding).await?;
+            session::flash(&visitor.session, "Another mail is on its way. Only its code counts now.").await?;
+        }
+        Err(error @ Error::TooMany(_)) => {
+            session::flash_warning(&visitor.session, sentence(&error)).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    see_other("/signup/sent")
+}
+
+/// Goes on after an address is confirmed: to where the person wanted to go, else to their first workspace.
+async fn welcome(app: &App, visitor: &Visitor, user: &User) -> Page {
+    let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
+    let next = next.filter(|next| !next.is_empty());
+    let next = next.as_deref().map_or("/workspaces/new", safe_next);
+    login::proved(app, visitor, user, Factor::Mail, next).await
 }
 
 /// Shows a button and uses nothing: programs that look into mails open links before people do.
@@ -108,7 +187,7 @@ pub(super) async fn verify_form(
     visitor: Visitor,
     Query(links): Query<Links>,
 ) -> Page {
-    match app.accounts.verification(&links.token).await {
+    match app.accounts.verifiable(&links.token).await {
         Ok(user) => {
             let binding = session::signed_up(&visitor.session).await?;
             let same_browser = binding.is_some_and(|binding| binding.is_of(&links.token));
@@ -137,14 +216,9 @@ pub(super) async fn verify(
     let browser = session::signed_up(&visitor.session).await?;
     let password = fields.secret("password");
     match app.accounts.verify(token, browser.as_ref(), password, &address.network()).await {
-        Ok(user) => {
-            let next: Option<String> = visitor.session.get(NEXT).await.map_err(Error::internal)?;
-            let next = next.filter(|next| !next.is_empty());
-            let next = next.as_deref().map_or("/workspaces/new", safe_next);
-            login::proved(&app, &visitor, &user, Factor::Mail, next).await
-        }
+        Ok(user) => welcome(&app, &visitor, &user).await,
         Err(Error::Field { message, .. }) => {
-            let email = app.accounts.verification(token).await?.email;
+            let email = app.accounts.verifiable(token).await?.email;
             let state = VerifyState::Ready { password: Some(Field::empty().refused(message)) };
             verify_page(&visitor, token, Some(email), state, StatusCode::UNPROCESSABLE_ENTITY).await
         }

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::App;
 use super::forms::Fields;
-use super::respond::{Page, consent_policy, login_address, see_other, with_status};
+use super::headers::consent_policy;
+use super::respond::{Page, login_address, see_other, with_status};
 use super::session::Visitor;
 use super::view::{
     AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole,

@@ -14,15 +14,19 @@ mod confirm;
 mod consent;
 mod csrf;
 mod forms;
+mod headers;
 mod installations;
 mod keys;
 mod login;
 mod members;
 mod overview;
+mod profile;
+mod reset;
 mod respond;
 mod routes;
 mod service_accounts;
 mod session;
+mod sessions;
 mod settings;
 mod tests_of_connections;
 mod workspaces;
@@ -34,7 +38,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use toolmesh_proto::slug::TenantOrigins;
 
-use crate::accounts::{Accounts, sessions};
+use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
 use crate::credentials::envelope::Vault;
@@ -68,14 +72,14 @@ pub struct Console {
 }
 
 pub use csrf::FormTokens;
-pub use respond::security_headers;
+pub use headers::security_headers;
 pub use routes::{Route, Routes, get, post};
 
 type App = Arc<Console>;
 
 /// All pages.
 pub fn router(console: App) -> Router {
-    let sessions = sessions::layer(console.db.clone(), console.https);
+    let sessions = session_store::layer(console.db.clone(), console.https);
     let state = Arc::clone(&console);
     let pages = pages().map(|router| {
         router
@@ -106,9 +110,24 @@ fn pages() -> Routes<App> {
         .route("/", get(account::landing))
         .route("/signup", get(account::signup_form).post(account::signup))
         .route("/signup/sent", get(account::signup_sent))
+        .route("/signup/code", post(account::signup_code))
+        .route("/signup/resend", post(account::signup_resend))
         .route("/verify", get(account::verify_form).post(account::verify))
         .route("/login", get(account::login_form).post(account::login))
         .route("/logout", post(account::logout))
+        .route("/reset", get(reset::show).post(reset::ask))
+        .route("/reset/sent", get(reset::sent))
+        .route("/reset/new", get(reset::form).post(reset::set))
+        .route("/account", get(profile::show).post(profile::rename))
+        .route("/account/email", get(profile::email_form).post(profile::change_email))
+        .route("/account/email/code", post(profile::email_code))
+        .route("/account/email/cancel", post(profile::cancel_email))
+        .route("/account/email/confirm", get(profile::email_link).post(profile::confirm_email))
+        .route("/account/email/undo", get(profile::undo_form).post(profile::undo))
+        .route("/account/password", get(profile::password_form).post(profile::change_password))
+        .route("/account/sessions", get(sessions::list))
+        .route("/account/sessions/end-others", post(sessions::end_others))
+        .route("/account/sessions/{handle}/end", post(sessions::end))
         .route("/account/confirm", get(confirm::show).post(confirm::confirm))
         .route("/invitation", get(members::invitation).post(members::accept))
         .route("/workspaces", get(workspaces::list))

@@ -13,15 +13,6 @@ use toolmesh_proto::ids::RequestId;
 use super::view::ErrorPage;
 use crate::error::Error;
 
-/// Nothing but our own files, forms to ourselves, no framing.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
-/// The policy of the consent page: its form's answer leads to the client, which may lead further, and Chromium holds
-/// `form-action` against every hop.
-const CONSENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
-
 pub(super) type Page = Result<Response, PageError>;
 
 /// An error on its way to a page.
@@ -128,12 +119,6 @@ pub(super) fn see_other(path: &str) -> Page {
     Ok(Redirect::to(path).into_response())
 }
 
-/// Lets the form of this page lead to a client.
-pub(super) fn consent_policy(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONSENT_POLICY));
-    response
-}
-
 pub(super) async fn not_found() -> PageError {
     PageError::Failed(Error::NotFound)
 }
@@ -174,27 +159,5 @@ pub(super) async fn page_errors(request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", id);
     }
-    response
-}
-
-/// The headers of every answer of the console (OWASP ASVS 5.0, 3.4).
-pub async fn security_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    let defaults = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
-    ];
-    for (name, value) in defaults {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    headers
-        .entry("permissions-policy")
-        .or_insert(HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
-    headers.entry("cross-origin-resource-policy").or_insert(HeaderValue::from_static("same-origin"));
     response
 }

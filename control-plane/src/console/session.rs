@@ -25,6 +25,8 @@ use crate::peer::ClientAddress;
 use crate::tenants::{self, Tenant};
 
 const FLASH_KEY: &str = "flash";
+/// Stands before a flash that is a warning.
+const WARNING: &str = "! ";
 const PENDING_KEY: &str = "signed_up";
 const SEEN_KEY: &str = "seen";
 const PROOF_KEY: &str = "proof";
@@ -116,13 +118,21 @@ pub(super) async fn flash(session: &Session, text: impl Into<String>) -> Result<
     session.insert(FLASH_KEY, text.into()).await.map_err(Error::internal)
 }
 
+/// Says on the next page why something was not done.
+pub(super) async fn flash_warning(session: &Session, text: impl Into<String>) -> Result<()> {
+    session.insert(FLASH_KEY, format!("{WARNING}{}", text.into())).await.map_err(Error::internal)
+}
+
 async fn take_flash(session: &Session) -> Result<Option<Flash>> {
     let text: Option<String> = session.get(FLASH_KEY).await.map_err(Error::internal)?;
     // Removing marks the session as changed even where nothing was there, and a changed session is written.
     if text.is_some() {
         session.remove_value(FLASH_KEY).await.map_err(Error::internal)?;
     }
-    Ok(text.map(Flash::fine))
+    Ok(text.map(|text| match text.strip_prefix(WARNING) {
+        Some(warning) => Flash::attention(warning),
+        None => Flash::fine(text),
+    }))
 }
 
 pub(super) fn person(name: &str, email: &str) -> Person {

@@ -16,6 +16,8 @@ pub struct Letter {
 pub struct Verify {
     pub name: String,
     pub link: String,
+    /// `1234 5678`.
+    pub code: String,
     /// How long the link works: `one hour`.
     pub valid_for: String,
     /// When it was asked for, from `exact`.
@@ -69,6 +71,58 @@ pub struct Invitation {
 struct InvitationText<'a> {
     m: &'a Invitation,
 }
+
+/// What the mails about an account's address and password share.
+pub struct Address {
+    pub name: String,
+    /// The account's other address, if any.
+    pub other: String,
+    /// `1234 5678`; empty where there is none.
+    pub code: String,
+    pub link: String,
+    pub asked_at: String,
+    pub console_url: String,
+}
+
+macro_rules! address_letter {
+    ($(#[$about:meta])* $name:ident, $text:ident, $html_path:literal, $text_path:literal, $subject:literal) => {
+        $(#[$about])*
+        #[derive(Template)]
+        #[template(path = $html_path)]
+        pub struct $name {
+            pub m: Address,
+        }
+
+        #[derive(Template)]
+        #[template(path = $text_path)]
+        struct $text<'a> {
+            m: &'a Address,
+        }
+
+        impl $name {
+            /// # Errors
+            /// When the template cannot be written, which is a fault of ours.
+            pub fn letter(&self) -> askama::Result<Letter> {
+                let text = $text { m: &self.m }.render()?;
+                Ok(Letter { subject: $subject.to_owned(), html: self.render()?, text })
+            }
+        }
+    };
+}
+
+address_letter!(
+    /// Confirms the new address of an account.
+    NewAddress, NewAddressText, "mail/new_address.html", "mail/new_address.txt", "Confirm your new address for ToolMesh"
+);
+address_letter!(
+    /// Tells the old address that the account has another one now.
+    AddressChanged, AddressChangedText, "mail/address_changed.html", "mail/address_changed.txt",
+    "The address of your ToolMesh account was changed"
+);
+address_letter!(
+    /// Leads to a new password.
+    Reset, ResetText, "mail/reset.html", "mail/reset.txt", "Set a new password for ToolMesh"
+);
 
 /// Tells a person of something that happened to their account.
 #[derive(Template)]

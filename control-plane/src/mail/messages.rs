@@ -27,6 +27,30 @@ pub struct InvitationMail<'a> {
     pub link: String,
 }
 
+/// A mail about an address, with a link and perhaps a code.
+pub struct AddressMail<'a> {
+    pub to: &'a str,
+    pub name: &'a str,
+    /// The account's other address: the old one in a mail to the new, and the other way round. Empty where there is none.
+    pub other: &'a str,
+    /// As people read it: `1234 5678`. Empty where there is none.
+    pub code: &'a str,
+    pub link: String,
+}
+
+impl From<AddressMail<'_>> for letters::Address {
+    fn from(mail: AddressMail<'_>) -> Self {
+        Self {
+            name: mail.name.to_owned(),
+            other: mail.other.to_owned(),
+            code: mail.code.to_owned(),
+            console_url: origin(&mail.link),
+            link: mail.link,
+            asked_at: now(),
+        }
+    }
+}
+
 /// Something that happened to an account, as its mail tells it.
 pub struct Notice<'a> {
     pub to: &'a str,
@@ -41,19 +65,47 @@ pub struct Notice<'a> {
 }
 
 impl Message {
-    /// Confirms an address.
+    /// Confirms an address after a sign-up.
     ///
     /// # Errors
     /// When the template cannot be written.
-    pub fn verify(to: &str, name: &str, link: String) -> Result<Self> {
+    pub fn verify(mail: AddressMail<'_>) -> Result<Self> {
         let letter = letters::Verify {
-            name: name.to_owned(),
-            console_url: origin(&link),
-            link,
+            name: mail.name.to_owned(),
+            code: mail.code.to_owned(),
+            console_url: origin(&mail.link),
+            link: mail.link,
             valid_for: "24 hours".to_owned(),
             asked_at: now(),
         };
-        Self::new("verify", to, letter.letter())
+        Self::new("verify", mail.to, letter.letter())
+    }
+
+    /// Confirms the new address of an account.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn new_address(mail: AddressMail<'_>) -> Result<Self> {
+        let to = mail.to.to_owned();
+        Self::new("new_address", &to, letters::NewAddress { m: mail.into() }.letter())
+    }
+
+    /// Tells the old address of an account that it has another one now, with the way back.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn address_changed(mail: AddressMail<'_>) -> Result<Self> {
+        let to = mail.to.to_owned();
+        Self::new("address_changed", &to, letters::AddressChanged { m: mail.into() }.letter())
+    }
+
+    /// Leads to a new password.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn reset(to: &str, name: &str, link: String) -> Result<Self> {
+        let mail = AddressMail { to, name, other: "", code: "", link };
+        Self::new("reset", to, letters::Reset { m: mail.into() }.letter())
     }
 
     /// Tells the owner of a known address that somebody signed up with it.

@@ -6,7 +6,7 @@
 mod letters;
 pub mod messages;
 
-pub use messages::{InvitationMail, Message, Notice};
+pub use messages::{AddressMail, InvitationMail, Message, Notice};
 
 use std::time::Duration;
 

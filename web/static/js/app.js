@@ -76,7 +76,21 @@
     toastTimer = setTimeout(() => { box.hidden = true; }, 6000);
   };
 
+  // ---- a button that can be pressed again in so many seconds ----
+  const countDown = (button) => {
+    const label = button.textContent;
+    const end = Date.now() + 1000 * Number(button.dataset.countdown);
+    const tick = () => {
+      const left = Math.ceil((end - Date.now()) / 1000);
+      button.disabled = left > 0;
+      button.textContent = left > 0 ? `${label} in ${left} s` : label;
+      if (left > 0) setTimeout(tick, 250);
+    };
+    tick();
+  };
+
   const prepare = (within) => {
+    all("[data-countdown]", within).forEach(countDown);
     tellTimes(within);
     all(".tabs [aria-current]", within).forEach((tab) => { tab.parentElement.scrollLeft = tab.offsetLeft - 48; });
     all("[data-needs-js]", within).forEach((element) => { element.hidden = false; });

@@ -96,6 +96,18 @@ pub async fn set_role(db: &Db, by: &Membership, user: UserId, role: Role) -> Res
     Ok(())
 }
 
+/// Has the nodes take anew what they know of a person, after their address has changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_workspaces_of(db: &Db, user: UserId) -> Result<()> {
+    let tenants = store::tenants_of(&mut db.user(user).await?).await?;
+    for tenant in tenants {
+        db.tenant(tenant).await?.commit_change().await?;
+    }
+    Ok(())
+}
+
 /// The membership as it is now, locked until the transaction ends: who acts may have been removed since the page was shown.
 ///
 /// # Errors

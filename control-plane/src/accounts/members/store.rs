@@ -1,9 +1,9 @@
 //! Rows of memberships.
 
-use toolmesh_proto::ids::UserId;
+use toolmesh_proto::ids::{TenantId, UserId};
 
 use super::{Member, Role};
-use crate::db::TenantTx;
+use crate::db::{TenantTx, UserTx};
 use crate::error::Result;
 
 pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result<Option<Role>> {
@@ -12,6 +12,13 @@ pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result
     let role: Option<String> =
         sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?;
     role.map(|text| text.parse()).transpose()
+}
+
+pub(super) async fn tenants_of(tx: &mut UserTx) -> Result<Vec<TenantId>> {
+    let user = tx.user().uuid();
+    let sql = "SELECT tenant_id FROM memberships WHERE user_id = $1";
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(sql).bind(user).fetch_all(tx.conn()).await?;
+    Ok(ids.into_iter().map(TenantId::from).collect())
 }
 
 pub(super) async fn lock_role(tx: &mut TenantTx, user: UserId) -> Result<Option<Role>> {

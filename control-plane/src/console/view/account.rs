@@ -47,6 +47,10 @@ pub struct SignupSentPage {
     pub email: Option<String>,
     /// How long the link works, in words: `an hour`.
     pub valid_for: &'static str,
+    /// The code of the mail, as typed.
+    pub code: Field,
+    /// Seconds until the mail can be sent again.
+    pub wait: i64,
     /// Where the built-in mailbox is, on one machine.
     pub mailbox_url: Option<String>,
 }

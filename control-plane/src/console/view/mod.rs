@@ -20,6 +20,7 @@ mod oauth;
 mod overview;
 mod parts;
 mod path;
+mod profile;
 mod service_accounts;
 mod settings;
 mod shell;
@@ -45,6 +46,10 @@ pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
+pub use profile::{
+    EmailChangePage, EmailLinkPage, EventRow, LinkState, PasswordPage, Pending, ProfilePage, ResetNewPage,
+    ResetNewState, ResetPage, ResetSentPage, SessionRow, SessionsPage, login_method,
+};
 pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};

@@ -161,6 +161,11 @@ impl Flash {
     }
 
     #[must_use]
+    pub fn attention(text: impl Into<String>) -> Self {
+        Self { tone: Tone::Attention, text: text.into() }
+    }
+
+    #[must_use]
     pub fn danger(text: impl Into<String>) -> Self {
         Self { tone: Tone::Danger, text: text.into() }
     }

@@ -29,7 +29,7 @@ const SETTINGS: &[Tab] = &[tab("General", "")];
 const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
 
 /// The pages of a person's own account, at `/account` and below.
-const ACCOUNT: &[Tab] = &[];
+const ACCOUNT: &[Tab] = &[tab("Profile", ""), tab("Sessions", "/sessions")];
 
 impl Tabs {
     /// Of the settings at `base` (`/w/SLUG/settings`).
