@@ -15,6 +15,7 @@ use super::session::{Workspace, person};
 use super::view::{
     Choice, Field, KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeyState, KeysPage, Moment, Nav, Tabs,
 };
+use crate::accounts::events::Kind;
 use crate::accounts::keys::{self, ApiKey, Draft, Grace, KeyScope, Life, NewKey};
 use crate::accounts::members::Permission;
 use crate::error::{Error, Result};
@@ -87,6 +88,8 @@ pub(super) async fn revoke(
     _fields: Fields,
 ) -> Page {
     let key = keys::revoke(&app.db, &at.member, path.id()?).await?;
+    let about = format!("{} in {}", key.name, at.tenant.name);
+    app.accounts.happened(&at.user, Kind::KeyRevoked, &at.visitor.origin, &about).await?;
     at.flash("The key is revoked. Whatever used it gets an error from now on.").await?;
     see_other(&back(&at, &key).1)
 }
@@ -103,7 +106,10 @@ pub(super) async fn make(app: &App, at: &Workspace, owner: Subject, fields: &Fie
         scope: or("scope", KeyScope::All.as_str().to_owned()).parse()?,
         life: or("expires", Life::DEFAULT.to_string()).parse()?,
     };
-    keys::create(&app.db, &at.member, owner, &draft).await
+    let made = keys::create(&app.db, &at.member, owner, &draft).await?;
+    let about = format!("{} in {}", made.name, at.tenant.name);
+    app.accounts.happened(&at.user, Kind::KeyMade, &at.visitor.origin, &about).await?;
+    Ok(made)
 }
 
 /// The page that shows a secret, this once.
