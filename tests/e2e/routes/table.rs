@@ -62,6 +62,29 @@ pub const TABLE: &[Line] = &[
     form("POST /verify", SECRET, &[("token", "no such token")]),
     page("GET /login", OPEN),
     form("POST /login", Anybody(&[422]), &[("email", "nobody@example.org"), ("password", "wrong")]),
+    form("POST /signup/code", Anybody(&[303, 422]), &[("code", "0000 0000")]),
+    form("POST /signup/resend", Anybody(&[303]), &[]),
+    page("GET /reset", Anybody(&[200])),
+    form("POST /reset", Anybody(&[303]), &[("email", "nobody@example.org")]),
+    page("GET /reset/sent", Anybody(&[200])),
+    page("GET /reset/new", SECRET),
+    form("POST /reset/new", SECRET, &[("token", "no such token"), ("password", "short")]),
+    // A person's own account.
+    page("GET /account", Person),
+    form("POST /account", Person, &[("name", "")]),
+    page("GET /account/email", Person),
+    form("POST /account/email", Person, &[("email", "no address")]),
+    form("POST /account/email/code", Person, &[("code", "0000 0000")]),
+    form("POST /account/email/cancel", Person, &[]),
+    page("GET /account/email/confirm", Person),
+    form("POST /account/email/confirm", Person, &[("token", "no such token")]),
+    page("GET /account/email/undo", SECRET),
+    form("POST /account/email/undo", SECRET, &[("token", "no such token")]),
+    page("GET /account/password", Person),
+    form("POST /account/password", Person, &[("current", "wrong"), ("password", "short")]),
+    page("GET /account/sessions", Person),
+    form("POST /account/sessions/{handle}/end", Person, &[]),
+    form("POST /account/sessions/end-others", Person, &[]),
     page("GET /account/confirm", Person),
     form("POST /account/confirm", Person, &[("password", "wrong")]),
     form("POST /logout", Anybody(&[303]), &[]),
@@ -131,6 +154,12 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "keys",
         "SELECT k.id::text FROM api_keys k JOIN memberships m USING (tenant_id, user_id) \
          WHERE k.tenant_id = {tenant} AND m.role = 'owner' AND k.revoked_at IS NULL ORDER BY k.created_at LIMIT 1",
+    ),
+    // The first of the owner's sessions; the one that walks came later.
+    (
+        "sessions",
+        "SELECT s.handle::text FROM sessions s JOIN memberships m USING (user_id) \
+         WHERE m.tenant_id = {tenant} AND m.role = 'owner' ORDER BY s.created_at LIMIT 1",
     ),
     // The first plain member; the one who walks as a member came later.
     (
