@@ -22,7 +22,7 @@ const MAILS: NonZeroU32 = match NonZeroU32::new(5) {
 /// How much later an account answers that is tried from everywhere.
 const SLOWER: Duration = Duration::from_secs(1);
 
-type Buckets = Arc<DefaultKeyedRateLimiter<String>>;
+pub(super) type Buckets = Arc<DefaultKeyedRateLimiter<String>>;
 
 /// The network a client is in, which is what limits count by: its address for IPv4, its /64 for IPv6, since a household or
 /// attacker has all of one.
@@ -122,11 +122,11 @@ fn quota(burst: u32, per_minute: u32) -> Quota {
     Quota::per_minute(number(per_minute)).allow_burst(number(burst))
 }
 
-fn buckets(burst: u32, per_minute: u32) -> Buckets {
+pub(super) fn buckets(burst: u32, per_minute: u32) -> Buckets {
     Arc::new(RateLimiter::keyed(quota(burst, per_minute)))
 }
 
-fn take(buckets: &Buckets, key: &String) -> Result<()> {
+pub(super) fn take(buckets: &Buckets, key: &String) -> Result<()> {
     buckets.check_key(key).map_err(|not_until| {
         let wait = not_until.wait_time_from(DefaultClock::default().now());
         Error::TooMany(wait.as_secs() + 1)
