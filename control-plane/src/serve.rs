@@ -15,6 +15,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::Accounts;
 use crate::accounts::codes::Codes;
+use crate::accounts::factors::Factors;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::Installations;
@@ -23,7 +24,7 @@ use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::jobs::{Jobs, Tidy};
+use crate::jobs::{FactorsDue, Jobs, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
 use crate::oauth::{Oauth, Places, keys::KeyRing};
@@ -45,6 +46,7 @@ pub struct Core {
     pub db: Db,
     pub vault: Vault,
     pub accounts: Accounts,
+    pub factors: Factors,
     pub installations: Installations,
     pub catalog: Arc<Catalog>,
     pub mailer: Mailer,
@@ -78,6 +80,7 @@ impl Core {
                 Arc::clone(&catalog),
                 config.egress,
             ),
+            factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
             outbound: Outbound::new(config.egress, &config.extra_roots)?,
             db,
             vault,
@@ -125,8 +128,15 @@ impl ControlPlane {
         };
         jobs.spawn("relay", relay.run(jobs.stop.clone()));
         jobs.spawn("mail", mail.run(jobs.stop.clone()));
-        let tidy = Tidy { db: db.clone(), accounts: core.accounts.clone(), oauth: oauth.clone() };
+        let tidy = Tidy {
+            db: db.clone(),
+            accounts: core.accounts.clone(),
+            factors: core.factors.clone(),
+            oauth: oauth.clone(),
+        };
         jobs.spawn("tidy", tidy.run(jobs.stop.clone()));
+        let due = FactorsDue { db: db.clone() };
+        jobs.spawn("second factors due", due.run(jobs.stop.clone()));
 
         let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone()).await?;
         let http = serve_people(&config, &jobs, core, oauth, hub).await?;
@@ -207,6 +217,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         db: core.db,
         vault: core.vault,
         accounts: core.accounts,
+        factors: core.factors,
         installations: core.installations,
         catalog: core.catalog,
         mailer: core.mailer,

@@ -238,12 +238,13 @@ async fn verify_page(
     with_status(status, &VerifyPage { focus, token: token.to_owned(), email, state })
 }
 
-pub(super) async fn login_form(visitor: Visitor, Query(links): Query<Links>) -> Page {
+pub(super) async fn login_form(State(app): State<App>, visitor: Visitor, Query(links): Query<Links>) -> Page {
     if visitor.user.is_some() && links.switch.is_empty() {
         return see_other(safe_next(&links.next));
     }
     let reason = reason(&links.next);
-    page(&LoginPage { reason, ..LoginPage::new(visitor.focus("Log in").await?, links.next) })
+    let passkeys = app.factors.has_passkeys();
+    page(&LoginPage { reason, passkeys, ..LoginPage::new(visitor.focus("Log in").await?, links.next) })
 }
 
 pub(super) async fn login(
@@ -260,6 +261,7 @@ pub(super) async fn login(
                 email: Field::of(fields.get("email")),
                 error: Some(sentence(&error)),
                 reason: reason(next),
+                passkeys: app.factors.has_passkeys(),
                 ..LoginPage::new(visitor.focus("Log in").await?, next)
             };
             with_status(status_of(&error), &form)

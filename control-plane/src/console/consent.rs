@@ -9,11 +9,12 @@ use url::Url;
 use super::App;
 use super::forms::Fields;
 use super::headers::consent_policy;
-use super::respond::{Page, login_address, see_other, with_status};
+use super::respond::{Page, add_factor_address, login_address, see_other, with_status};
 use super::session::Visitor;
 use super::view::{
     AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole,
 };
+use crate::accounts::factors::requirement;
 use crate::accounts::members::{self, Membership};
 use crate::connectors::Installation;
 use crate::error::{Error, Result};
@@ -50,6 +51,9 @@ pub(super) async fn show(
         }
         Err(error) => return Err(error.into()),
     };
+    if requirement::stops_member(&app.db, tenant.id, user.id).await? {
+        return see_other(&add_factor_address(&here));
+    }
     // A client may register any address, so only a member is sent to one (RFC 9700, section 4.11.2).
     let request = match checked {
         Ok(request) => request,
@@ -70,6 +74,9 @@ pub(super) async fn decide(
     let tenant = tenants::by_slug(&app.db, &path.slug).await?;
     let user = visitor.user.as_ref().ok_or(Error::NotFound)?;
     let member = members::membership(&app.db, tenant.id, user.id).await?;
+    if requirement::stops_member(&app.db, tenant.id, user.id).await? {
+        return see_other(&add_factor_address(""));
+    }
     let allow = fields.get("decision") == "allow";
     match app.oauth.decide(&tenant, &member, fields.get("request"), allow).await {
         // 303, so that the client is not sent the form (RFC 9700, section 4.12).

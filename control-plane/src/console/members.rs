@@ -14,6 +14,7 @@ use super::view::{
     Field, InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage, Moment, Nav,
     Role as ViewRole,
 };
+use crate::accounts::factors::requirement;
 use crate::accounts::invitations::{self, Inviter};
 use crate::accounts::members::{self, Membership, Permission, Role};
 use crate::error::{Error, Result};
@@ -165,6 +166,7 @@ async fn view(app: &App, at: &Workspace, invite: InviteForm) -> Result<MembersPa
     let now = OffsetDateTime::now_utc();
     let mut tx = app.db.tenant(at.tenant.id).await?;
     let members = members::list(&mut tx).await?;
+    let factors = requirement::holders(&mut tx).await?;
     let pending = invitations::store::pending(&mut tx).await?;
     drop(tx);
     let seen = crate::audit::last_calls(&app.db, &at.member).await?;
@@ -176,6 +178,7 @@ async fn view(app: &App, at: &Workspace, invite: InviteForm) -> Result<MembersPa
             person: person(&member.name, &member.email),
             role: ViewRole::parse(member.role.as_str()),
             joined: Moment::new(member.created_at, now),
+            second_factor: factors.contains(&member.user_id),
             last_seen: seen.get(&member.user_id).map(|at| Moment::new(*at, now)),
             you: member.user_id == at.user.id,
             roles: if above { Vec::new() } else { givable(&at.member) },

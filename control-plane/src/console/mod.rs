@@ -25,6 +25,9 @@ mod reset;
 mod respond;
 mod routes;
 mod service_accounts;
+mod second_factor;
+mod second_factor_rule;
+mod security;
 mod session;
 mod sessions;
 mod settings;
@@ -38,6 +41,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use toolmesh_proto::slug::TenantOrigins;
 
+use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
@@ -56,6 +60,7 @@ pub struct Console {
     pub db: Db,
     pub vault: Vault,
     pub accounts: Accounts,
+    pub factors: Factors,
     pub installations: Installations,
     pub catalog: Arc<Catalog>,
     pub oauth: Oauth,
@@ -114,6 +119,10 @@ fn pages() -> Routes<App> {
         .route("/signup/resend", post(account::signup_resend))
         .route("/verify", get(account::verify_form).post(account::verify))
         .route("/login", get(account::login_form).post(account::login))
+        .route("/login/passkey", post(second_factor::login))
+        .route("/login/passkey/options", post(second_factor::login_options))
+        .route("/login/second-factor", get(second_factor::show).post(second_factor::check))
+        .route("/login/second-factor/options", post(second_factor::options))
         .route("/logout", post(account::logout))
         .route("/reset", get(reset::show).post(reset::ask))
         .route("/reset/sent", get(reset::sent))
@@ -129,12 +138,25 @@ fn pages() -> Routes<App> {
         .route("/account/sessions/end-others", post(sessions::end_others))
         .route("/account/sessions/{handle}/end", post(sessions::end))
         .route("/account/confirm", get(confirm::show).post(confirm::confirm))
+        .nest("/account/security", security_pages())
         .route("/invitation", get(members::invitation).post(members::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
         .route("/workspaces/check-slug", get(workspaces::check_slug))
         .route("/oauth/{slug}/authorize", get(consent::show).post(consent::decide))
         .nest("/w/{slug}", workspace_pages())
+}
+
+fn security_pages() -> Routes<App> {
+    Routes::new()
+        .route("/", get(security::show))
+        .route("/app", get(security::app_form).post(security::enable_app))
+        .route("/app/remove", post(security::remove_app))
+        .route("/passkeys", post(security::add_passkey))
+        .route("/passkeys/options", post(security::passkey_options))
+        .route("/passkeys/{id}/rename", post(security::rename_passkey))
+        .route("/passkeys/{id}/remove", post(security::remove_passkey))
+        .route("/recovery-codes", get(security::codes).post(security::new_codes))
 }
 
 fn workspace_pages() -> Routes<App> {
@@ -171,4 +193,5 @@ fn workspace_pages() -> Routes<App> {
         .route("/audit", get(audit::list))
         .route("/audit/{id}", get(audit::show))
         .route("/settings", get(settings::show).post(settings::save))
+        .route("/settings/second-factor", get(second_factor_rule::show).post(second_factor_rule::save))
 }

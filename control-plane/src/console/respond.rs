@@ -23,6 +23,8 @@ pub(super) enum PageError {
     LogIn(String),
     /// Logged in too long ago for this: prove again who you are, and come back to this path.
     Confirm(String),
+    /// The workspace asks for a second factor: add one, and come back to this path.
+    AddFactor(String),
     /// A form without our token, or from another site.
     Forged,
     /// A form that cannot be read.
@@ -44,6 +46,7 @@ impl IntoResponse for PageError {
         let (status, text) = match self {
             Self::LogIn(next) => return Redirect::to(&login_address(&next)).into_response(),
             Self::Confirm(next) => return Redirect::to(&confirm_address(&next)).into_response(),
+            Self::AddFactor(next) => return Redirect::to(&add_factor_address(&next)).into_response(),
             Self::Forged => (StatusCode::FORBIDDEN, None),
             Self::Unreadable => (StatusCode::BAD_REQUEST, None),
             Self::Failed(error) => failed(&error),
@@ -98,6 +101,12 @@ pub(super) fn login_address(next: &str) -> String {
 pub(super) fn confirm_address(next: &str) -> String {
     let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
     format!("/account/confirm?next={next}")
+}
+
+/// Where to add a second factor with a way back.
+pub(super) fn add_factor_address(next: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    format!("/account/security?next={next}")
 }
 
 /// Prints a page.

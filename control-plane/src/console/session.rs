@@ -16,6 +16,7 @@ use super::respond::{PageError, confirm_address};
 use super::view::{
     Flash, Focus, May, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
 };
+use crate::accounts::factors::requirement;
 use crate::accounts::members::{self, Membership, Permission};
 use crate::accounts::origin::Origin;
 use crate::accounts::sessions::store::{FACTS_KEY, Facts, USER_KEY};
@@ -220,19 +221,16 @@ impl FromRequestParts<App> for LoggedIn {
         let visitor = Visitor::from_request_parts(parts, app).await?;
         match visitor.user.clone() {
             Some(user) => Ok(Self { visitor, user }),
-            None => {
-                let original = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.clone());
-                let uri = original.unwrap_or_else(|| parts.uri.clone());
-                // A form cannot be sent again after the login; its page can be shown again.
-                let back = if parts.method == http::Method::GET {
-                    uri.to_string()
-                } else {
-                    "/workspaces".to_owned()
-                };
-                Err(PageError::LogIn(back))
-            }
+            None => Err(PageError::LogIn(way_back(parts))),
         }
     }
+}
+
+/// Where to come back to after a detour. A form cannot be sent again; its page can be shown again.
+fn way_back(parts: &Parts) -> String {
+    let original = parts.extensions.get::<axum::extract::OriginalUri>().map(|uri| uri.0.clone());
+    let uri = original.unwrap_or_else(|| parts.uri.clone());
+    if parts.method == http::Method::GET { uri.to_string() } else { "/workspaces".to_owned() }
 }
 
 /// A member inside a workspace. The tenant boundary of the console: a handler has no tenant without it, and a stranger's
@@ -259,6 +257,9 @@ impl FromRequestParts<App> for Workspace {
             Path::from_request_parts(parts, app).await.map_err(|_| Error::NotFound)?;
         let tenant = tenants::by_slug(&app.db, &slug).await?;
         let member = members::membership(&app.db, tenant.id, user.id).await?;
+        if requirement::stops_member(&app.db, tenant.id, user.id).await? {
+            return Err(PageError::AddFactor(way_back(parts)));
+        }
         Ok(Self { visitor, user, tenant, member, app: App::clone(app) })
     }
 }

@@ -5,12 +5,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::factors::{Factors, requirement};
 use crate::accounts::{Accounts, sessions};
 use crate::db::Db;
 use crate::oauth::Oauth;
 use crate::tenants;
 
 const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// How late the end of a grace period may reach the nodes.
+const FACTORS_EVERY: Duration = Duration::from_secs(30);
 
 /// The tasks of one control plane.
 #[derive(Clone, Default)]
@@ -45,6 +49,7 @@ impl Jobs {
 pub struct Tidy {
     pub db: Db,
     pub accounts: Accounts,
+    pub factors: Factors,
     pub oauth: Oauth,
 }
 
@@ -68,10 +73,35 @@ impl Tidy {
         let heads = tenants::store::heads(&mut tx).await?;
         tx.commit().await?;
         self.accounts.tidy().await?;
+        self.factors.tidy();
         for (tenant, _) in heads {
             self.oauth.tidy(tenant).await?;
         }
         tracing::debug!(sessions, "tidied up");
         Ok(())
+    }
+}
+
+/// Enforces second factors in the workspaces whose days of grace have ended.
+pub struct FactorsDue {
+    pub db: Db,
+}
+
+impl FactorsDue {
+    /// Runs until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            match requirement::enforce_due(&self.db).await {
+                Ok(0) => {}
+                Ok(workspaces) => tracing::info!(workspaces, "second factors are required from now on"),
+                Err(error) => {
+                    tracing::warn!(error = ?error, "second factors could not be enforced; it will be tried again");
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FACTORS_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
     }
 }

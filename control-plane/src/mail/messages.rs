@@ -157,16 +157,16 @@ impl Message {
         Self::new("notice", mail.to, letter.letter())
     }
 
-    fn new(kind: &'static str, to: &str, letter: askama::Result<Letter>) -> Result<Self> {
+    pub(super) fn new(kind: &'static str, to: &str, letter: askama::Result<Letter>) -> Result<Self> {
         let letter = letter.map_err(Error::internal)?;
         Ok(Self { kind, to: to.to_owned(), subject: letter.subject, text: letter.text, html: letter.html })
     }
 }
 
-fn origin(link: &str) -> String {
+pub(super) fn origin(link: &str) -> String {
     url::Url::parse(link).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     OffsetDateTime::now_utc().format(&Rfc2822).unwrap_or_default()
 }

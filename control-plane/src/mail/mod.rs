@@ -3,9 +3,11 @@
 //! Knows nothing of who is known: it sends what it is given. A message that cannot be delivered in three attempts is logged
 //! without its content.
 
+mod factors;
 mod letters;
 pub mod messages;
 
+pub use factors::FactorChange;
 pub use messages::{AddressMail, InvitationMail, Message, Notice};
 
 use std::time::Duration;

@@ -16,6 +16,7 @@ use toolmesh_proto::ids::GrantId;
 
 use super::clients::{self, AuthMethod, Client, SEEN_EVERY};
 use super::{Oauth, authorize, store};
+use crate::accounts::factors::requirement;
 use crate::credentials::token::{self, Token};
 use crate::db::TenantTx;
 use crate::error::Error;
@@ -191,6 +192,11 @@ impl Oauth {
         grant: &store::GrantRow,
         parent: Option<Vec<u8>>,
     ) -> Result<TokenAnswer> {
+        if requirement::stops(&mut tx, grant.user_id).await? {
+            return Err(TokenError::InvalidGrant(
+                "this workspace requires a second factor; add one to your account in the console, then connect again",
+            ));
+        }
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
         store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;

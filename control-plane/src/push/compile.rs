@@ -9,6 +9,7 @@ use toolmesh_proto::slug::TenantOrigins;
 use toolmesh_proto::v1;
 
 use super::store;
+use crate::accounts::factors::requirement;
 use crate::accounts::{keys, members, service_accounts};
 use crate::connectors::Installations;
 use crate::db::Db;
@@ -52,6 +53,7 @@ impl Compiler {
         }
         let tenant = tenants::store::by_id(&mut tx).await?.ok_or(Error::NotFound)?;
         let members = members::list(&mut tx).await?;
+        let members = requirement::let_in(&mut tx, members).await?;
         let keys = keys::store::for_nodes(&mut tx).await?;
         let service_accounts = service_accounts::store::for_nodes(&mut tx).await?;
         let access = tenants::access::for_nodes(&mut tx).await?;

@@ -30,6 +30,8 @@ pub enum AdminCommand {
     CreateApiKey(CreateApiKey),
     /// List the tools of a workspace
     ListTools(ListTools),
+    /// Take away somebody's authenticator app, passkeys and recovery codes; they are told by mail
+    ResetSecondFactor(ResetSecondFactor),
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +99,13 @@ pub struct ListTools {
     /// As this member sees them
     #[arg(long, value_name = "EMAIL")]
     pub user: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ResetSecondFactor {
+    /// Address of somebody who lost them, and who you are sure it is
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: String,
 }
 
 /// `NAME=VALUE` of a credential.

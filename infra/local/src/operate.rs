@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use toolmesh_control_plane::accounts::SignUp;
 use toolmesh_control_plane::accounts::keys::{self, Draft, KeyScope, Life};
+use tokio_util::sync::CancellationToken;
 use toolmesh_control_plane::accounts::members::{self, Membership, Role};
 use toolmesh_control_plane::connectors::{Install, Source};
 use toolmesh_control_plane::error::Error;
@@ -21,6 +22,7 @@ use toolmesh_proto::slug::TenantOrigins;
 
 use crate::admin::{
     AdminArgs, AdminCommand, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector, ListTools,
+    ResetSecondFactor,
 };
 use crate::config::Environment;
 use crate::ready::Ready;
@@ -49,14 +51,19 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
 async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcome> {
     let config = configuration(args, env)?;
     let origins = config.tenant_origins.clone();
-    let (core, _mail) = Core::new(&config, CONNECTIONS).await.map_err(plain)?;
+    let (core, mail) = Core::new(&config, CONNECTIONS).await.map_err(plain)?;
     let result = match &args.command {
         AdminCommand::CreateUser(input) => create_user(&core, input).await,
         AdminCommand::CreateWorkspace(input) => create_workspace(&core, &origins, input).await,
         AdminCommand::EnableConnector(input) => enable_connector(&core, input).await,
         AdminCommand::CreateApiKey(input) => create_api_key(&core, input).await,
         AdminCommand::ListTools(input) => list_tools(&core, input).await,
+        AdminCommand::ResetSecondFactor(input) => reset_second_factor(&core, input).await,
     };
+    // Told to stop before it begins, it sends what is queued and ends.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    mail.run(stop).await;
     core.db.close().await;
     result
 }
@@ -162,6 +169,18 @@ async fn list_tools(core: &Core, input: &ListTools) -> anyhow::Result<Outcome> {
     Ok(Outcome { text, json: Value::Array(tools) })
 }
 
+async fn reset_second_factor(core: &Core, input: &ResetSecondFactor) -> anyhow::Result<Outcome> {
+    let user = user(core, &input.email).await?;
+    let had = core.factors.has_any(user.id).await.map_err(plain)?;
+    anyhow::ensure!(had, "{} has no second factor: nothing was changed", user.email);
+    core.factors.reset(&user).await.map_err(plain)?;
+    let text = format!(
+        "{} has no second factor any more: the password alone logs them in until they add a new one. They are told by mail.",
+        user.email
+    );
+    Ok(Outcome { text, json: json!({ "user_id": user.id, "email": user.email }) })
+}
+
 /// The operator acts as the workspace's first owner, whose name stands in the records.
 async fn operator(core: &Core, tenant: &Tenant) -> anyhow::Result<Membership> {
     let mut tx = core.db.tenant(tenant.id).await?;
@@ -236,6 +255,10 @@ fn configuration(args: &AdminArgs, env: &Environment) -> anyhow::Result<Config> 
     let database = from_env.or_else(|| running.map(|r| SecretString::from(r.database_url.clone())));
     let console = env.console_url.clone().or_else(|| running.map(|r| r.console_url.clone()));
     let tenant = env.tenant_url.clone().or_else(|| running.map(|r| r.tenant_url.clone()));
+    let known = |text: &String| !text.is_empty();
+    let smtp = env.smtp_url.as_ref().map(|url| url.expose_secret().to_owned());
+    let smtp = smtp.or_else(|| running.map(|r| r.smtp_url.clone()).filter(known));
+    let from = env.mail_from.clone().or_else(|| running.map(|r| r.mail_from.clone()).filter(known));
     let secrets = Secrets::at(data.join("secrets"));
     let kek = env.kek_file.clone().unwrap_or_else(|| secrets.kek_file());
     let join = env.join_secret_file.clone().unwrap_or_else(|| secrets.join_secret_file());
@@ -249,10 +272,9 @@ fn configuration(args: &AdminArgs, env: &Environment) -> anyhow::Result<Config> 
         grpc_listen: loopback,
         kek: config::kek_from_file(&kek)?,
         join_secret: config::join_secret_from_file(&join)?,
-        // No command of this program sends mail.
-        smtp_url: SecretString::from("smtp://127.0.0.1:25"),
+        smtp_url: SecretString::from(smtp.unwrap_or_else(|| "smtp://127.0.0.1:25".to_owned())),
         mailbox_url: None,
-        mail_from: "ToolMesh <no-reply@localhost>".to_owned(),
+        mail_from: from.unwrap_or_else(|| "ToolMesh <no-reply@localhost>".to_owned()),
         egress: EgressPolicy {
             allow_private: running.is_some_and(|r| r.allow_private_upstreams) || env.allow_private_upstreams,
         },

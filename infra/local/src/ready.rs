@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{files, process};
 
-/// A running installation. No `Debug`: the database's URL holds its password.
+/// A running installation. No `Debug`: the database's and the mail server's URLs hold passwords.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Ready {
     pub console_url: String,
@@ -26,6 +26,11 @@ pub struct Ready {
     /// Whether connectors may call private addresses, which the operator's commands must know too.
     #[serde(default)]
     pub allow_private_upstreams: bool,
+    /// Where mail goes, and from whom: the operator's commands send some too. Empty in the file of an older version.
+    #[serde(default)]
+    pub smtp_url: String,
+    #[serde(default)]
+    pub mail_from: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,6 +119,8 @@ mod tests {
             pid,
             database_url: "postgres://x".into(),
             allow_private_upstreams: false,
+            smtp_url: String::new(),
+            mail_from: String::new(),
         }
     }
 

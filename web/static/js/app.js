@@ -138,7 +138,7 @@
   });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;
-    if (new URL(xhr.responseURL || location.href).pathname === "/login") {
+    if (["/login", "/account/security"].includes(new URL(xhr.responseURL || location.href).pathname)) {
       event.detail.shouldSwap = false;
       location.reload();
     } else if (target?.matches("[data-live]")) {

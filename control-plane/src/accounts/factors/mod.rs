@@ -133,6 +133,23 @@ impl Factors {
         })
     }
 
+    /// Whether a password alone is not enough for this person.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_any(&self, user: UserId) -> Result<bool> {
+        let mut tx = self.db.user(user).await?;
+        store::has_any(&mut tx).await
+    }
+
+    /// Whether a network may ask for another login by passkey; each question is kept for its browser.
+    ///
+    /// # Errors
+    /// `TooMany` with the seconds to wait.
+    pub fn may_ask(&self, network: &ClientNetwork) -> Result<()> {
+        take(&self.tries.questions, &network.as_str().to_owned())
+    }
+
     /// Takes a factor away. With the last one go the recovery codes, which would stand in for nothing.
     ///
     /// # Errors
@@ -145,9 +162,7 @@ impl Factors {
         }
         let change = match which {
             Which::App => store::delete_app(&mut tx).await?.then_some(FactorChange::AppRemoved),
-            Which::Passkey(id) => {
-                store::delete_passkey(&mut tx, id).await?.map(FactorChange::PasskeyRemoved)
-            }
+            Which::Passkey(id) => store::delete_passkey(&mut tx, id).await?.map(FactorChange::PasskeyRemoved),
         };
         let change = change.ok_or(Error::NotFound)?;
         if !store::has_any(&mut tx).await? {
@@ -208,11 +223,13 @@ struct Tries {
     /// Codes of an app, per person from anywhere: who has the password and many networks gets no further with six digits.
     /// The owner still has passkeys and recovery codes while it is full.
     anywhere: Buckets,
+    /// Questions for passkeys, per network.
+    questions: Buckets,
 }
 
 impl Default for Tries {
     fn default() -> Self {
-        Self { near: buckets(5, 3), anywhere: buckets(60, 1) }
+        Self { near: buckets(5, 3), anywhere: buckets(60, 1), questions: buckets(100, 60) }
     }
 }
 
@@ -229,6 +246,7 @@ impl Tries {
     fn tidy(&self) {
         self.near.retain_recent();
         self.anywhere.retain_recent();
+        self.questions.retain_recent();
     }
 }
 

@@ -134,8 +134,8 @@ impl Factors {
         store::insert_passkey(&mut tx, PasskeyId::new(), made.cred_id().as_ref(), &name, &credential)
             .await
             .on_constraint("passkeys_pkey", || {
-                Error::Refused("This passkey is known already. Use another device or key.".to_owned())
-            })?;
+            Error::Refused("This passkey is known already. Use another device or key.".to_owned())
+        })?;
         requirement::store::renew(&mut tx).await?;
         tx.commit().await?;
         self.tell(user, FactorChange::PasskeyAdded(name))?;
@@ -164,8 +164,7 @@ impl Factors {
     }
 
     fn begin_check(&self, user: Option<UserId>, known: &[Passkey]) -> Result<(Value, Ceremony)> {
-        let (question, state) =
-            self.party()?.start_discoverable_authentication().map_err(Error::internal)?;
+        let (question, state) = self.party()?.start_discoverable_authentication().map_err(Error::internal)?;
         let mut question = serde_json::to_value(question).map_err(Error::internal)?;
         if let Some(options) = question.get_mut("publicKey") {
             let allowed = known.iter().map(|passkey| {

@@ -80,7 +80,8 @@ pub(super) async fn insert_passkey(
     credential: &Value,
 ) -> std::result::Result<(), sqlx::Error> {
     let user = tx.user().uuid();
-    let sql = "INSERT INTO passkeys (credential_id, id, user_id, name, credential) VALUES ($1, $2, $3, $4, $5)";
+    let sql =
+        "INSERT INTO passkeys (credential_id, id, user_id, name, credential) VALUES ($1, $2, $3, $4, $5)";
     let query = sqlx::query(sql).bind(credential_id).bind(id.0).bind(user).bind(name).bind(credential);
     query.execute(tx.conn()).await.map(|_| ())
 }
@@ -107,7 +108,8 @@ pub(super) async fn lock_passkey(tx: &mut UserTx, credential_id: &[u8]) -> Resul
 
 pub(super) async fn passkey_used(tx: &mut UserTx, credential_id: &[u8], credential: &Value) -> Result<()> {
     let user = tx.user().uuid();
-    let sql = "UPDATE passkeys SET credential = $3, last_used_at = now() WHERE user_id = $1 AND credential_id = $2";
+    let sql =
+        "UPDATE passkeys SET credential = $3, last_used_at = now() WHERE user_id = $1 AND credential_id = $2";
     sqlx::query(sql).bind(user).bind(credential_id).bind(credential).execute(tx.conn()).await?;
     Ok(())
 }
@@ -148,7 +150,8 @@ pub(super) async fn delete_codes(tx: &mut UserTx) -> Result<()> {
 /// Uses a code up. False for one that is unknown or was used.
 pub(super) async fn use_code(tx: &mut UserTx, hash: &[u8]) -> Result<bool> {
     let user = tx.user().uuid();
-    let sql = "UPDATE recovery_codes SET used_at = now() WHERE user_id = $1 AND hash = $2 AND used_at IS NULL";
+    let sql =
+        "UPDATE recovery_codes SET used_at = now() WHERE user_id = $1 AND hash = $2 AND used_at IS NULL";
     Ok(sqlx::query(sql).bind(user).bind(hash).execute(tx.conn()).await?.rows_affected() > 0)
 }
 

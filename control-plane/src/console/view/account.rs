@@ -86,13 +86,15 @@ pub struct LoginPage {
     pub reason: Option<String>,
     /// What is wrong with the whole; never which half was wrong.
     pub error: Option<String>,
+    /// Whether passkeys work at the console's address.
+    pub passkeys: bool,
 }
 
 impl LoginPage {
     /// The form as it is first shown.
     #[must_use]
     pub fn new(focus: Focus, next: impl Into<String>) -> Self {
-        Self { focus, email: Field::empty(), next: next.into(), reason: None, error: None }
+        Self { focus, email: Field::empty(), next: next.into(), reason: None, error: None, passkeys: false }
     }
 }
 

@@ -11,6 +11,8 @@ pub struct MemberRow {
     pub person: Person,
     pub role: Role,
     pub joined: Moment,
+    /// Whether they have one.
+    pub second_factor: bool,
     /// The last call or page; `None` before the first.
     pub last_seen: Option<Moment>,
     /// The viewer themselves.

@@ -22,6 +22,7 @@ mod parts;
 mod path;
 mod profile;
 mod service_accounts;
+mod security;
 mod settings;
 mod shell;
 mod steps;
@@ -51,6 +52,10 @@ pub use profile::{
     ResetNewState, ResetPage, ResetSentPage, SessionRow, SessionsPage, login_method,
 };
 pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
+pub use security::{
+    AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
+    SecondFactorRulePage, SecurityPage,
+};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
 pub use steps::{StepState, TestReport, TestStep};

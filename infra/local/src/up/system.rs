@@ -116,6 +116,8 @@ impl System {
             pid: std::process::id(),
             database_url: database_url.expose_secret().to_owned(),
             allow_private_upstreams: args.allow_private_upstreams,
+            smtp_url: mail.smtp_url.expose_secret().to_owned(),
+            mail_from: sender(env, &origins),
         };
         ready.write(self.data.root()).map_err(UpError::Ready)?;
         Ok(summary(&ready, &origins, number))
@@ -182,8 +184,6 @@ impl System {
         database_url: &SecretString,
         mail: &Mail,
     ) -> PlaneCommand {
-        let sender =
-            env.mail_from.clone().unwrap_or_else(|| format!("ToolMesh <no-reply@{}>", origins.console_host));
         let mut set = common_environment(args);
         set.extend([
             ("DATABASE_URL", database_url.expose_secret().into()),
@@ -193,7 +193,7 @@ impl System {
             ("TOOLMESH_GRPC_LISTEN", "127.0.0.1:0".into()),
             ("TOOLMESH_KEK_FILE", self.secrets.kek_file().into()),
             ("TOOLMESH_JOIN_SECRET_FILE", self.secrets.join_secret_file().into()),
-            ("TOOLMESH_MAIL_FROM", sender.into()),
+            ("TOOLMESH_MAIL_FROM", sender(env, origins).into()),
             // Shown after sign-up; with an outside mail server there is none.
             ("TOOLMESH_MAILBOX_URL", mail.page.clone().unwrap_or_default().into()),
         ]);
@@ -296,6 +296,11 @@ impl System {
             mention_killed(steps, "PostgreSQL", stopped == Stopped::Killed);
         }
     }
+}
+
+/// Whom mail is from.
+fn sender(env: &Environment, origins: &Origins) -> String {
+    env.mail_from.clone().unwrap_or_else(|| format!("ToolMesh <no-reply@{}>", origins.console_host))
 }
 
 /// What both planes are told alike.

@@ -69,7 +69,8 @@ pub(super) async fn is_enforced(tx: &mut TenantTx) -> Result<bool> {
 /// Whether the date has come and this person has no factor.
 pub(super) async fn stops(tx: &mut TenantTx, user: UserId) -> Result<bool> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT EXISTS (SELECT FROM second_factor_rules WHERE tenant_id = $1 AND required_from <= now())
+    let sql =
+        "SELECT EXISTS (SELECT FROM second_factor_rules WHERE tenant_id = $1 AND required_from <= now())
                  AND NOT EXISTS (SELECT FROM authenticator_apps WHERE user_id = $2)
                  AND NOT EXISTS (SELECT FROM passkeys WHERE user_id = $2)";
     Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_one(tx.conn()).await?)
@@ -86,7 +87,7 @@ pub(super) async fn holders(tx: &mut TenantTx) -> Result<HashSet<UserId>> {
 }
 
 /// The person's workspaces that ask for a factor, now or from a date on.
-pub(super) async fn asking(tx: &mut UserTx) -> Result<Vec<Asking>> {
+pub(in crate::accounts::factors) async fn asking(tx: &mut UserTx) -> Result<Vec<Asking>> {
     let user = tx.user().uuid();
     let sql = "SELECT t.slug, t.name, r.required_from FROM second_factor_rules r
                JOIN memberships m ON m.tenant_id = r.tenant_id JOIN tenants t ON t.id = r.tenant_id
