@@ -4,4 +4,5 @@
 mod account;
 mod journey;
 mod machines;
+mod passkeys;
 mod screens;

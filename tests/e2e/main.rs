@@ -14,6 +14,7 @@ mod members;
 mod oauth;
 mod rest;
 mod routes;
+mod second_factor;
 mod signup_and_mail;
 mod up;
 mod workspaces;

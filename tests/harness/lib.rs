@@ -4,12 +4,14 @@
 //! Every wait has a deadline, every process a keeper that stops it when the test run ends, however it ends.
 
 pub mod admin;
+pub mod authenticator;
 pub mod browser;
 pub mod cable;
 pub mod child;
 pub mod console;
 pub mod database;
 pub mod emulate;
+pub mod factors;
 pub mod github;
 pub mod html;
 pub mod mailbox;
@@ -21,6 +23,7 @@ pub mod paths;
 pub mod pg_proxy;
 pub mod rows;
 pub mod system;
+pub mod totp;
 pub mod upstream;
 pub mod wait;
 pub mod workspace;

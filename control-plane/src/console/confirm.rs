@@ -55,6 +55,7 @@ async fn view(app: &App, who: &LoggedIn, next: &str, password: Field) -> Result<
         password: app.accounts.has_password(who.user.id).await?.then_some(password),
         log_in_again: format!("{}&switch=1", login_address(&next)),
         email: who.user.email.clone(),
+        passkeys: app.factors.has_passkeys() && app.factors.has_passkey(who.user.id).await?,
         next,
     })
 }

@@ -55,6 +55,17 @@ impl Factor {
             Self::Passkey => "passkey",
         }
     }
+
+    /// What people read.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Mail => "mail",
+            Self::App => "authenticator app",
+            Self::RecoveryCode => "recovery code",
+            Self::Passkey => "passkey",
+        }
+    }
 }
 
 /// Goes on after a first proof of identity: the session becomes the user's, under a new id, and the browser goes to `next`,
@@ -85,7 +96,13 @@ pub(super) async fn half_in(session: &Session) -> Result<Option<HalfIn>> {
 ///
 /// # Errors
 /// When the session cannot be stored.
-pub(super) async fn completed(app: &App, visitor: &Visitor, user: &User, half: &HalfIn, second: Factor) -> Page {
+pub(super) async fn completed(
+    app: &App,
+    visitor: &Visitor,
+    user: &User,
+    half: &HalfIn,
+    second: Factor,
+) -> Page {
     finish(app, visitor, user, &[half.by, second], &half.next).await
 }
 

@@ -24,10 +24,10 @@ mod profile;
 mod reset;
 mod respond;
 mod routes;
-mod service_accounts;
 mod second_factor;
 mod second_factor_rule;
 mod security;
+mod service_accounts;
 mod session;
 mod sessions;
 mod settings;
@@ -138,6 +138,8 @@ fn pages() -> Routes<App> {
         .route("/account/sessions/end-others", post(sessions::end_others))
         .route("/account/sessions/{handle}/end", post(sessions::end))
         .route("/account/confirm", get(confirm::show).post(confirm::confirm))
+        .route("/account/confirm/passkey", post(second_factor::confirm))
+        .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
         .nest("/account/security", security_pages())
         .route("/invitation", get(members::invitation).post(members::accept))
         .route("/workspaces", get(workspaces::list))

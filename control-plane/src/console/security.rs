@@ -21,7 +21,6 @@ use super::view::{
 use crate::accounts::factors::recovery::{CODES, NewCodes};
 use crate::accounts::factors::{Held, Which, requirement};
 use crate::error::{Error, Result};
-use crate::peer::ClientAddress;
 
 const HERE: &str = "/account/security";
 const CODES_PAGE: &str = "/account/security/recovery-codes";
@@ -47,28 +46,26 @@ pub(super) async fn show(State(app): State<App>, who: LoggedIn, Query(links): Qu
         let next = safe_next(&links.next);
         who.visitor.session.insert(ON_THE_WAY, next).await.map_err(Error::internal)?;
     }
+    who.visitor.require_recent(HERE)?;
     page(&view(&app, &who).await?)
 }
 
 /// The picture and text for an app.
 pub(super) async fn app_form(State(app): State<App>, who: LoggedIn) -> Page {
+    who.visitor.require_recent(HERE)?;
     if app.factors.held(who.user.id).await?.app.is_some() {
         return see_other(HERE);
     }
     page(&app_view(&app, &who, Field::empty(), None).await?)
 }
 
-pub(super) async fn enable_app(
-    State(app): State<App>,
-    who: LoggedIn,
-    address: ClientAddress,
-    fields: Fields,
-) -> Page {
+pub(super) async fn enable_app(State(app): State<App>, who: LoggedIn, fields: Fields) -> Page {
+    who.visitor.require_recent(HERE)?;
     let session = &who.visitor.session;
     let setup: Option<String> = session.get(SETUP).await.map_err(Error::internal)?;
     let code = fields.get("code");
     let setup = setup.unwrap_or_default();
-    match app.factors.enable_app(&who.user, &setup, code, &address.network()).await {
+    match app.factors.enable_app(&who.user, &setup, code, &who.visitor.origin).await {
         Ok(codes) => {
             session.remove_value(SETUP).await.map_err(Error::internal)?;
             match codes {
@@ -80,7 +77,7 @@ pub(super) async fn enable_app(
             let view = app_view(&app, &who, Field::of(code).refused(message), None).await?;
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
         }
-        Err(error @ (Error::Refused(_) | Error::TooMany(_))) => {
+        Err(error @ Error::Refused(_)) => {
             let view = app_view(&app, &who, Field::of(code), Some(sentence(&error))).await?;
             with_status(status_of(&error), &view)
         }
@@ -89,21 +86,28 @@ pub(super) async fn enable_app(
 }
 
 pub(super) async fn remove_app(State(app): State<App>, who: LoggedIn, _fields: Fields) -> Page {
-    let removed = app.factors.remove(&who.user, Which::App).await;
+    who.visitor.require_recent(HERE)?;
+    let removed = app.factors.remove(&who.user, Which::App, &who.visitor.origin).await;
     after_removal(&app, &who, removed, "The authenticator app is removed.").await
 }
 
 /// The question for a new passkey.
 pub(super) async fn passkey_options(State(app): State<App>, who: LoggedIn, _fields: Fields) -> Page {
+    who.visitor.require_recent(HERE)?;
     let (question, ceremony) = app.factors.begin_passkey(&who.user).await?;
     login::keep_ceremony(&who.visitor.session, &ceremony).await?;
     Ok(Json(question).into_response())
 }
 
 pub(super) async fn add_passkey(State(app): State<App>, who: LoggedIn, fields: Fields) -> Page {
+    who.visitor.require_recent(HERE)?;
     let ceremony = login::take_ceremony(&who.visitor.session).await?;
     let name = fields.get("name");
-    match app.factors.add_passkey(&who.user, ceremony, name, fields.get("credential")).await {
+    match app
+        .factors
+        .add_passkey(&who.user, ceremony, name, fields.get("credential"), &who.visitor.origin)
+        .await
+    {
         Ok(true) => see_other(CODES_PAGE),
         Ok(false) => done(&who, "The passkey is added.").await,
         Err(error @ (Error::Field { .. } | Error::Refused(_))) => {
@@ -121,6 +125,7 @@ pub(super) async fn rename_passkey(
     Path(path): Path<PasskeyPath>,
     fields: Fields,
 ) -> Page {
+    who.visitor.require_recent(HERE)?;
     match app.factors.rename_passkey(who.user.id, path.id.parse()?, fields.get("name")).await {
         Ok(()) => done(&who, "The passkey has its new name.").await,
         Err(Error::Field { message, .. }) => {
@@ -140,12 +145,14 @@ pub(super) async fn remove_passkey(
     Path(path): Path<PasskeyPath>,
     _fields: Fields,
 ) -> Page {
-    let removed = app.factors.remove(&who.user, Which::Passkey(path.id.parse()?)).await;
+    who.visitor.require_recent(HERE)?;
+    let removed = app.factors.remove(&who.user, Which::Passkey(path.id.parse()?), &who.visitor.origin).await;
     after_removal(&app, &who, removed, "The passkey is removed. Delete it on your device too.").await
 }
 
 /// How many codes are left, and a button for new ones.
 pub(super) async fn codes(State(app): State<App>, who: LoggedIn) -> Page {
+    who.visitor.require_recent(HERE)?;
     let held = app.factors.held(who.user.id).await?;
     if !held.any() {
         return see_other(HERE);
@@ -155,7 +162,8 @@ pub(super) async fn codes(State(app): State<App>, who: LoggedIn) -> Page {
 }
 
 pub(super) async fn new_codes(State(app): State<App>, who: LoggedIn, _fields: Fields) -> Page {
-    match app.factors.new_codes(&who.user).await {
+    who.visitor.require_recent(HERE)?;
+    match app.factors.new_codes(&who.user, &who.visitor.origin).await {
         Ok(codes) => show_codes(&who, codes, "Your recovery codes").await,
         Err(Error::Refused(_)) => see_other(HERE),
         Err(error) => Err(error.into()),

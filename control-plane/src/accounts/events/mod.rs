@@ -8,7 +8,7 @@ use toolmesh_proto::ids::UserId;
 
 use super::origin::Origin;
 use super::{Accounts, User};
-use crate::db::{Db, GlobalTx};
+use crate::db::{Db, GlobalTx, UserTx};
 use crate::error::Result;
 use crate::mail::{Message, Notice};
 
@@ -115,8 +115,20 @@ impl Event {
 /// # Errors
 /// When the database fails.
 pub async fn record(tx: &mut GlobalTx, user: UserId, kind: Kind, from: &Origin, about: &str) -> Result<()> {
-    let details = if about.is_empty() { json!({}) } else { json!({ "about": about }) };
-    store::insert(tx, user, kind.as_str(), from, details).await
+    store::insert(tx.conn(), user, kind.as_str(), from, details(about)).await
+}
+
+/// The same in a transaction of the person's own.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_own(tx: &mut UserTx, kind: Kind, from: &Origin, about: &str) -> Result<()> {
+    let user = tx.user();
+    store::insert(tx.conn(), user, kind.as_str(), from, details(about)).await
+}
+
+fn details(about: &str) -> Value {
+    if about.is_empty() { json!({}) } else { json!({ "about": about }) }
 }
 
 /// The newest events of a person, for that person.

@@ -1,6 +1,7 @@
 //! Rows of security events. Each query names the one person that they are of.
 
 use serde_json::Value;
+use sqlx::PgConnection;
 use toolmesh_proto::ids::UserId;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::db::GlobalTx;
 use crate::error::Result;
 
 pub(super) async fn insert(
-    tx: &mut GlobalTx,
+    conn: &mut PgConnection,
     user: UserId,
     kind: &str,
     from: &Origin,
@@ -26,7 +27,7 @@ pub(super) async fn insert(
         .bind(from.device())
         .bind(&from.browser)
         .bind(details)
-        .execute(tx.conn())
+        .execute(conn)
         .await?;
     Ok(())
 }

@@ -17,6 +17,8 @@ use uuid::Uuid;
 use webauthn_rs::prelude::Webauthn;
 
 use super::User;
+use super::events::{self, Kind};
+use super::origin::Origin;
 use super::throttle::{Buckets, ClientNetwork, buckets, take};
 use crate::credentials::envelope::{SealedValues, Vault};
 use crate::db::{Db, UserTx};
@@ -142,19 +144,28 @@ impl Factors {
         store::has_any(&mut tx).await
     }
 
+    /// Whether this person has a passkey.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_passkey(&self, user: UserId) -> Result<bool> {
+        let mut tx = self.db.user(user).await?;
+        Ok(!store::passkeys(&mut tx).await?.is_empty())
+    }
+
     /// Whether a network may ask for another login by passkey; each question is kept for its browser.
     ///
     /// # Errors
     /// `TooMany` with the seconds to wait.
-    pub fn may_ask(&self, network: &ClientNetwork) -> Result<()> {
-        take(&self.tries.questions, &network.as_str().to_owned())
+    pub fn may_ask(&self, from: &Origin) -> Result<()> {
+        take(&self.tries.questions, &ClientNetwork::of(&from.address).as_str().to_owned())
     }
 
     /// Takes a factor away. With the last one go the recovery codes, which would stand in for nothing.
     ///
     /// # Errors
     /// `Refused` for the last one while a workspace asks for one; `NotFound` for a factor that is not there.
-    pub async fn remove(&self, user: &User, which: Which) -> Result<()> {
+    pub async fn remove(&self, user: &User, which: Which, from: &Origin) -> Result<()> {
         let mut tx = self.db.user(user.id).await?;
         requirement::store::hold_rules(&mut tx).await?;
         if !store::lock_user(&mut tx).await? {
@@ -170,6 +181,7 @@ impl Factors {
             store::delete_codes(&mut tx).await?;
             requirement::store::renew(&mut tx).await?;
         }
+        self.record(&mut tx, &change, from).await?;
         tx.commit().await?;
         self.tell(user, change)
     }
@@ -197,6 +209,7 @@ impl Factors {
         store::delete_passkeys(&mut tx).await?;
         store::delete_codes(&mut tx).await?;
         requirement::store::renew(&mut tx).await?;
+        self.record(&mut tx, &FactorChange::Reset, &Origin::new("", "operator", None)).await?;
         tx.commit().await?;
         self.tell(user, FactorChange::Reset)
     }
@@ -204,6 +217,31 @@ impl Factors {
     /// Forgets what throttling no longer needs.
     pub fn tidy(&self) {
         self.tries.tidy();
+    }
+
+    /// Writes what was changed into the account's history.
+    async fn record(&self, tx: &mut UserTx, change: &FactorChange, from: &Origin) -> Result<()> {
+        let (kind, about) = match change {
+            FactorChange::AppAdded => (Kind::FactorAdded, "authenticator app"),
+            FactorChange::AppRemoved => (Kind::FactorRemoved, "authenticator app"),
+            FactorChange::PasskeyAdded(name) => (Kind::FactorAdded, name.as_str()),
+            FactorChange::PasskeyRemoved(name) => (Kind::FactorRemoved, name.as_str()),
+            FactorChange::CodesRenewed => (Kind::RecoveryCodesMade, ""),
+            FactorChange::CodeUsed { .. } => (Kind::RecoveryCodeUsed, ""),
+            FactorChange::Reset => (Kind::FactorRemoved, "all of them, by an operator"),
+        };
+        events::record_own(tx, kind, from, about).await
+    }
+
+    /// Writes down that somebody who is half in could not show their second factor. Whoever tried has the password, or the
+    /// mailbox.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn failed(&self, user: UserId, from: &Origin, with: &str) -> Result<()> {
+        let mut tx = self.db.user(user).await?;
+        events::record_own(&mut tx, Kind::SecondFactorFailed, from, with).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Mails somebody what was changed, so that they notice what they did not do.
@@ -234,12 +272,13 @@ impl Default for Tries {
 }
 
 impl Tries {
-    fn take(&self, user: UserId, network: &ClientNetwork) -> Result<()> {
+    fn take(&self, user: UserId, from: &Origin) -> Result<()> {
+        let network = ClientNetwork::of(&from.address);
         take(&self.near, &format!("{user}|{}", network.as_str()))
     }
 
-    fn take_guess(&self, user: UserId, network: &ClientNetwork) -> Result<()> {
-        self.take(user, network)?;
+    fn take_guess(&self, user: UserId, from: &Origin) -> Result<()> {
+        self.take(user, from)?;
         take(&self.anywhere, &user.to_string())
     }
 
@@ -254,10 +293,14 @@ impl Tries {
 mod tests {
     use super::*;
 
+    fn at(address: &str) -> Origin {
+        Origin::new(address, "", None)
+    }
+
     #[test]
     fn after_five_tries_one_waits_and_the_owner_elsewhere_does_not() {
         let (tries, ana) = (Tries::default(), UserId::new());
-        let (attacker, owner) = (ClientNetwork::of("198.51.100.7"), ClientNetwork::of("203.0.113.9"));
+        let (attacker, owner) = (at("198.51.100.7"), at("203.0.113.9"));
         let refused = (0..8).filter(|_| tries.take_guess(ana, &attacker).is_err()).count();
         assert_eq!(refused, 3);
         assert!(matches!(tries.take_guess(ana, &attacker), Err(Error::TooMany(1..=20))));
@@ -267,7 +310,7 @@ mod tests {
     #[test]
     fn guessing_from_many_networks_ends_and_recovery_codes_still_work() {
         let (tries, ana) = (Tries::default(), UserId::new());
-        let network = |n: u32| ClientNetwork::of(&format!("198.51.{}.{}", n / 200, n % 200));
+        let network = |n: u32| at(&format!("198.51.{}.{}", n / 200, n % 200));
         let right = (0..200).filter(|n| tries.take_guess(ana, &network(*n)).is_ok()).count();
         assert_eq!(right, 60);
         assert!(tries.take(ana, &network(500)).is_ok());

@@ -17,6 +17,7 @@ use webauthn_rs::prelude::{
 };
 
 use super::{Factors, Passkey, PasskeyId, requirement, store};
+use crate::accounts::origin::Origin;
 use crate::accounts::{User, person_name};
 use crate::db::UserTx;
 use crate::error::{Error, OnConstraint as _, Result};
@@ -89,7 +90,7 @@ impl Factors {
         if known.len() >= MAX_PASSKEYS {
             return Err(Error::Refused("You have 20 passkeys. Remove one first.".to_owned()));
         }
-        let known = known.into_iter().map(|passkey| passkey.credential_id.into()).collect();
+        let known = known.into_iter().map(|passkey| passkey.credential_id).collect();
         let (question, state) = self
             .party()?
             .start_passkey_registration(user.id.uuid(), &user.email, &user.name, Some(known))
@@ -113,6 +114,7 @@ impl Factors {
         ceremony: Option<Ceremony>,
         name: &str,
         answer: &str,
+        from: &Origin,
     ) -> Result<bool> {
         let name = person_name(name)?;
         let Some(State::Register(whose, state)) = ceremony.and_then(Ceremony::in_time) else {
@@ -137,8 +139,10 @@ impl Factors {
             Error::Refused("This passkey is known already. Use another device or key.".to_owned())
         })?;
         requirement::store::renew(&mut tx).await?;
+        let change = FactorChange::PasskeyAdded(name);
+        self.record(&mut tx, &change, from).await?;
         tx.commit().await?;
-        self.tell(user, FactorChange::PasskeyAdded(name))?;
+        self.tell(user, change)?;
         Ok(first)
     }
 

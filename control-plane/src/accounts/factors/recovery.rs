@@ -6,7 +6,7 @@ use toolmesh_proto::ids::UserId;
 
 use super::{Factors, store};
 use crate::accounts::User;
-use crate::accounts::throttle::ClientNetwork;
+use crate::accounts::origin::Origin;
 use crate::db::UserTx;
 use crate::error::{Error, Result};
 use crate::mail::FactorChange;
@@ -64,13 +64,14 @@ impl Factors {
     ///
     /// # Errors
     /// `Refused` for who has no second factor that the codes could stand in for.
-    pub async fn new_codes(&self, user: &User) -> Result<NewCodes> {
+    pub async fn new_codes(&self, user: &User, from: &Origin) -> Result<NewCodes> {
         let mut tx = self.db.user(user.id).await?;
         if !store::lock_user(&mut tx).await? || !store::has_any(&mut tx).await? {
             let message = "Add an authenticator app or a passkey first; the codes stand in for it.";
             return Err(Error::Refused(message.to_owned()));
         }
         let codes = self.replace_codes(&mut tx).await?;
+        self.record(&mut tx, &FactorChange::CodesRenewed, from).await?;
         tx.commit().await?;
         self.tell(user, FactorChange::CodesRenewed)?;
         Ok(codes)
@@ -87,17 +88,18 @@ impl Factors {
     ///
     /// # Errors
     /// A field error for a code that is wrong or was used; `TooMany` after repeated failures.
-    pub async fn check_recovery(&self, user: &User, code: &str, network: &ClientNetwork) -> Result<()> {
-        self.tries.take(user.id, network)?;
+    pub async fn check_recovery(&self, user: &User, code: &str, from: &Origin) -> Result<()> {
+        self.tries.take(user.id, from)?;
         let mut tx = self.db.user(user.id).await?;
         let hash = self.codes.of(user.id, code);
         if plain(code).len() != LENGTH || !store::use_code(&mut tx, &hash).await? {
             let message = "This recovery code is wrong or has been used. Each one works once.";
             return Err(Error::field("recovery", message));
         }
-        let left = store::codes_left(&mut tx).await?;
+        let change = FactorChange::CodeUsed { left: store::codes_left(&mut tx).await? };
+        self.record(&mut tx, &change, from).await?;
         tx.commit().await?;
-        self.tell(user, FactorChange::CodeUsed { left })
+        self.tell(user, change)
     }
 }
 

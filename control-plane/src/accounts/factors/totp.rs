@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::recovery::NewCodes;
 use super::{Factors, requirement, store};
 use crate::accounts::User;
-use crate::accounts::throttle::ClientNetwork;
+use crate::accounts::origin::Origin;
 use crate::error::{Error, Result};
 use crate::mail::FactorChange;
 
@@ -77,15 +77,14 @@ impl Factors {
     /// first factor.
     ///
     /// # Errors
-    /// A field error for a wrong code; `Refused` when the page was open too long or there is an app already.
+    /// A field error for a wrong code, which is not counted: whoever sets an app up has its secret; `Refused` when the page was open too long or there is an app already.
     pub async fn enable_app(
         &self,
         user: &User,
         sealed: &str,
         code: &str,
-        network: &ClientNetwork,
+        from: &Origin,
     ) -> Result<Option<NewCodes>> {
-        self.tries.take(user.id, network)?;
         let stale = || Error::Refused("That took too long. Scan the new picture and try again.".to_owned());
         let setup = self.setup(user, sealed).ok_or_else(stale)?;
         let totp = totp(&setup.secret, &user.email)?;
@@ -103,6 +102,7 @@ impl Factors {
         }
         let codes = if first { Some(self.replace_codes(&mut tx).await?) } else { None };
         requirement::store::renew(&mut tx).await?;
+        self.record(&mut tx, &FactorChange::AppAdded, from).await?;
         tx.commit().await?;
         self.tell(user, FactorChange::AppAdded)?;
         Ok(codes)
@@ -112,8 +112,8 @@ impl Factors {
     ///
     /// # Errors
     /// A field error for a code that is wrong or was used; `TooMany` after repeated failures.
-    pub async fn check_app(&self, user: UserId, code: &str, network: &ClientNetwork) -> Result<()> {
-        self.tries.take_guess(user, network)?;
+    pub async fn check_app(&self, user: UserId, code: &str, from: &Origin) -> Result<()> {
+        self.tries.take_guess(user, from)?;
         let mut tx = self.db.user(user).await?;
         // The row is locked: of two who send the same code at once, one is too late.
         let row = store::lock_app(&mut tx).await?.ok_or_else(wrong_code)?;

@@ -108,6 +108,8 @@ pub struct ConfirmPage {
     /// Another way: logging in again, and back.
     pub log_in_again: String,
     pub email: String,
+    /// Whether the person has a passkey to prove it with.
+    pub passkeys: bool,
     /// Where to go afterwards.
     pub next: String,
 }

@@ -23,6 +23,7 @@ mod path;
 mod profile;
 mod service_accounts;
 mod security;
+mod service_accounts;
 mod settings;
 mod shell;
 mod steps;
@@ -56,6 +57,7 @@ pub use security::{
     AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
     SecondFactorRulePage, SecurityPage,
 };
+pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::SettingsPage;
 pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
 pub use steps::{StepState, TestReport, TestStep};
