@@ -21,7 +21,9 @@ async fn log_out(browser: &Browser, system: &System) -> Result<()> {
 }
 
 async fn add_passkey(browser: &Browser, name: &str) -> Result<()> {
-    browser.fill("name", name).await?;
+    let field = browser.see("form[data-passkey=create] input[name=name]").await?;
+    field.clear().await?;
+    field.send_keys(name).await?;
     browser.click("add passkey").await
 }
 
