@@ -360,3 +360,27 @@ async fn admins_see_who_has_a_second_factor_and_only_they_decide() -> TestResult
     assert_eq!(member.post(&path, &fields).await?.status, StatusCode::FORBIDDEN);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_passkey_of_somebody_else_is_not_found_and_stays_as_it_is() -> TestResult {
+    let system = System::shared().await?;
+    let (ana, ben) = (system.person().await?, system.person().await?);
+    let id = uuid::Uuid::new_v4();
+    let sql = format!(
+        "INSERT INTO passkeys (credential_id, id, user_id, name, credential) \
+         VALUES (decode(md5('{id}'), 'hex'), '{id}', '{}', 'Phone of Ana', '{{}}')",
+        ana.user_id
+    );
+    assert_eq!(system.sql(&sql).await?, 1);
+    let console = system.console(&ben).await?;
+    let token = console.visit("/account/security").await?.csrf().context("no token")?;
+    for (action, id) in [("remove", id), ("rename", id), ("remove", uuid::Uuid::new_v4())] {
+        let path = format!("/account/security/passkeys/{id}/{action}");
+        let fields = [("_csrf".to_owned(), token.clone()), ("name".to_owned(), "Mine".to_owned())];
+        let page = console.post(&path, &fields).await?;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}: {}", page.text());
+    }
+    let left = format!("UPDATE passkeys SET name = name WHERE id = '{id}' AND name = 'Phone of Ana'");
+    assert_eq!(system.sql(&left).await?, 1, "somebody else's passkey was changed");
+    Ok(())
+}

@@ -19,6 +19,7 @@ pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
 }
 
 pub(super) async fn save(State(app): State<App>, at: Workspace, fields: Fields) -> Page {
+    at.member.require(Permission::Settings)?;
     match set(&app, &at, &fields).await {
         Ok(text) => {
             at.flash(text).await?;

@@ -87,8 +87,11 @@ pub(super) async fn enable_app(State(app): State<App>, who: LoggedIn, fields: Fi
 
 pub(super) async fn remove_app(State(app): State<App>, who: LoggedIn, _fields: Fields) -> Page {
     who.visitor.require_recent(HERE)?;
-    let removed = app.factors.remove(&who.user, Which::App, &who.visitor.origin).await;
-    after_removal(&app, &who, removed, "The authenticator app is removed.").await
+    match app.factors.remove(&who.user, Which::App, &who.visitor.origin).await {
+        // It was pressed twice, or in two windows.
+        Err(Error::NotFound) => see_other(HERE),
+        removed => after_removal(&app, &who, removed, "The authenticator app is removed.").await,
+    }
 }
 
 /// The question for a new passkey.

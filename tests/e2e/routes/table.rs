@@ -47,6 +47,8 @@ const OTHERS_KEYS: Who = Roles(&["admin", "owner"]);
 const OPEN: Who = Anybody(&[200, 303]);
 /// A link or form that leads nowhere for anybody without what was sent to them.
 const SECRET: Who = Anybody(&[303, 400, 410, 422]);
+/// Named by an id that nobody in the walk has: log in first, and then it is not found. Whose it is, is tested elsewhere.
+const NOBODYS: Who = Anybody(&[303, 404]);
 /// Clients' endpoints tell nobody more than that the request is wrong.
 const CLIENT: Who = Anybody(&[400, 401]);
 
@@ -87,6 +89,23 @@ pub const TABLE: &[Line] = &[
     form("POST /account/sessions/end-others", Person, &[]),
     page("GET /account/confirm", Person),
     form("POST /account/confirm", Person, &[("password", "wrong")]),
+    form("POST /account/confirm/passkey", Person, &[("credential", "{}")]),
+    form("POST /account/confirm/passkey/options", Person, &[]),
+    form("POST /login/passkey", Anybody(&[422]), &[("credential", "{}")]),
+    form("POST /login/passkey/options", Anybody(&[200]), &[]),
+    page("GET /login/second-factor", Anybody(&[303])),
+    form("POST /login/second-factor", Anybody(&[303]), &[("code", "000000")]),
+    form("POST /login/second-factor/options", Anybody(&[422]), &[]),
+    page("GET /account/security", Person),
+    page("GET /account/security/app", Person),
+    form("POST /account/security/app", Person, &[("code", "000000")]),
+    form("POST /account/security/app/remove", Person, &[]),
+    form("POST /account/security/passkeys", Person, &[("name", "walked"), ("credential", "{}")]),
+    form("POST /account/security/passkeys/options", Person, &[]),
+    form("POST /account/security/passkeys/{id}/remove", NOBODYS, &[]),
+    form("POST /account/security/passkeys/{id}/rename", NOBODYS, &[("name", "walked")]),
+    page("GET /account/security/recovery-codes", Person),
+    form("POST /account/security/recovery-codes", Person, &[]),
     form("POST /logout", Anybody(&[303]), &[]),
     page("GET /invitation", SECRET),
     form("POST /invitation", SECRET, &[("token", "{workspace}.no-such-token")]),
@@ -137,6 +156,8 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/members/{user}/role", PEOPLE, &[("role", "admin")]),
     page("GET /w/{slug}/settings", SETTINGS),
     form("POST /w/{slug}/settings", SETTINGS, &[("name", "Another name")]),
+    page("GET /w/{slug}/settings/second-factor", SETTINGS),
+    form("POST /w/{slug}/settings/second-factor", SETTINGS, &[("grace", "never")]),
 ];
 
 const ENABLE: &[(&str, &str)] =
@@ -161,6 +182,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "SELECT s.handle::text FROM sessions s JOIN memberships m USING (user_id) \
          WHERE m.tenant_id = {tenant} AND m.role = 'owner' ORDER BY s.created_at LIMIT 1",
     ),
+    ("passkeys", "SELECT gen_random_uuid()::text"),
     // The first plain member; the one who walks as a member came later.
     (
         "members",

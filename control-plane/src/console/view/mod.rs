@@ -21,8 +21,8 @@ mod overview;
 mod parts;
 mod path;
 mod profile;
-mod service_accounts;
 mod security;
+mod service_accounts;
 mod service_accounts;
 mod settings;
 mod shell;
@@ -52,7 +52,6 @@ pub use profile::{
     EmailChangePage, EmailLinkPage, EventRow, LinkState, PasswordPage, Pending, ProfilePage, ResetNewPage,
     ResetNewState, ResetPage, ResetSentPage, SessionRow, SessionsPage, login_method,
 };
-pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use security::{
     AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
     SecondFactorRulePage, SecurityPage,
