@@ -256,6 +256,7 @@ async fn view(app: &App, who: &LoggedIn) -> Result<SecurityPage> {
             .collect(),
         next,
         has_factor: held.any(),
+        has_password: app.accounts.has_password(who.user.id).await?,
         app: app_state(&held, now),
         passkeys: passkey_rows(&held, now),
         passkeys_work: app.factors.has_passkeys(),

@@ -23,7 +23,6 @@ mod path;
 mod profile;
 mod security;
 mod service_accounts;
-mod service_accounts;
 mod settings;
 mod shell;
 mod steps;

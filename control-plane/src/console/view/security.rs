@@ -64,6 +64,8 @@ pub struct SecurityPage {
     /// Where the person was going when a workspace asked, now that they have a factor.
     pub next: Option<String>,
     pub has_factor: bool,
+    /// Whether the person logs in with a password of ours.
+    pub has_password: bool,
     pub app: Option<AppState>,
     pub passkeys: Vec<PasskeyRow>,
     /// Whether they work at the console's address.
