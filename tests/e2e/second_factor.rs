@@ -384,3 +384,27 @@ async fn a_passkey_of_somebody_else_is_not_found_and_stays_as_it_is() -> TestRes
     assert_eq!(system.sql(&left).await?, 1, "somebody else's passkey was changed");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_new_password_by_mail_is_no_way_around_the_factor_and_ends_who_is_half_in() -> TestResult {
+    let system = System::shared().await?;
+    let mut person = system.person().await?;
+    let held = system.console(&person).await?.set_up_app().await?;
+    let thief = half_in(system, &person).await?;
+    // The moments of both are told apart by the second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let anybody = Console::new(system)?;
+    anybody.submit("/reset", "/reset", &[("email", &person.email)]).await?.ok()?;
+    let link = eventually("the link", SOON, || async {
+        let mails = system.mails_to(&person.email).await?;
+        Ok(mails.iter().find_map(|mail| mail.link("/reset/new").map(str::to_owned)))
+    })
+    .await?;
+    let link = anybody.path_of(&link)?;
+    person.password = format!("{} renewed", person.password);
+    anybody.submit(&link, "/reset/new", &[("password", &person.password)]).await?.ok()?;
+    ensure!(!is_logged_in(&anybody).await?, "the link logged somebody in");
+    ensure!(goes_to(&thief.get(STEP).await?, "/login"), "who had the old password is still half in");
+    ensure!(goes_to(&try_code(&half_in(system, &person).await?, &held.app.code(0)?).await?, "/workspaces"));
+    Ok(())
+}

@@ -41,7 +41,7 @@ pub(super) struct HalfIn {
     pub user: UserId,
     pub by: Factor,
     pub next: String,
-    until: i64,
+    since: i64,
 }
 
 impl Factor {
@@ -77,8 +77,8 @@ pub(super) async fn proved(app: &App, visitor: &Visitor, user: &User, by: Factor
     if by == Factor::Passkey || !app.factors.has_any(user.id).await? {
         return finish(app, visitor, user, &[by], next).await;
     }
-    let until = (OffsetDateTime::now_utc() + HALF_IN_LIFE).unix_timestamp();
-    let half = HalfIn { user: user.id, by, next: next.to_owned(), until };
+    let since = OffsetDateTime::now_utc().unix_timestamp();
+    let half = HalfIn { user: user.id, by, next: next.to_owned(), since };
     let session = &visitor.session;
     session.clear().await;
     session.cycle_id().await.map_err(Error::internal)?;
@@ -86,10 +86,15 @@ pub(super) async fn proved(app: &App, visitor: &Visitor, user: &User, by: Factor
     see_other("/login/second-factor")
 }
 
-/// Who is half in with this session, and not for too long.
-pub(super) async fn half_in(session: &Session) -> Result<Option<HalfIn>> {
+/// Who is half in with this session, not for too long, and with a password that is still theirs: a change of it ends sessions,
+/// and this is the beginning of one.
+pub(super) async fn half_in(app: &App, session: &Session) -> Result<Option<HalfIn>> {
     let half: Option<HalfIn> = session.get(HALF_IN_KEY).await.map_err(Error::internal)?;
-    Ok(half.filter(|half| half.until > OffsetDateTime::now_utc().unix_timestamp()))
+    let age = |half: &HalfIn| OffsetDateTime::now_utc().unix_timestamp() - half.since;
+    let Some(half) = half.filter(|half| age(half) < HALF_IN_LIFE.whole_seconds()) else { return Ok(None) };
+    let user = app.accounts.user(half.user).await?;
+    let changed = app.accounts.password_since(&user).await?;
+    Ok(changed.is_none_or(|at| at.unix_timestamp() <= half.since).then_some(half))
 }
 
 /// Lets somebody in who was half in and has shown their second factor.

@@ -23,14 +23,14 @@ pub(super) struct Wish {
 }
 
 pub(super) async fn show(State(app): State<App>, visitor: Visitor, Query(wish): Query<Wish>) -> Page {
-    let Some(half) = login::half_in(&visitor.session).await? else { return see_other("/login") };
+    let Some(half) = login::half_in(&app, &visitor.session).await? else { return see_other("/login") };
     let mut view = view(&app, &visitor, &half).await?;
     view.recovering |= wish.with == "recovery" && view.codes;
     page(&view)
 }
 
 pub(super) async fn check(State(app): State<App>, visitor: Visitor, fields: Fields) -> Page {
-    let Some(half) = login::half_in(&visitor.session).await? else { return see_other("/login") };
+    let Some(half) = login::half_in(&app, &visitor.session).await? else { return see_other("/login") };
     let user = app.accounts.user(half.user).await?;
     match try_factor(&app, &visitor, &user, &fields).await {
         Ok(second) => login::completed(&app, &visitor, &user, &half, second).await,
@@ -84,7 +84,7 @@ async fn check_passkey_of(app: &App, visitor: &Visitor, user: &User, fields: &Fi
 
 /// The question for a passkey of who is half in.
 pub(super) async fn options(State(app): State<App>, visitor: Visitor, _fields: Fields) -> Page {
-    let Some(half) = login::half_in(&visitor.session).await? else {
+    let Some(half) = login::half_in(&app, &visitor.session).await? else {
         return Err(Error::Refused("This took too long. Log in again.".to_owned()).into());
     };
     let (question, ceremony) = app.factors.begin_login_of(half.user).await?;
