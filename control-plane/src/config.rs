@@ -16,6 +16,8 @@ use toolmesh_proto::slug::TenantOrigins;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::accounts::external::providers::{GithubRegistration, Registration, Registrations};
+
 /// Everything the control plane is told from outside.
 #[derive(Clone)]
 pub struct Config {
@@ -38,6 +40,10 @@ pub struct Config {
     pub extra_roots: Vec<u8>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where people may log in besides here.
+    pub sign_in: Registrations,
+    /// Who is asked about companies' domains; None for the system's resolver.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// A setting that is missing or wrong, and what it should be.
@@ -76,6 +82,8 @@ impl Config {
             egress: EgressPolicy { allow_private: flag("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
             extra_roots: extra_roots("TOOLMESH_CA_FILE")?,
             trusted_proxies: networks("TOOLMESH_TRUSTED_PROXIES")?,
+            sign_in: sign_in()?,
+            dns_server: dns_server("TOOLMESH_DNS_SERVER")?,
         })
     }
 
@@ -84,6 +92,73 @@ impl Config {
     pub fn is_https(&self) -> bool {
         self.console_origin.starts_with("https://")
     }
+}
+
+/// The providers that are configured: each has a client id, and a file with its secret.
+fn sign_in() -> Result<Registrations, ConfigError> {
+    let google = registration(
+        ["TOOLMESH_GOOGLE_CLIENT_ID", "TOOLMESH_GOOGLE_CLIENT_SECRET_FILE", "TOOLMESH_GOOGLE_ISSUER"],
+        "https://accounts.google.com",
+    )?;
+    let microsoft = registration(
+        [
+            "TOOLMESH_MICROSOFT_CLIENT_ID",
+            "TOOLMESH_MICROSOFT_CLIENT_SECRET_FILE",
+            "TOOLMESH_MICROSOFT_ISSUER",
+        ],
+        "https://login.microsoftonline.com/common/v2.0",
+    )?;
+    let github = registration(
+        ["TOOLMESH_GITHUB_CLIENT_ID", "TOOLMESH_GITHUB_CLIENT_SECRET_FILE", "TOOLMESH_GITHUB_URL"],
+        "https://github.com",
+    )?;
+    let api = optional("TOOLMESH_GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".to_owned());
+    let api = address("TOOLMESH_GITHUB_API_URL", &api)?.trim_end_matches('/').to_owned();
+    let of_github = |client: Registration| {
+        let issuer = client.issuer.trim_end_matches('/').to_owned();
+        GithubRegistration { client: Registration { issuer, ..client }, api }
+    };
+    Ok(Registrations {
+        google,
+        microsoft: microsoft.map(|client| Registration { shared: true, ..client }),
+        github: github.map(of_github),
+    })
+}
+
+fn registration(
+    [id, secret, issuer]: [&'static str; 3],
+    usual: &str,
+) -> Result<Option<Registration>, ConfigError> {
+    let Some(client_id) = optional(id) else { return Ok(None) };
+    let path = required(secret, "a file with the client secret that the provider gave")?;
+    let text = file(secret, &path.into())?;
+    if text.trim().is_empty() {
+        return Err(ConfigError::Invalid { name: secret, reason: "the file is empty".to_owned() });
+    }
+    let issuer_text = optional(issuer).unwrap_or_else(|| usual.to_owned());
+    Ok(Some(Registration {
+        issuer: address(issuer, &issuer_text)?,
+        client_id,
+        client_secret: Some(SecretString::from(text.trim().to_owned())),
+        shared: false,
+    }))
+}
+
+/// A URL, kept as it was written: an issuer is compared letter by letter.
+fn address(name: &'static str, text: &str) -> Result<String, ConfigError> {
+    let url = Url::parse(text).map_err(invalid(name))?;
+    if matches!(url.scheme(), "http" | "https") && url.query().is_none() {
+        Ok(text.to_owned())
+    } else {
+        Err(ConfigError::Invalid { name, reason: "write it as https://host/path".to_owned() })
+    }
+}
+
+/// An address with or without a port; 53 without.
+fn dns_server(name: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(text) = optional(name) else { return Ok(None) };
+    let bare = text.parse::<std::net::IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    bare.or_else(|_| text.parse()).map(Some).map_err(invalid(name))
 }
 
 /// What `tracing` shows, e.g. `info` or `toolmesh_control_plane=debug`, and whether as JSON.

@@ -15,6 +15,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::accounts::Accounts;
 use crate::accounts::codes::Codes;
+use crate::accounts::external::{self, External};
 use crate::accounts::factors::Factors;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
@@ -51,6 +52,7 @@ pub struct Core {
     pub catalog: Arc<Catalog>,
     pub mailer: Mailer,
     pub outbound: Outbound,
+    pub external: External,
 }
 
 impl Core {
@@ -65,6 +67,16 @@ impl Core {
         let (mailer, worker) = mail::mailer(&config.smtp_url, &config.mail_from)?;
         let places = std::thread::available_parallelism().map_or(1, |n| n.get() / 2);
         let catalog = Arc::new(Catalog::builtin().map_err(Error::internal)?);
+        let outbound = Outbound::new(config.egress, &config.extra_roots)?;
+        let external = External::new(external::Parts {
+            db: db.clone(),
+            vault: vault.clone(),
+            mailer: mailer.clone(),
+            outbound: outbound.clone(),
+            known: config.sign_in.clone(),
+            console_origin: config.console_origin.clone(),
+            dns_server: config.dns_server,
+        })?;
         let core = Self {
             accounts: Accounts::new(
                 db.clone(),
@@ -81,7 +93,8 @@ impl Core {
                 config.egress,
             ),
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
-            outbound: Outbound::new(config.egress, &config.extra_roots)?,
+            outbound,
+            external,
             db,
             vault,
             catalog,
@@ -132,6 +145,7 @@ impl ControlPlane {
             db: db.clone(),
             accounts: core.accounts.clone(),
             factors: core.factors.clone(),
+            external: core.external.clone(),
             oauth: oauth.clone(),
         };
         jobs.spawn("tidy", tidy.run(jobs.stop.clone()));
@@ -222,6 +236,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         catalog: core.catalog,
         mailer: core.mailer,
         outbound: core.outbound,
+        external: core.external,
         oauth,
         hub,
         origins: config.tenant_origins.clone(),

@@ -6,3 +6,4 @@ mod journey;
 mod machines;
 mod passkeys;
 mod screens;
+mod sign_in;

@@ -15,6 +15,7 @@ mod oauth;
 mod rest;
 mod routes;
 mod second_factor;
+mod sign_in;
 mod signup_and_mail;
 mod up;
 mod workspaces;

@@ -141,6 +141,18 @@ impl Browser {
         Ok(element.click().await?)
     }
 
+    /// Presses the button or link that has this text anywhere in it: on pages of others, whose buttons hold more than a label.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn click_text(&self, text: &str) -> Result<()> {
+        const FIND: &str = "const wanted = arguments[0].toLowerCase();
+            return [...document.querySelectorAll('button, a[href]')].find(e => e.checkVisibility() &&
+              e.innerText.toLowerCase().includes(wanted)) || null;";
+        let button = self.element(FIND, text).await?;
+        self.click_on(&button).await.with_context(|| format!("cannot press {text:?}"))
+    }
+
     /// Sends the form whose action ends like this, by its own button.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub enum Service {
     Slack,
     Stripe,
     Okta,
+    Google,
 }
 
 impl Service {
@@ -38,6 +39,7 @@ impl Service {
             Self::Slack => "slack",
             Self::Stripe => "stripe",
             Self::Okta => "okta",
+            Self::Google => "google",
         }
     }
 }
@@ -71,10 +73,18 @@ impl Emulate {
     /// # Errors
     /// When it does not start.
     pub async fn start(service: Service) -> Result<Self> {
+        Self::start_with(service, None, None).await
+    }
+
+    /// One that starts with other people and clients than those of the fixture, and that says it stands elsewhere.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_with(service: Service, seed: Option<&Value>, base_url: Option<&str>) -> Result<Self> {
         let mut last = None;
         // The port is free when it is chosen; another process may take it before the service does.
         for _ in 0..3 {
-            match Self::try_start(service).await {
+            match Self::try_start(service, seed, base_url).await {
                 Ok(running) => return Ok(running),
                 Err(error) => last = Some(error),
             }
@@ -82,13 +92,24 @@ impl Emulate {
         Err(last.context("never tried")?)
     }
 
-    async fn try_start(service: Service) -> Result<Self> {
+    async fn try_start(service: Service, seed: Option<&Value>, base_url: Option<&str>) -> Result<Self> {
         let folder = paths::scratch("toolmesh-emulate-")?;
         let port = net::free_port()?;
         let program = paths::node_module(".bin/emulate")?;
         let log = folder.path().join("emulate.log");
-        let seed = paths::fixture("emulate.json").display().to_string();
-        let args = ["start", "--port", &port.to_string(), "--service", service.name(), "--seed", &seed];
+        let file = match seed {
+            None => paths::fixture("emulate.json"),
+            Some(seed) => {
+                let file = folder.path().join("seed.json");
+                std::fs::write(&file, seed.to_string())?;
+                file
+            }
+        };
+        let (port_text, file) = (port.to_string(), file.display().to_string());
+        let mut args = vec!["start", "--port", &port_text, "--service", service.name(), "--seed", &file];
+        if let Some(base_url) = base_url {
+            args.extend(["--base-url", base_url]);
+        }
         let start = Start { name: "emulate", program: &program, log: &log, clean: None, save: None };
         let mut process = Kept::start(&start, &args, &[])?;
         let (url, http) = (net::here(port), net::client()?);

@@ -4,6 +4,7 @@
 
 pub mod codes;
 pub mod events;
+pub mod external;
 pub mod factors;
 pub mod invitations;
 pub mod keys;

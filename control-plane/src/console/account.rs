@@ -14,6 +14,7 @@ use super::forms::Fields;
 use super::login::{self, Factor};
 use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{self, Visitor, safe_next};
+use super::sign_in;
 use super::view::{
     CallPath, Field, LandingPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState,
 };
@@ -37,6 +38,9 @@ pub(super) struct Links {
     next: String,
     #[serde(default)]
     token: String,
+    /// An address that was typed elsewhere.
+    #[serde(default)]
+    email: String,
     /// Whether somebody who is logged in wants to log in as somebody else.
     #[serde(default)]
     switch: String,
@@ -46,11 +50,16 @@ pub(super) async fn landing(visitor: Visitor) -> Page {
     if visitor.user.is_some() { see_other("/workspaces") } else { page(&LandingPage::default()) }
 }
 
-pub(super) async fn signup_form(visitor: Visitor, Query(links): Query<Links>) -> Page {
+pub(super) async fn signup_form(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(links): Query<Links>,
+) -> Page {
     if visitor.user.is_some() {
         return see_other(safe_next(&links.next));
     }
-    page(&SignupPage { next: links.next, ..SignupPage::new(visitor.focus("Sign up").await?) })
+    let providers = sign_in::buttons(&app);
+    page(&SignupPage { next: links.next, providers, ..SignupPage::new(visitor.focus("Sign up").await?) })
 }
 
 pub(super) async fn signup(
@@ -72,14 +81,14 @@ pub(super) async fn signup(
             see_other("/signup/sent")
         }
         Err(error @ (Error::Field { .. } | Error::TooMany(_) | Error::Busy)) => {
-            again(&visitor, &fields, error).await
+            again(&app, &visitor, &fields, error).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The form again, with what was typed and what to mend.
-async fn again(visitor: &Visitor, fields: &Fields, error: Error) -> Page {
+async fn again(app: &App, visitor: &Visitor, fields: &Fields, error: Error) -> Page {
     let mut form = SignupPage {
         focus: visitor.focus("Sign up").await?,
         name: Field::of(fields.get("name")),
@@ -88,6 +97,7 @@ async fn again(visitor: &Visitor, fields: &Fields, error: Error) -> Page {
         error: None,
         next: fields.get("next").to_owned(),
         path: CallPath::explained(),
+        providers: sign_in::buttons(app),
     };
     let status = status_of(&error);
     match error {
@@ -242,9 +252,8 @@ pub(super) async fn login_form(State(app): State<App>, visitor: Visitor, Query(l
     if visitor.user.is_some() && links.switch.is_empty() {
         return see_other(safe_next(&links.next));
     }
-    let reason = reason(&links.next);
-    let passkeys = app.factors.has_passkeys();
-    page(&LoginPage { reason, passkeys, ..LoginPage::new(visitor.focus("Log in").await?, links.next) })
+    let form = login_page(&app, &visitor, &links.next).await?;
+    page(&LoginPage { email: Field::of(links.email), ..form })
 }
 
 pub(super) async fn login(
@@ -260,9 +269,7 @@ pub(super) async fn login(
             let form = LoginPage {
                 email: Field::of(fields.get("email")),
                 error: Some(sentence(&error)),
-                reason: reason(next),
-                passkeys: app.factors.has_passkeys(),
-                ..LoginPage::new(visitor.focus("Log in").await?, next)
+                ..login_page(&app, &visitor, next).await?
             };
             with_status(status_of(&error), &form)
         }
@@ -281,6 +288,22 @@ pub(super) async fn logout(
         .headers_mut()
         .insert("clear-site-data", http::HeaderValue::from_static("\"cache\", \"storage\""));
     Ok(response)
+}
+
+async fn login_page(app: &App, visitor: &Visitor, next: &str) -> Result<LoginPage> {
+    Ok(LoginPage {
+        reason: reason(next),
+        providers: sign_in::buttons(app),
+        passkeys: app.factors.has_passkeys(),
+        workspace: workspace_of(next).unwrap_or_default().to_owned(),
+        ..LoginPage::new(visitor.focus("Log in").await?, next)
+    })
+}
+
+/// The workspace that a path leads to.
+fn workspace_of(next: &str) -> Option<&str> {
+    let slug = next.strip_prefix("/oauth/").or_else(|| next.strip_prefix("/w/"))?;
+    slug.split(['/', '?', '#']).next().filter(|slug| !slug.is_empty())
 }
 
 /// Why the login is needed, for somebody on the way from a client.

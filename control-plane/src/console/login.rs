@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
-use toolmesh_proto::ids::UserId;
+use toolmesh_proto::ids::{TenantId, UserId};
 use tower_sessions::Session;
 
 use super::App;
 use super::respond::{Page, see_other};
 use super::session::{self, Visitor};
+use super::sign_in;
 use crate::accounts::User;
 use crate::accounts::factors::passkeys::Ceremony;
 use crate::error::{Error, Result};
@@ -33,6 +34,10 @@ pub(super) enum Factor {
     RecoveryCode,
     /// Two factors in one: the authenticator has checked the person itself.
     Passkey,
+    /// An account at a provider of the deployment.
+    External,
+    /// The provider of a company, which speaks for its own domains.
+    Company(TenantId),
 }
 
 /// Somebody who has proved one thing and owes another.
@@ -53,6 +58,8 @@ impl Factor {
             Self::App => "app",
             Self::RecoveryCode => "recovery_code",
             Self::Passkey => "passkey",
+            Self::External => "external",
+            Self::Company(_) => "company",
         }
     }
 
@@ -64,6 +71,8 @@ impl Factor {
             Self::App => "authenticator app",
             Self::RecoveryCode => "recovery code",
             Self::Passkey => "passkey",
+            Self::External => "account elsewhere",
+            Self::Company(_) => "company login",
         }
     }
 }
@@ -71,9 +80,16 @@ impl Factor {
 /// Goes on after a first proof of identity: the session becomes the user's, under a new id, and the browser goes to `next`,
 /// which must be a path of this console (`session::safe_next`). Who has a second factor shows it first.
 ///
+/// Whose company wants its own provider is sent there instead, whatever else they proved themselves with.
+///
 /// # Errors
 /// When the session cannot be stored.
 pub(super) async fn proved(app: &App, visitor: &Visitor, user: &User, by: Factor, next: &str) -> Page {
+    if let Some(company) = app.external.required_of(user).await?
+        && by != Factor::Company(company.tenant)
+    {
+        return sign_in::required(app, visitor, company, next).await;
+    }
     if by == Factor::Passkey || !app.factors.has_any(user.id).await? {
         return finish(app, visitor, user, &[by], next).await;
     }

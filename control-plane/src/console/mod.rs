@@ -7,6 +7,7 @@ pub mod assets;
 pub mod view;
 
 mod account;
+mod account_sign_in;
 mod add;
 mod audit;
 mod catalog;
@@ -31,6 +32,8 @@ mod service_accounts;
 mod session;
 mod sessions;
 mod settings;
+mod settings_sign_in;
+mod sign_in;
 mod tests_of_connections;
 mod workspaces;
 
@@ -41,6 +44,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use toolmesh_proto::slug::TenantOrigins;
 
+use crate::accounts::external::External;
 use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::Installations;
@@ -70,6 +74,8 @@ pub struct Console {
     pub console_origin: String,
     /// Fetches what strangers name: client metadata, keys, discovery documents.
     pub outbound: Outbound,
+    /// Logging in elsewhere.
+    pub external: External,
     pub https: bool,
     /// Where mail can be read, where it stays on this machine.
     pub mailbox_url: Option<String>,
@@ -137,6 +143,15 @@ fn pages() -> Routes<App> {
         .route("/account/sessions", get(sessions::list))
         .route("/account/sessions/end-others", post(sessions::end_others))
         .route("/account/sessions/{handle}/end", post(sessions::end))
+        .route("/login/with/{provider}", post(sign_in::start))
+        .route("/login/callback/{provider}", get(sign_in::callback))
+        .route("/login/company", get(sign_in::company_form).post(sign_in::company))
+        .route("/login/link", get(sign_in::link_form).post(sign_in::mail_link))
+        .route("/login/link/confirm", get(sign_in::confirm_form).post(sign_in::confirm))
+        .route("/account/sign-in", get(account_sign_in::show))
+        .route("/account/sign-in/link", get(account_sign_in::link_form).post(account_sign_in::link))
+        .route("/account/sign-in/add", post(account_sign_in::add))
+        .route("/account/sign-in/remove", post(account_sign_in::remove))
         .route("/account/confirm", get(confirm::show).post(confirm::confirm))
         .route("/account/confirm/passkey", post(second_factor::confirm))
         .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
@@ -196,4 +211,12 @@ fn workspace_pages() -> Routes<App> {
         .route("/audit/{id}", get(audit::show))
         .route("/settings", get(settings::show).post(settings::save))
         .route("/settings/second-factor", get(second_factor_rule::show).post(second_factor_rule::save))
+        .route("/settings/sign-in", get(settings_sign_in::show).post(settings_sign_in::save))
+        .route("/settings/sign-in/test", post(settings_sign_in::test))
+        .route("/settings/sign-in/require", post(settings_sign_in::require))
+        .route("/settings/sign-in/relax", post(settings_sign_in::relax))
+        .route("/settings/sign-in/remove", post(settings_sign_in::remove))
+        .route("/settings/sign-in/domains", post(settings_sign_in::add_domain))
+        .route("/settings/sign-in/domains/check", post(settings_sign_in::check_domain))
+        .route("/settings/sign-in/domains/remove", post(settings_sign_in::remove_domain))
 }

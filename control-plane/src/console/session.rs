@@ -16,6 +16,7 @@ use super::respond::{PageError, confirm_address};
 use super::view::{
     Flash, Focus, May, Nav, Person, Role as ViewRole, Shell, Workspace as ViewWorkspace, WorkspaceLink,
 };
+use crate::accounts::external::Browser;
 use crate::accounts::factors::requirement;
 use crate::accounts::members::{self, Membership, Permission};
 use crate::accounts::origin::Origin;
@@ -162,6 +163,11 @@ impl Visitor {
     /// nothing typed is lost; what takes the form asks it again.
     pub fn require_recent(&self, next: &str) -> std::result::Result<(), PageError> {
         if self.is_recent() { Ok(()) } else { Err(PageError::Confirm(next.to_owned())) }
+    }
+
+    /// This browser, for what is begun in it and must not be finished in another.
+    pub fn browser(&self) -> Browser {
+        Browser::of(self.nonce.as_str())
     }
 
     pub fn csrf(&self) -> String {

@@ -17,7 +17,7 @@ use toolmesh_proto::v1;
 
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
-use envelope::{TenantKey, Vault};
+use envelope::{Sealed, TenantKey, Vault};
 
 /// Longest secret that is kept, in bytes; a PEM key fits.
 const MAX_SECRET: usize = 16 * 1024;
@@ -123,6 +123,29 @@ pub async fn create_tenant_key(tx: &mut TenantTx, vault: &Vault) -> Result<()> {
     store::insert_tenant_key(tx, &wrapped).await
 }
 
+/// Seals a secret of a tenant that is no installation's; `place` names its use, and another place does not open it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seal_secret(tx: &mut TenantTx, vault: &Vault, place: &str, plain: &str) -> Result<Sealed> {
+    let place = format!("{}|{place}", tx.tenant());
+    tenant_key(tx, vault).await?.seal(&place, plain.as_bytes())
+}
+
+/// Opens a secret that was sealed for the same place.
+///
+/// # Errors
+/// When it cannot be opened: it was sealed elsewhere or under another key-encryption key.
+pub async fn open_secret(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    place: &str,
+    sealed: &Sealed,
+) -> Result<SecretString> {
+    let place = format!("{}|{place}", tx.tenant());
+    tenant_key(tx, vault).await?.open(&place, &sealed.nonce, &sealed.ciphertext)
+}
+
 async fn tenant_key(tx: &mut TenantTx, vault: &Vault) -> Result<TenantKey> {
     let wrapped = store::tenant_key(tx).await?;
     vault.unwrap_tenant_key(tx.tenant(), &wrapped)
@@ -133,7 +156,8 @@ fn place(tx: &TenantTx, installation: InstallationId, name: &str, version: i64) 
 }
 
 /// The end of a secret, to tell it from another; nothing of a short one.
-fn last4(text: &str) -> String {
+#[must_use]
+pub fn last4(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() < 12 { String::new() } else { chars[chars.len() - 4..].iter().collect() }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::external::External;
 use crate::accounts::factors::{Factors, requirement};
 use crate::accounts::{Accounts, sessions};
 use crate::db::Db;
@@ -50,6 +51,7 @@ pub struct Tidy {
     pub db: Db,
     pub accounts: Accounts,
     pub factors: Factors,
+    pub external: External,
     pub oauth: Oauth,
 }
 
@@ -74,6 +76,7 @@ impl Tidy {
         tx.commit().await?;
         self.accounts.tidy().await?;
         self.factors.tidy();
+        self.external.tidy().await?;
         for (tenant, _) in heads {
             self.oauth.tidy(tenant).await?;
         }

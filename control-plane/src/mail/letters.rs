@@ -144,6 +144,34 @@ struct NoticeText<'a> {
     m: &'a SecurityNotice,
 }
 
+/// Asks the owner of an address whether somebody who logged in elsewhere is them.
+#[derive(Template)]
+#[template(path = "mail/link_identity.html")]
+pub struct LinkIdentity {
+    pub name: String,
+    /// `Google`.
+    pub provider: String,
+    pub link: String,
+    pub valid_for: String,
+    pub asked_at: String,
+    pub console_url: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/link_identity.txt")]
+struct LinkIdentityText<'a> {
+    m: &'a LinkIdentity,
+}
+
+impl LinkIdentity {
+    /// # Errors
+    /// When the template cannot be written, which is a fault of ours.
+    pub fn letter(&self) -> askama::Result<Letter> {
+        let subject = "Confirm that you are logging in to ToolMesh".to_owned();
+        Ok(Letter { subject, html: self.render()?, text: LinkIdentityText { m: self }.render()? })
+    }
+}
+
 impl Verify {
     /// # Errors
     /// When the template cannot be written, which is a fault of ours.

@@ -140,6 +140,22 @@ impl Message {
         Self::new("invitation", mail.to, letter.letter())
     }
 
+    /// Asks the owner of an address whether a login elsewhere was theirs.
+    ///
+    /// # Errors
+    /// When the template cannot be written.
+    pub fn link_identity(to: &str, name: &str, provider: &str, link: String) -> Result<Self> {
+        let letter = letters::LinkIdentity {
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            console_url: origin(&link),
+            link,
+            valid_for: "30 minutes".to_owned(),
+            asked_at: now(),
+        };
+        Self::new("link_identity", to, letter.letter())
+    }
+
     /// Tells a person of something that happened to their account.
     ///
     /// # Errors

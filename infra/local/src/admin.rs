@@ -28,6 +28,8 @@ pub enum AdminCommand {
     EnableConnector(EnableConnector),
     /// Make an API key and print it, once
     CreateApiKey(CreateApiKey),
+    /// Prove on your word that a domain is a workspace's, whose provider then speaks for its addresses
+    VerifyDomain(VerifyDomain),
     /// List the tools of a workspace
     ListTools(ListTools),
     /// Take away somebody's authenticator app, passkeys and recovery codes; they are told by mail
@@ -89,6 +91,16 @@ pub struct CreateApiKey {
     /// What the key is for
     #[arg(long)]
     pub name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct VerifyDomain {
+    /// Slug of the workspace
+    #[arg(long, value_name = "SLUG")]
+    pub workspace: String,
+    /// The part of its addresses after the @
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: String,
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use toolmesh_control_plane::accounts::SignUp;
+use toolmesh_control_plane::accounts::external::providers::Registrations;
 use toolmesh_control_plane::accounts::keys::{self, Draft, KeyScope, Life};
 use toolmesh_control_plane::accounts::members::{self, Membership, Role};
 use toolmesh_control_plane::connectors::{Install, Source};
@@ -22,7 +23,7 @@ use toolmesh_proto::slug::TenantOrigins;
 
 use crate::admin::{
     AdminArgs, AdminCommand, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector, ListTools,
-    ResetSecondFactor,
+    ResetSecondFactor, VerifyDomain,
 };
 use crate::config::Environment;
 use crate::ready::Ready;
@@ -57,6 +58,7 @@ async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcom
         AdminCommand::CreateWorkspace(input) => create_workspace(&core, &origins, input).await,
         AdminCommand::EnableConnector(input) => enable_connector(&core, input).await,
         AdminCommand::CreateApiKey(input) => create_api_key(&core, input).await,
+        AdminCommand::VerifyDomain(input) => verify_domain(&core, input).await,
         AdminCommand::ListTools(input) => list_tools(&core, input).await,
         AdminCommand::ResetSecondFactor(input) => reset_second_factor(&core, input).await,
     };
@@ -140,6 +142,15 @@ async fn create_api_key(core: &Core, input: &CreateApiKey) -> anyhow::Result<Out
     let key = keys::create(&core.db, &member, Subject::User(user.id), &draft).await.map_err(plain)?;
     let secret = key.secret.expose_secret();
     Ok(Outcome { text: secret.to_owned(), json: json!({ "api_key_id": key.id, "key": secret }) })
+}
+
+async fn verify_domain(core: &Core, input: &VerifyDomain) -> anyhow::Result<Outcome> {
+    let tenant = workspace(core, &input.workspace).await?;
+    let domain = core.external.vouch_for_domain(tenant.id, &input.domain).await.map_err(plain)?;
+    Ok(Outcome {
+        text: format!("{domain} is proven to be {}'s.", tenant.slug),
+        json: json!({ "tenant_id": tenant.id, "domain": domain }),
+    })
 }
 
 async fn list_tools(core: &Core, input: &ListTools) -> anyhow::Result<Outcome> {
@@ -279,5 +290,8 @@ fn configuration(args: &AdminArgs, env: &Environment) -> anyhow::Result<Config> 
             allow_private: running.is_some_and(|r| r.allow_private_upstreams) || env.allow_private_upstreams,
         },
         trusted_proxies: Vec::new(),
+        // Nobody logs in by this program; a domain is proven by its word.
+        sign_in: Registrations::default(),
+        dns_server: None,
     })
 }

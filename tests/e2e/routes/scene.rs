@@ -124,7 +124,7 @@ pub fn has_id(pattern: &str) -> bool {
 }
 
 /// Parameters that are no ids: what they name belongs to nobody.
-const NAMED: &[&str] = &["{slug}", "{connector}", "{*path}"];
+const NAMED: &[&str] = &["{slug}", "{connector}", "{provider}", "{*path}"];
 
 fn filled(pattern: &str, slug: &str, id: impl Fn(&str) -> Result<String>) -> Result<String> {
     let mut before = "";
@@ -133,6 +133,7 @@ fn filled(pattern: &str, slug: &str, id: impl Fn(&str) -> Result<String>) -> Res
         parts.push(match part {
             "{slug}" => slug.to_owned(),
             "{connector}" => "github".to_owned(),
+            "{provider}" => "google".to_owned(),
             "{*path}" => "favicon.svg".to_owned(),
             part if part.starts_with('{') => id(before)?,
             part => part.to_owned(),

@@ -5,6 +5,7 @@ use askama::Template;
 use super::parts::Field;
 use super::path::CallPath;
 use super::shell::Focus;
+use super::sign_in::ProviderButton;
 
 /// GET and POST /signup.
 #[derive(Template)]
@@ -20,6 +21,8 @@ pub struct SignupPage {
     /// Where to go afterwards, kept through the form. Empty for the usual way.
     pub next: String,
     pub path: CallPath,
+    /// Where people can log in besides here.
+    pub providers: Vec<ProviderButton>,
 }
 
 impl SignupPage {
@@ -34,6 +37,7 @@ impl SignupPage {
             error: None,
             next: String::new(),
             path: CallPath::explained(),
+            providers: Vec::new(),
         }
     }
 }
@@ -88,13 +92,27 @@ pub struct LoginPage {
     pub error: Option<String>,
     /// Whether passkeys work at the console's address.
     pub passkeys: bool,
+    /// Where people can log in besides here.
+    pub providers: Vec<ProviderButton>,
+    /// The workspace that they are on the way to, where that is known.
+    pub workspace: String,
 }
 
 impl LoginPage {
     /// The form as it is first shown.
     #[must_use]
     pub fn new(focus: Focus, next: impl Into<String>) -> Self {
-        Self { focus, email: Field::empty(), next: next.into(), reason: None, error: None, passkeys: false }
+        let (email, providers, workspace) = (Field::empty(), Vec::new(), String::new());
+        Self {
+            focus,
+            email,
+            next: next.into(),
+            reason: None,
+            error: None,
+            passkeys: false,
+            providers,
+            workspace,
+        }
     }
 }
 

@@ -24,7 +24,9 @@ mod profile;
 mod security;
 mod service_accounts;
 mod settings;
+mod settings_sign_in;
 mod shell;
+mod sign_in;
 mod steps;
 mod tabs;
 mod workspaces;
@@ -57,7 +59,14 @@ pub use security::{
 };
 pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::SettingsPage;
+pub use settings_sign_in::{
+    DomainRow, OwnerRow, ProviderForm, ProviderState, SignInSettingsPage, TestResult,
+};
 pub use shell::{Flash, Focus, May, Nav, Person, Role, Shell, Tone, Workspace, WorkspaceLink};
+pub use sign_in::{
+    AccountSignInPage, CompanyLoginPage, IdentityRow, LeavingPage, LinkPage, LinkTicketPage, OwnerQuestion,
+    ProviderButton, RequiredPage, SignInFailedPage, provider_mark,
+};
 pub use steps::{StepState, TestReport, TestStep};
 pub use tabs::Tabs;
 pub use workspaces::{SlugAnswer, SlugState, WorkspaceNewPage, WorkspaceRow, WorkspacesPage};

@@ -23,13 +23,19 @@ const fn tab(label: &'static str, path: &'static str) -> Tab {
 }
 
 /// The pages of a workspace's settings, at `/w/SLUG/settings` and below.
-const SETTINGS: &[Tab] = &[tab("General", ""), tab("Second factor", "/second-factor")];
+const SETTINGS: &[Tab] =
+    &[tab("General", ""), tab("Sign-in", "/sign-in"), tab("Second factor", "/second-factor")];
 
 /// The ways in for what has no login, below `/w/SLUG`.
 const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
 
 /// The pages of a person's own account, at `/account` and below.
-const ACCOUNT: &[Tab] = &[tab("Profile", ""), tab("Security", "/security"), tab("Sessions", "/sessions")];
+const ACCOUNT: &[Tab] = &[
+    tab("Profile", ""),
+    tab("Sign-in", "/sign-in"),
+    tab("Security", "/security"),
+    tab("Sessions", "/sessions"),
+];
 
 impl Tabs {
     /// Of the settings at `base` (`/w/SLUG/settings`).
