@@ -35,6 +35,7 @@ async fn view(app: &App, who: &LoggedIn, error: Option<String>) -> Result<Accoun
     let now = OffsetDateTime::now_utc();
     let known = app.external.identities(who.user.id).await?;
     let has_password = app.external.has_password(who.user.id).await?;
+    let other_way = has_password || app.factors.has_passkey(who.user.id).await?;
     let linked = known.iter().filter(|identity| identity.id.is_some()).count();
     let mut offered = sign_in::buttons(app);
     offered.retain(|button| !known.iter().any(|identity| identity.provider == button.key));
@@ -45,7 +46,7 @@ async fn view(app: &App, who: &LoggedIn, error: Option<String>) -> Result<Accoun
         label: identity.label,
         linked: Moment::new(identity.linked_at, now),
         used: identity.last_used_at.map(|at| Moment::new(at, now)),
-        last: linked < 2 && !has_password,
+        last: linked < 2 && !other_way,
     };
     Ok(AccountSignInPage {
         focus: who.visitor.focus("Your account").await?,
@@ -85,7 +86,8 @@ pub(super) async fn remove(State(app): State<App>, who: LoggedIn, fields: Fields
     let Some((id, identity)) = found.and_then(|identity| Some((identity.id?, identity))) else {
         return again(&app, &who, "That account is not linked any more.").await;
     };
-    match app.external.unlink(who.user.id, id, false).await {
+    let has_passkey = app.factors.has_passkey(who.user.id).await?;
+    match app.external.unlink(who.user.id, id, has_passkey).await {
         Ok(()) => {
             let name = Provider::parse(&identity.provider).unwrap_or_else(company);
             let about = format!("{name} ({})", identity.label);
