@@ -112,15 +112,15 @@ pub struct SessionsPage {
     pub events: Vec<EventRow>,
 }
 
-/// What somebody logged in with, from the stored words: `password+totp` is "password and authenticator app".
+/// What somebody logged in with, from the stored words: `password+app` is "password and authenticator app".
 #[must_use]
 pub fn login_method(stored: &str) -> String {
     let word = |factor: &str| match factor {
         "password" => "password".to_owned(),
         "mail" => "mail".to_owned(),
         "passkey" => "passkey".to_owned(),
-        "totp" => "authenticator app".to_owned(),
-        "recovery" | "recovery_code" => "recovery code".to_owned(),
+        "app" => "authenticator app".to_owned(),
+        "recovery_code" => "recovery code".to_owned(),
         other => other.replace('_', " "),
     };
     stored.split('+').filter(|factor| !factor.is_empty()).map(word).collect::<Vec<_>>().join(" and ")
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_somebody_logged_in_with_is_told_in_words() {
-        assert_eq!(login_method("password+totp"), "password and authenticator app");
+        assert_eq!(login_method("password+app"), "password and authenticator app");
         assert_eq!(login_method("mail"), "mail");
         assert_eq!(login_method(""), "");
     }
