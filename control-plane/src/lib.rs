@@ -18,6 +18,7 @@ pub mod oauth;
 pub mod outbound;
 pub mod peer;
 pub mod push;
+pub mod revocations;
 pub mod tenants;
 
 mod serve;

@@ -25,14 +25,16 @@ use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::jobs::{FactorsDue, Jobs, Tidy};
+use crate::jobs::{FactorsDue, Jobs, Keys, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
-use crate::oauth::{Oauth, Places, keys::KeyRing};
+use crate::oauth::keys::{KeyRing, wall_clock};
+use crate::oauth::{Oauth, Places};
 use crate::outbound::Outbound;
 use crate::peer::TrustedProxies;
 use crate::push::Hub;
 use crate::push::compile::Compiler;
+use crate::push::lane::Lane;
 use crate::push::relay::Relay;
 use crate::push::server::{self, NodeDoor};
 
@@ -120,12 +122,13 @@ impl ControlPlane {
     pub async fn start(config: Config) -> Result<Self> {
         Db::migrate(&config.database_url).await?;
         let (core, mail) = Core::new(&config, CONNECTIONS).await?;
-        let keys = Arc::new(KeyRing::load(&core.db, &core.vault).await?);
+        let keys = Arc::new(KeyRing::load(&core.db, &core.vault, wall_clock()).await?);
         let settings = v1::NodeSettings { console_origin: config.console_origin.clone() };
         let hub = Hub::new(settings, keys.key_set());
         let places =
             Places { origins: config.tenant_origins.clone(), console_origin: config.console_origin.clone() };
-        let oauth = Oauth::new(core.db.clone(), &core.vault, keys, places, core.outbound.clone())?;
+        let oauth =
+            Oauth::new(core.db.clone(), &core.vault, Arc::clone(&keys), places, core.outbound.clone())?;
         let jobs = Jobs::default();
         let db = core.db.clone();
 
@@ -140,6 +143,10 @@ impl ControlPlane {
             hub: hub.clone(),
         };
         jobs.spawn("relay", relay.run(jobs.stop.clone()));
+        let lane = Lane { db: db.clone(), hub: hub.clone() };
+        jobs.spawn("revocations", lane.run(jobs.stop.clone()));
+        let keys = Keys { db: db.clone(), ring: keys };
+        jobs.spawn("keys", keys.run(jobs.stop.clone()));
         jobs.spawn("mail", mail.run(jobs.stop.clone()));
         let tidy = Tidy {
             db: db.clone(),

@@ -24,7 +24,7 @@ use crate::sync::apply::Applier;
 use crate::sync::channel::ControlPlane;
 use crate::sync::probe::Prober;
 use crate::sync::stream::Conversation;
-use crate::sync::{Ledger, Table};
+use crate::sync::{Ledger, Table, feed};
 
 /// What a request's handlers share.
 #[derive(Debug)]
@@ -121,6 +121,7 @@ impl Node {
         let prober = Arc::new(Prober::new(executor.clone()));
         let conversation = Conversation { control, node: config.node_name, applier, prober };
         sync.spawn("talk with the control plane", conversation.run(sync.stop.clone()));
+        sync.spawn("watch the feed of revocations", feed::watch(Arc::clone(&table), sync.stop.clone()));
 
         let app = Arc::new(App {
             table,

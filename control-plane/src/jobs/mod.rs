@@ -1,5 +1,7 @@
 //! Background work: each task is named, registered here, and stopped with the plane.
 
+mod keys;
+
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -11,6 +13,8 @@ use crate::accounts::{Accounts, sessions};
 use crate::db::Db;
 use crate::oauth::Oauth;
 use crate::tenants;
+
+pub use keys::Keys;
 
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 

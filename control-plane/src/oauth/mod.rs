@@ -9,6 +9,7 @@ pub mod http;
 pub mod key_sets;
 pub mod keys;
 pub mod redirect;
+pub mod schedule;
 pub mod store;
 pub mod tokens;
 
@@ -18,6 +19,7 @@ use crate::credentials::envelope::{SealedValues, Vault};
 use crate::db::Db;
 use crate::error::Result;
 use crate::outbound::Outbound;
+use crate::revocations;
 use crate::tenants::Tenant;
 use clients::registered::{DerivedSecrets, RegistrationLimits};
 use key_sets::KeySets;
@@ -96,6 +98,7 @@ impl Oauth {
         self.registration_limits.tidy();
         let mut tx = self.db.tenant(tenant).await?;
         store::prune(&mut tx).await?;
+        revocations::prune(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 

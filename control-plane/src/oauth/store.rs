@@ -4,6 +4,8 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{GrantId, UserId};
 use uuid::Uuid;
 
+use super::keys::{KeyFact, Standing};
+use super::schedule::Times;
 use crate::db::{GlobalTx, TenantTx};
 use crate::error::Result;
 
@@ -13,6 +15,16 @@ pub(super) struct KeyRow {
     pub public: Vec<u8>,
     pub nonce: Vec<u8>,
     pub wrapped: Vec<u8>,
+    #[sqlx(flatten)]
+    pub times: Times,
+}
+
+#[derive(sqlx::FromRow)]
+struct FactRow {
+    kid: String,
+    #[sqlx(flatten)]
+    times: Times,
+    retired_at: Option<OffsetDateTime>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -54,20 +66,60 @@ pub(super) async fn lock_keys(tx: &mut GlobalTx) -> Result<()> {
 }
 
 pub(super) async fn keys(tx: &mut GlobalTx) -> Result<Vec<KeyRow>> {
-    let sql =
-        "SELECT kid, public, nonce, wrapped FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at";
+    let sql = "SELECT kid, public, nonce, wrapped, published_at, sign_from, sign_until, retire_at
+               FROM signing_keys WHERE retired_at IS NULL ORDER BY sign_from, kid";
     Ok(sqlx::query_as(sql).fetch_all(tx.conn()).await?)
 }
 
 pub(super) async fn insert_key(tx: &mut GlobalTx, row: &KeyRow) -> Result<()> {
-    sqlx::query("INSERT INTO signing_keys (kid, public, nonce, wrapped) VALUES ($1, $2, $3, $4)")
+    let sql = "INSERT INTO signing_keys
+                 (kid, public, nonce, wrapped, published_at, sign_from, sign_until, retire_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    sqlx::query(sql)
         .bind(&row.kid)
         .bind(&row.public)
         .bind(&row.nonce)
         .bind(&row.wrapped)
+        .bind(row.times.published_at)
+        .bind(row.times.sign_from)
+        .bind(row.times.sign_until)
+        .bind(row.times.retire_at)
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+pub(super) async fn set_times(tx: &mut GlobalTx, kid: &str, times: &Times) -> Result<()> {
+    let sql = "UPDATE signing_keys SET sign_until = $2, retire_at = $3 WHERE kid = $1";
+    sqlx::query(sql).bind(kid).bind(times.sign_until).bind(times.retire_at).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Drops a key; its private half is wiped.
+pub(super) async fn retire_key(tx: &mut GlobalTx, kid: &str, now: OffsetDateTime) -> Result<()> {
+    let sql = "UPDATE signing_keys SET retired_at = $2, retire_at = least(retire_at, $2),
+                 sign_until = least(sign_until, $2), nonce = '', wrapped = '' WHERE kid = $1";
+    sqlx::query(sql).bind(kid).bind(now).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Wakes every control plane when the transaction commits.
+pub(super) async fn announce_keys(tx: &mut GlobalTx) -> Result<()> {
+    sqlx::query("SELECT pg_notify($1, '')").bind(super::keys::CHANNEL).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn key_facts(tx: &mut GlobalTx, now: OffsetDateTime) -> Result<Vec<KeyFact>> {
+    let sql = "SELECT kid, published_at, sign_from, sign_until, retire_at, retired_at FROM signing_keys
+               WHERE retired_at IS NULL OR retired_at > $1 - interval '30 days' ORDER BY sign_from DESC, kid";
+    let rows: Vec<FactRow> = sqlx::query_as(sql).bind(now).fetch_all(tx.conn()).await?;
+    let fact = |row: FactRow| KeyFact {
+        kid: row.kid,
+        standing: Standing::Retired,
+        times: row.times,
+        retired_at: row.retired_at,
+    };
+    Ok(rows.into_iter().map(fact).collect())
 }
 
 pub(super) async fn insert_grant(
@@ -99,11 +151,11 @@ pub(super) async fn lock_grant(tx: &mut TenantTx, id: GrantId) -> Result<Option<
     Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn revoke_grant(tx: &mut TenantTx, id: GrantId, reason: &str) -> Result<()> {
+/// Notes when the grant's newest access token was issued: a revocation reaches at least that far.
+pub(super) async fn set_last_iat(tx: &mut TenantTx, id: GrantId, iat: i64) -> Result<()> {
     let tenant = tx.tenant().uuid();
-    let sql = "UPDATE oauth_grants SET revoked_at = now(), revoke_reason = $3
-               WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL";
-    sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(reason).execute(tx.conn()).await?;
+    let sql = "UPDATE oauth_grants SET last_iat = greatest(last_iat, $3) WHERE tenant_id = $1 AND id = $2";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(iat).execute(tx.conn()).await?;
     Ok(())
 }
 
@@ -192,7 +244,7 @@ pub(super) async fn mark_rotated(tx: &mut TenantTx, hash: &[u8]) -> Result<()> {
                WHERE tenant_id = $1 AND hash = $2";
     sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
     // Of tokens that a race gave for one, the first to be exchanged goes on and the others end.
-    let sql = "UPDATE refresh_tokens s SET expires_at = least(s.expires_at, now()) FROM refresh_tokens r
+    let sql = "UPDATE refresh_tokens s SET expires_at = least(s.expires_at, now() - interval '1 minute') FROM refresh_tokens r
                WHERE r.tenant_id = $1 AND r.hash = $2 AND s.tenant_id = $1 AND s.grant_id = r.grant_id
                  AND s.parent_hash = r.parent_hash AND s.hash <> r.hash AND s.rotated_at IS NULL";
     sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;

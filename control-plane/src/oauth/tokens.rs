@@ -20,6 +20,7 @@ use crate::accounts::factors::requirement;
 use crate::credentials::token::{self, Token};
 use crate::db::TenantTx;
 use crate::error::Error;
+use crate::revocations::{self, Reach, What};
 use crate::tenants::Tenant;
 
 /// A refresh token lives this long after its last use, and its family this long in all.
@@ -134,9 +135,8 @@ impl Oauth {
         let grant = store::lock_grant(&mut tx, id).await?;
         let Some(code) = store::lock_code(&mut tx, &hash).await? else { return Err(dead) };
         if code.used_at.is_some() {
-            // Somebody holds a copy: what came of the first use ends too, its access token within ten minutes.
-            store::revoke_grant(&mut tx, code.grant_id, "its code was used twice").await?;
-            tx.commit().await?;
+            // Somebody holds a copy: what came of the first use ends too.
+            self.end_grant(tx, code.grant_id, "its code was used twice").await?;
             return Err(dead);
         }
         let same_redirect = request.redirect_uri.is_empty() || request.redirect_uri == code.redirect_uri;
@@ -173,8 +173,7 @@ impl Oauth {
         }
         if let Some(rotated_at) = row.rotated_at {
             if row.child_rotated || rotated_at + GRACE < now {
-                store::revoke_grant(&mut tx, grant_id, "a refresh token was used again").await?;
-                tx.commit().await?;
+                self.end_grant(tx, grant_id, "a refresh token was used again").await?;
                 return Err(dead());
             }
             if row.grace_uses >= GRACE_USES {
@@ -200,7 +199,9 @@ impl Oauth {
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
         store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;
-        let iat = OffsetDateTime::now_utc().unix_timestamp();
+        let after = revocations::issue_after(&mut tx, &grant.client_id, grant.user_id).await?;
+        let iat = OffsetDateTime::now_utc().unix_timestamp().max(after + 1);
+        store::set_last_iat(&mut tx, grant.id, iat).await?;
         let claims = AccessClaims {
             iss: origin.to_owned(),
             aud: claims::resource(origin),
@@ -247,15 +248,18 @@ impl Oauth {
                 .is_some_and(|client| client.auth_method == AuthMethod::None),
         };
         if own {
-            revoke(&mut tx, id).await?;
-            tx.commit().await?;
+            self.end_grant(tx, id, "the client gave it back").await?;
         }
         Ok(())
     }
-}
 
-async fn revoke(tx: &mut TenantTx, id: GrantId) -> crate::error::Result<()> {
-    store::revoke_grant(tx, id, "the client gave it back").await
+    /// Ends a grant with everything that came of it, everywhere.
+    async fn end_grant(&self, mut tx: TenantTx, id: GrantId, reason: &str) -> crate::error::Result<()> {
+        let ended = revocations::revoke(&mut tx, &What::Grant(id), Reach::Tokens, reason).await?;
+        tx.commit().await?;
+        tracing::info!(grant = %id, reason, grants = ended.grants, "grant ended");
+        Ok(())
+    }
 }
 
 /// RFC 7636, section 4.6, for S256.

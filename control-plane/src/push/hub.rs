@@ -9,12 +9,16 @@ use tokio::sync::{Notify, broadcast, watch};
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
 
+use super::alerts::Alerts;
 use super::compile::Compiled;
 use super::seats::{Feed, Seat, Seats};
 use crate::error::Result;
 
 /// Changes that a slow node may lag behind before it looks at all tenants again.
 const BACKLOG: usize = 1024;
+
+/// How long a page waits to say that a revocation is in force.
+const IN_FORCE_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A revision above this one is no count of changes; lifting a tenant over it would leave no room to count on.
 const MAX_REVISION: u64 = i64::MAX.cast_unsigned() / 2;
@@ -29,8 +33,16 @@ struct Inner {
     changes: broadcast::Sender<TenantId>,
     someone_ahead: Notify,
     seats: Seats,
+    alerts: Alerts,
     settings: v1::NodeSettings,
-    keys: v1::KeySet,
+    keys: watch::Receiver<v1::KeySet>,
+}
+
+/// On how many of the nodes that are connected a revocation is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    pub nodes: usize,
+    pub of: usize,
 }
 
 /// What the hub can say to nodes.
@@ -91,14 +103,16 @@ pub(super) enum Word {
 }
 
 impl Hub {
+    /// `keys` are those that tokens are checked with, now and whenever they change.
     #[must_use]
-    pub fn new(settings: v1::NodeSettings, keys: v1::KeySet) -> Self {
+    pub fn new(settings: v1::NodeSettings, keys: watch::Receiver<v1::KeySet>) -> Self {
         Self(Arc::new(Inner {
             state: Mutex::default(),
             stage: watch::Sender::new(Stage::Starting),
             changes: broadcast::Sender::new(BACKLOG),
             someone_ahead: Notify::new(),
             seats: Seats::default(),
+            alerts: Alerts::default(),
             settings,
             keys,
         }))
@@ -189,8 +203,43 @@ impl Hub {
         v1::Snapshot {
             tenants: self.state().tenants.iter().map(head).collect(),
             settings: Some(self.0.settings.clone()),
-            keys: Some(self.0.keys.clone()),
+            keys: Some(self.0.keys.borrow().clone()),
+            revocations: Some(self.0.alerts.since(0)),
         }
+    }
+
+    pub(super) fn alerts(&self) -> &Alerts {
+        &self.0.alerts
+    }
+
+    /// The keys that tokens are checked with, and their changes.
+    pub(super) fn keys(&self) -> watch::Receiver<v1::KeySet> {
+        self.0.keys.clone()
+    }
+
+    /// Waits until a tenant's revocations are in force on every node that is connected here, a second at most, and answers on
+    /// how many they are.
+    pub async fn in_force(&self, tenant: TenantId, sequences: &[i64]) -> InForce {
+        let everywhere = async {
+            let mut now = self.0.alerts.subscribe();
+            let version = loop {
+                now.mark_unchanged();
+                let known: Option<Vec<u64>> =
+                    sequences.iter().map(|sequence| self.0.alerts.version_of(tenant, *sequence)).collect();
+                if let Some(versions) = known {
+                    break versions.into_iter().max().unwrap_or_default();
+                }
+                if now.changed().await.is_err() {
+                    return;
+                }
+            };
+            self.0.seats.all_acked(version).await;
+        };
+        let complete = tokio::time::timeout(IN_FORCE_WITHIN, everywhere).await.is_ok();
+        let known = sequences.iter().map(|sequence| self.0.alerts.version_of(tenant, *sequence));
+        let version = known.map(|version| version.unwrap_or(u64::MAX)).max().unwrap_or_default();
+        let (nodes, of) = self.0.seats.acked(version);
+        InForce { nodes: if complete { of } else { nodes }, of }
     }
 
     /// Takes note of what a node holds. A revision that the database has not come to means that the database was put back to
@@ -268,7 +317,10 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::push) fn hub() -> Hub {
-        Hub::new(v1::NodeSettings::default(), v1::KeySet::default())
+        // The sender may go: a receiver keeps the last value.
+        let hub = Hub::new(v1::NodeSettings::default(), watch::Sender::default().subscribe());
+        hub.alerts().learn(Vec::new(), tokio::time::Instant::now());
+        hub
     }
 
     pub(in crate::push) fn compiled(tenant: TenantId, revision: u64) -> Compiled {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
 
@@ -21,7 +21,14 @@ const PROBES: usize = 8;
 
 /// All seats. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<State>>);
+pub(super) struct Seats(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// Sent when a node has more revocations in force, or is no longer here.
+    acks: watch::Sender<()>,
+}
 
 #[derive(Default)]
 struct State {
@@ -36,6 +43,8 @@ struct Node {
     name: String,
     /// Whether it has all bundles, and may be asked.
     ready: bool,
+    /// The version of revocations that it has in force; 0 for none.
+    revocations: u64,
     probes: mpsc::Sender<v1::ProbeRequest>,
 }
 
@@ -66,7 +75,27 @@ struct Ticket {
 impl Seats {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds this lock can leave the state half-changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many nodes have a version of the revocations in force, and how many nodes there are.
+    pub fn acked(&self, version: u64) -> (usize, usize) {
+        let state = self.state();
+        let have = state.nodes.values().filter(|node| node.revocations >= version).count();
+        (have, state.nodes.len())
+    }
+
+    /// Waits until every node has a version of the revocations in force. One that leaves is waited for no longer: it takes
+    /// them when it is back, before anything else.
+    pub async fn all_acked(&self, version: u64) {
+        let mut acks = self.0.acks.subscribe();
+        loop {
+            let (have, of) = self.acked(version);
+            // The sender lives as long as `self`.
+            if have == of || acks.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     pub fn take(&self, name: String, changes: broadcast::Receiver<TenantId>) -> (Seat, Feed) {
@@ -74,7 +103,7 @@ impl Seats {
         let mut state = self.state();
         state.next_node += 1;
         let id = state.next_node;
-        state.nodes.insert(id, Node { name, ready: false, probes: sender });
+        state.nodes.insert(id, Node { name, ready: false, revocations: 0, probes: sender });
         (Seat { seats: self.clone(), id }, Feed { changes, probes })
     }
 
@@ -132,6 +161,14 @@ impl Seat {
         }
     }
 
+    /// This node has all revocations up to a version in force.
+    pub fn set_revocations(&self, version: u64) {
+        if let Some(node) = self.seats.state().nodes.get_mut(&self.id) {
+            node.revocations = node.revocations.max(version);
+        }
+        self.seats.0.acks.send_replace(());
+    }
+
     /// Passes an answer on to who waits for it. Only the node that was asked may answer.
     pub fn answer(&self, result: v1::ProbeResult) {
         let mut state = self.seats.state();
@@ -153,6 +190,7 @@ impl Drop for Seat {
         state.waiting.retain(|_, waiting| waiting.node != self.id);
         let unanswered = before - state.waiting.len();
         drop(state);
+        self.seats.0.acks.send_replace(());
         if let Some(Node { name, .. }) = node.filter(|_| unanswered > 0) {
             tracing::warn!(node = name, unanswered, "node left in the middle of connection tests");
         }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -41,16 +41,18 @@ impl Config for NodeDoor {
         &self,
         request: Request<Streaming<v1::NodeMessage>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
-        let (sender, receiver) = mpsc::channel(OUTGOING);
+        let (urgent, first) = mpsc::channel(OUTGOING);
+        let (bulk, then) = mpsc::channel(OUTGOING);
+        let ways = stream::Ways { urgent, bulk };
         let (hub, stop) = (self.hub.clone(), self.stop.clone());
         let incoming = request.into_inner();
         self.tasks.spawn(async move {
-            let ended = stream::serve(hub, incoming, sender.clone(), stop).await;
+            let ended = stream::serve(hub, incoming, ways.clone(), stop).await;
             tracing::info!(reason = %ended, "node stream ended");
             // Tells the node, if it still listens; it reconnects either way.
-            let _ = sender.try_send(Err(Status::unavailable("the stream ended")));
+            let _ = ways.bulk.try_send(Err(Status::unavailable("the stream ended")));
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(Response::new(Box::pin(stream::joined(first, then))))
     }
 }
 

@@ -6,8 +6,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{PollNext, select_with_strategy};
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use toolmesh_proto::ids::TenantId;
@@ -16,6 +18,7 @@ use toolmesh_proto::v1::node_message::Message as In;
 use toolmesh_proto::v1::{self, ControlMessage, NodeMessage};
 
 use super::Hub;
+use super::alerts::Now;
 use super::hub::{Stage, Word};
 use super::seats::{Feed, Seat};
 
@@ -26,6 +29,22 @@ const SEND_DEADLINE: Duration = Duration::from_secs(60);
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) type Sender = mpsc::Sender<Result<ControlMessage, Status>>;
+
+/// The two ways to a node. What is urgent overtakes what waits in bulk.
+#[derive(Clone)]
+pub(super) struct Ways {
+    pub urgent: Sender,
+    pub bulk: Sender,
+}
+
+/// Both ways as one stream; whatever is urgent goes first.
+pub(super) fn joined(
+    urgent: mpsc::Receiver<Result<ControlMessage, Status>>,
+    bulk: mpsc::Receiver<Result<ControlMessage, Status>>,
+) -> impl Stream<Item = Result<ControlMessage, Status>> {
+    let urgent_first = |(): &mut ()| PollNext::Left;
+    select_with_strategy(ReceiverStream::new(urgent), ReceiverStream::new(bulk), urgent_first)
+}
 
 /// Why a stream ended, for the log.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +73,7 @@ struct Held {
 pub(super) async fn serve(
     hub: Hub,
     mut incoming: impl Stream<Item = Result<NodeMessage, Status>> + Unpin,
-    out: Sender,
+    ways: Ways,
     stop: CancellationToken,
 ) -> Ended {
     let hello = tokio::select! {
@@ -70,8 +89,11 @@ pub(super) async fn serve(
     let held = held(hello);
     let (seat, feed) = hub.join(node.clone());
     tracing::info!(node, tenants = held.tenants.len(), "node connected");
+    // Before the snapshot is made, so that nothing falls between that and the first alert.
+    let (alerts, keys) = (hub.alerts().subscribe(), hub.keys());
     let ended = tokio::select! {
-        ended = speak(&hub, &seat, feed, &out, held) => ended,
+        ended = speak(&hub, &seat, feed, &ways.bulk, held) => ended,
+        ended = warn(&hub, &ways.urgent, alerts, keys) => ended,
         ended = listen(&seat, &node, incoming) => ended,
         () = hub.reach(&[Stage::Outdated]) => Err(Ended::Outdated),
         () = stop.cancelled() => Err(Ended::Stopping),
@@ -96,6 +118,7 @@ async fn speak(
 ) -> Result<Infallible, Ended> {
     // Before the tenants are known, a snapshot would read as if all had been deleted.
     hub.reach(&[Stage::Listed, Stage::Complete]).await;
+    hub.alerts().known().await;
     send(out, Out::Snapshot(hub.snapshot())).await?;
     for (tenant, revision) in &held.tenants {
         hub.note_held(*tenant, *revision);
@@ -117,6 +140,37 @@ async fn speak(
                 caught_up = true;
             }
             Some(request) = feed.probes.recv() => send(out, Out::Probe(request)).await?,
+        }
+    }
+}
+
+/// Tells a node what was revoked, and which keys tokens are checked with, the moment it changes.
+async fn warn(
+    hub: &Hub,
+    out: &Sender,
+    mut alerts: watch::Receiver<Now>,
+    mut keys: watch::Receiver<v1::KeySet>,
+) -> Result<Infallible, Ended> {
+    // The snapshot has what was known when this was subscribed to, and maybe more; the same once more does no harm.
+    let mut told = alerts.borrow().version;
+    hub.reach(&[Stage::Listed, Stage::Complete]).await;
+    // Where the sender of keys is gone, this process is stopping, and keys change no more.
+    let mut keys_live = true;
+    loop {
+        tokio::select! {
+            changed = alerts.changed() => {
+                changed.map_err(|_| Ended::Stopping)?;
+                let revocations = hub.alerts().since(told);
+                told = revocations.sequence;
+                send(out, Out::Revocations(revocations)).await?;
+            }
+            changed = keys.changed(), if keys_live => match changed {
+                Ok(()) => {
+                    let set = keys.borrow_and_update().clone();
+                    send(out, Out::Keys(set)).await?;
+                }
+                Err(_) => keys_live = false,
+            }
         }
     }
 }
@@ -183,6 +237,7 @@ async fn listen(
                 "node refused a bundle"
             ),
             Some(In::ProbeResult(result)) => seat.answer(result),
+            Some(In::RevocationsAck(ack)) => seat.set_revocations(ack.sequence),
             Some(In::Hello(_)) => tracing::warn!(node, "hello in the middle of a stream"),
             None => tracing::warn!(node, "message of an unknown kind ignored"),
         }
@@ -192,8 +247,7 @@ async fn listen(
 
 #[cfg(test)]
 mod tests {
-    use tokio_stream::wrappers::ReceiverStream;
-
+    use super::super::alerts::tests::row;
     use super::super::hub::tests::{compiled, hub};
     use super::*;
 
@@ -201,6 +255,7 @@ mod tests {
     struct Node {
         say: mpsc::Sender<Result<NodeMessage, Status>>,
         hear: mpsc::Receiver<Result<ControlMessage, Status>>,
+        warned: mpsc::Receiver<Result<ControlMessage, Status>>,
         stop: CancellationToken,
         stream: tokio::task::JoinHandle<Ended>,
     }
@@ -211,13 +266,15 @@ mod tests {
             let (say, incoming) = mpsc::channel(8);
             let (out, hear) = mpsc::channel(room);
             let stop = CancellationToken::new();
-            let stream = tokio::spawn(serve(hub.clone(), ReceiverStream::new(incoming), out, stop.clone()));
+            let (urgent, warned) = mpsc::channel(room);
+            let ways = Ways { urgent, bulk: out };
+            let stream = tokio::spawn(serve(hub.clone(), ReceiverStream::new(incoming), ways, stop.clone()));
             let head = |(id, revision): &(TenantId, u64)| v1::TenantHead {
                 tenant_id: id.to_string(),
                 revision: *revision,
             };
             let tenants = held.iter().map(head).collect();
-            let node = Self { say, hear, stop, stream };
+            let node = Self { say, hear, warned, stop, stream };
             node.say(In::Hello(v1::Hello { tenants, ..v1::Hello::default() })).await;
             node
         }
@@ -341,12 +398,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_revocation_overtakes_bundles_that_a_slow_node_has_not_taken() {
+        let tenants: Vec<(TenantId, u64)> = (0..4).map(|_| (TenantId::new(), 1)).collect();
+        let hub = complete(&tenants);
+        for (tenant, revision) in &tenants {
+            hub.publish(*tenant, compiled(*tenant, *revision));
+        }
+        let mut node = Node::connect(&hub, &[], 1).await;
+        assert!(matches!(node.hear().await, Out::Snapshot(_)));
+        hub.alerts().learn(vec![row(tenants[0].0, 1)], tokio::time::Instant::now());
+        let warned = node.warned.recv().await.unwrap().unwrap().message.unwrap();
+        let Out::Revocations(revocations) = warned else { panic!("{warned:?}") };
+        assert_eq!(revocations.revocations[0].subject, "g1");
+
+        let asked = hub.in_force(tenants[0].0, &[1]);
+        let ack = In::RevocationsAck(v1::RevocationsAck { sequence: revocations.sequence });
+        let (in_force, ()) = tokio::join!(asked, node.say(ack));
+        assert_eq!(in_force, super::super::hub::InForce { nodes: 1, of: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_not_counted_and_waited_for_only_a_second() {
+        let (hub, tenant) = (complete(&[]), TenantId::new());
+        let mut node = Node::connect(&hub, &[], 8).await;
+        node.hear_until_caught_up().await;
+        hub.alerts().learn(vec![row(tenant, 1)], tokio::time::Instant::now());
+        let in_force = hub.in_force(tenant, &[1]).await;
+        assert_eq!(in_force, super::super::hub::InForce { nodes: 0, of: 1 });
+    }
+
+    #[tokio::test]
+    async fn what_was_revoked_before_a_node_came_is_in_its_snapshot() {
+        let (hub, tenant) = (complete(&[]), TenantId::new());
+        hub.alerts().learn(vec![row(tenant, 1)], tokio::time::Instant::now());
+        let mut node = Node::connect(&hub, &[], 8).await;
+        let Out::Snapshot(snapshot) = node.hear().await else { panic!("no snapshot") };
+        assert_eq!(snapshot.revocations.unwrap().revocations[0].subject, "g1");
+    }
+
+    #[tokio::test]
     async fn who_does_not_say_hello_is_told_nothing() {
         let (say, incoming) = mpsc::channel(1);
         let (out, mut hear) = mpsc::channel(1);
         let ack = In::Ack(v1::Ack::default());
         say.send(Ok(NodeMessage { message: Some(ack) })).await.unwrap();
-        let ended = serve(complete(&[]), ReceiverStream::new(incoming), out, CancellationToken::new()).await;
+        let ways = Ways { urgent: out.clone(), bulk: out };
+        let ended = serve(complete(&[]), ReceiverStream::new(incoming), ways, CancellationToken::new()).await;
         assert!(matches!(ended, Ended::NoHello));
         assert!(hear.recv().await.is_none());
     }

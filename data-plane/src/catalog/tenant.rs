@@ -89,6 +89,8 @@ pub struct ApiKey {
     pub expires_at: i64,
     /// Only for tools that only read.
     pub read_only: bool,
+    /// Seconds since the epoch.
+    pub created_at: i64,
 }
 
 /// Why a bundle, or a part of one, cannot be served.
@@ -332,7 +334,10 @@ fn key(key: &v1::ApiKey) -> Result<([u8; 32], ApiKey), BundleError> {
         (_, _) => return Err(BundleError::Malformed("API key", key.id.clone())),
     };
     let read_only = !matches!(key.scope.as_str(), "" | "all");
-    Ok((sha256, ApiKey { id, subject, sha256, expires_at: key.expires_at, read_only }))
+    Ok((
+        sha256,
+        ApiKey { id, subject, sha256, expires_at: key.expires_at, read_only, created_at: key.created_at },
+    ))
 }
 
 #[cfg(test)]

@@ -3,10 +3,15 @@
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq as _;
 
-use super::{IdentityError, Method, Principal, Reach};
+use super::{IdentityError, Method, Principal, Reach, Revoked};
 use crate::catalog::Tenant;
 
-pub(super) fn check(tenant: &Tenant, key: &str, now: i64) -> Result<Principal, IdentityError> {
+pub(super) fn check(
+    tenant: &Tenant,
+    revoked: &Revoked,
+    key: &str,
+    now: i64,
+) -> Result<Principal, IdentityError> {
     let digest = digest::digest(&digest::SHA256, key.as_bytes());
     let sha256: [u8; 32] = digest.as_ref().try_into().map_err(|_| IdentityError::ApiKey)?;
     let found = tenant.key(&sha256).ok_or(IdentityError::ApiKey)?;
@@ -15,6 +20,9 @@ pub(super) fn check(tenant: &Tenant, key: &str, now: i64) -> Result<Principal, I
     }
     if found.expires_at != 0 && found.expires_at <= now {
         return Err(IdentityError::ApiKeyExpired);
+    }
+    if revoked.refuses_key(tenant.id, found.subject, found.created_at) {
+        return Err(IdentityError::Revoked);
     }
     let reach = if found.read_only { Reach::ReadOnly } else { Reach::Everything };
     Ok(Principal {

@@ -6,6 +6,7 @@
 mod api_key;
 pub mod challenge;
 pub mod keys;
+mod revoked;
 mod token;
 
 use http::HeaderMap;
@@ -14,6 +15,7 @@ use toolmesh_proto::claims::{API_KEY_PREFIX, Subject};
 use toolmesh_proto::ids::{ApiKeyId, TenantId};
 
 pub use self::keys::Keys;
+pub use self::revoked::Revoked;
 use crate::catalog::Tenant;
 
 /// Who is calling.
@@ -60,6 +62,8 @@ pub enum IdentityError {
     ApiKey,
     #[error("the API key has expired")]
     ApiKeyExpired,
+    #[error("the access was revoked; log in again")]
+    Revoked,
     #[error("you are no longer a member of this workspace")]
     NotAMember,
     #[error("the service account is disabled or was removed")]
@@ -75,14 +79,15 @@ pub enum IdentityError {
 pub fn authenticate(
     tenant: &Tenant,
     keys: &Keys,
+    revoked: &Revoked,
     headers: &HeaderMap,
     now: i64,
 ) -> Result<Principal, IdentityError> {
     let token = bearer(headers)?;
     let principal = if token.starts_with(API_KEY_PREFIX) {
-        api_key::check(tenant, token, now)?
+        api_key::check(tenant, revoked, token, now)?
     } else {
-        token::check(tenant, keys, token, now)?
+        token::check(tenant, keys, revoked, token, now)?
     };
     match principal.subject {
         known if tenant.knows(known) => Ok(principal),
@@ -120,7 +125,7 @@ mod tests {
     }
 
     fn check(tenant: &Tenant, values: &[&str]) -> Result<Principal, IdentityError> {
-        authenticate(tenant, &Keys::default(), &with(values), 1000)
+        authenticate(tenant, &Keys::default(), &Revoked::default(), &with(values), 1000)
     }
 
     #[test]

@@ -8,15 +8,26 @@ use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm, Validation};
 use toolmesh_proto::claims::{ACCESS_TOKEN_TYPE, AccessClaims, LEEWAY_SECONDS, Scopes, Subject};
 
-use super::{IdentityError, Keys, Method, Principal, Reach};
+use super::revoked::Issued;
+use super::{IdentityError, Keys, Method, Principal, Reach, Revoked};
 use crate::catalog::Tenant;
 
 /// Longest token that is looked at.
 const TOKEN_BYTES: usize = 4096;
 
-pub(super) fn check(tenant: &Tenant, keys: &Keys, token: &str, now: i64) -> Result<Principal, IdentityError> {
+pub(super) fn check(
+    tenant: &Tenant,
+    keys: &Keys,
+    revoked: &Revoked,
+    token: &str,
+    now: i64,
+) -> Result<Principal, IdentityError> {
     let claims = signed(keys, token)?;
     let (subject, scopes) = judge(tenant, &claims, now)?;
+    let issued = Issued { grant: &claims.sid, client: &claims.client_id, subject, iat: claims.iat };
+    if revoked.refuses_token(tenant.id, &issued) {
+        return Err(IdentityError::Revoked);
+    }
     Ok(Principal {
         tenant: tenant.id,
         subject,
@@ -88,6 +99,10 @@ mod tests {
     use crate::catalog::samples;
 
     const NOW: i64 = 1_800_000_000;
+
+    fn check(tenant: &Tenant, keys: &Keys, token: &str, now: i64) -> Result<Principal, IdentityError> {
+        super::check(tenant, keys, &Revoked::default(), token, now)
+    }
 
     struct Signer(Ed25519KeyPair);
 
@@ -172,6 +187,28 @@ mod tests {
         ] {
             let token = signer.sign(&header(), &claims);
             assert_eq!(check(&tenant, &keys, &token, NOW), Err(error), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_token_whose_grant_client_user_or_workspace_was_revoked_is_refused_and_says_so() {
+        use toolmesh_proto::v1::RevocationKind as Kind;
+        let signer = Signer::new();
+        let (tenant, keys) = (samples::tenant(), signer.keys());
+        let token = signer.sign(&header(), &claims());
+        for (kind, subject) in
+            [(Kind::Grant, "g"), (Kind::Client, "chatgpt"), (Kind::User, samples::USER), (Kind::Tenant, "")]
+        {
+            let entry = v1::Revocation {
+                tenant_id: samples::TENANT.into(),
+                kind: kind.into(),
+                subject: subject.into(),
+                min_iat: NOW - 10,
+                api_keys: false,
+            };
+            let revoked = Revoked::default().with(&[entry], NOW);
+            let refused = super::check(&tenant, &keys, &revoked, &token, NOW);
+            assert_eq!(refused, Err(IdentityError::Revoked), "{kind:?}");
         }
     }
 

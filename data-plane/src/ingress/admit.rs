@@ -84,7 +84,7 @@ impl Gone {
 pub fn refresh(app: &App, visit: &mut Visit, headers: &HeaderMap) -> Result<Principal, Gone> {
     visit.tenant = app.table.tenant_by_id(visit.tenant.id).ok_or(Gone::Tenant)?;
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    authenticate(&visit.tenant, &app.table.keys(), headers, now).map_err(Gone::Caller)
+    authenticate(&visit.tenant, &app.table.keys(), &app.table.revoked(), headers, now).map_err(Gone::Caller)
 }
 
 fn unauthorized(visit: &Visit, error: IdentityError) -> Response {

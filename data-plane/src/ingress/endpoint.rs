@@ -18,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admit::refresh;
 use super::capacity::Capacity;
-use super::{Visit, page, problem};
+use super::{Standing, Visit, page, problem};
 use crate::mcp;
 use crate::node::App;
 
@@ -65,7 +65,9 @@ async fn post(app: Arc<App>, mut visit: Visit, headers: &HeaderMap, body: Body) 
     };
     match refresh(&app, &mut visit, headers) {
         Ok(principal) => {
-            mcp::answer(mcp::Context { app, visit, principal, identified_in }, headers, &body).await
+            let standing = Standing::new(Arc::clone(&app), visit.tenant.id, headers);
+            let context = mcp::Context { app, visit, principal, standing, identified_in };
+            mcp::answer(context, headers, &body).await
         }
         Err(gone) => gone.response(&visit),
     }

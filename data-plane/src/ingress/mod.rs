@@ -10,6 +10,7 @@ mod endpoint;
 mod page;
 mod problem;
 pub mod server;
+mod standing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::admit::{Gone, refresh};
 pub use self::capacity::{CallPermit, Capacity, Full};
+pub use self::standing::Standing;
 use crate::catalog::Tenant;
 use crate::node::App;
 

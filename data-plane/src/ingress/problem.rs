@@ -17,7 +17,11 @@ pub(super) fn problem(status: StatusCode, code: &str, message: &str) -> Response
 }
 
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
-    if app.table.is_ready() { Json(json!({ "status": "ok" })).into_response() } else { starting() }
+    if !app.table.is_ready() {
+        return starting();
+    }
+    let age = app.table.revocation_age().as_secs();
+    Json(json!({ "status": "ok", "revocation_age_seconds": age })).into_response()
 }
 
 pub(super) fn starting() -> Response {

@@ -24,7 +24,7 @@ use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::Answer;
 use self::revision::Revision;
 use crate::identity::Principal;
-use crate::ingress::{self, Visit};
+use crate::ingress::{self, Standing, Visit};
 use crate::node::App;
 
 /// A header only the protocol's own.
@@ -43,6 +43,8 @@ pub struct Context {
     pub app: Arc<App>,
     pub visit: Visit,
     pub principal: Principal,
+    /// The principal's right to be answered, while that takes long.
+    pub standing: Standing,
     /// How long it took to find out who is calling.
     pub identified_in: Duration,
 }
@@ -76,7 +78,7 @@ async fn single(context: Context, version: Option<&str>, message: Message, takes
     match legacy::handle(&context, revision, message) {
         Answer::None => reply::accepted(),
         Answer::Ready(body) => reply::json(body),
-        Answer::Pending(pending) if takes_stream => stream::answer(pending, &limits).await,
+        Answer::Pending(pending) if takes_stream => stream::answer(pending, context.standing, &limits).await,
         Answer::Pending(pending) => reply::json(pending.wait().await),
         Answer::Busy(body) => reply::busy(body),
         Answer::NeedsScope(body) => reply::step_up(body, &context.visit.tenant.origin),

@@ -27,6 +27,8 @@ use crate::ingress::CallPermit;
 use crate::policy::{Decision, Reason, authorize};
 use crate::record::{CallEvent, event::millis};
 
+const REVOKED: &str = "Access was revoked before the call was sent, so nothing was changed. Log in again.";
+
 /// A call on its way.
 pub(super) struct Pending {
     id: Id,
@@ -34,6 +36,10 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    pub(super) const fn id(&self) -> &Id {
+        &self.id
+    }
+
     /// The reply.
     pub(super) async fn wait(self) -> Bytes {
         self.task.await.unwrap_or_else(|error| {
@@ -291,6 +297,11 @@ async fn execute(
 ) -> Said {
     // A read that is lost with its node has changed nothing.
     if entry.tool.access != Access::Read {
+        if !context.standing.holds() {
+            event.step("policy", false, std::time::Duration::ZERO, REVOKED);
+            event.finish(Outcome::Denied, REVOKED);
+            return Said::Refused(REVOKED.to_owned());
+        }
         event.intend();
     }
     let Execution { result, trace } =

@@ -38,7 +38,8 @@ impl Applier {
     /// When the ledger cannot be read at all.
     pub async fn restore(&mut self) -> Result<(), LedgerError> {
         let ledger = self.ledger.clone();
-        let Loaded { node, connectors, bundles, caught_up } = blocking(move || ledger.load()).await?;
+        let Loaded { node, connectors, bundles, revocations, caught_up } =
+            blocking(move || ledger.load()).await?;
         for connector in connectors {
             self.compile_connector(connector).await;
         }
@@ -49,6 +50,7 @@ impl Applier {
                 Err(reason) => tracing::error!(reason, "bundle from disk refused"),
             }
         }
+        self.table.set_revoked(self.table.revoked().with(&revocations, now()));
         let node = node.unwrap_or_default();
         self.table.set_settings(node.settings.unwrap_or_default());
         self.keys = node.keys.unwrap_or_default();
@@ -89,7 +91,14 @@ impl Applier {
     /// Applies one message; what it answers goes back on the stream.
     pub async fn apply(&mut self, message: Control) -> Option<Reply> {
         match message {
-            Control::Snapshot(snapshot) => self.snapshot(snapshot).await,
+            Control::Snapshot(mut snapshot) => {
+                let revocations = snapshot.revocations.take().unwrap_or_default();
+                let sequence = revocations.sequence;
+                // First: what comes in force must not serve whom it no longer should, not for a moment.
+                self.revoke(revocations).await;
+                self.snapshot(snapshot).await;
+                return Some(Reply::RevocationsAck(v1::RevocationsAck { sequence }));
+            }
             Control::Connector(connector) => {
                 let hash = self.compile_connector(connector.clone()).await;
                 self.on_disk("connector not kept", move |ledger| ledger.put_connector(&hash, &connector))
@@ -98,6 +107,11 @@ impl Applier {
             Control::Bundle(bundle) => return Some(self.bundle(bundle).await),
             Control::Removed(removed) => self.remove(&removed.tenant_id).await,
             Control::Keys(keys) => self.set_node(None, keys).await,
+            Control::Revocations(revocations) => {
+                let sequence = revocations.sequence;
+                self.revoke(revocations).await;
+                return Some(Reply::RevocationsAck(v1::RevocationsAck { sequence }));
+            }
             Control::CaughtUp(_) => {
                 self.table.set_ready();
                 self.on_disk("being caught up not kept", Ledger::put_caught_up).await;
@@ -120,6 +134,19 @@ impl Applier {
         // By what is on disk, not by what is served: a bundle that was refused lies there too.
         self.on_disk("tenants not removed", move |ledger| ledger.retain_bundles(&live)).await;
         self.set_node(snapshot.settings, snapshot.keys.unwrap_or_default()).await;
+    }
+
+    /// Takes back what is told, for good: nothing that comes later undoes it.
+    async fn revoke(&self, told: v1::Revocations) {
+        self.table.hear_feed();
+        if told.revocations.is_empty() {
+            return;
+        }
+        let revoked = self.table.revoked().with(&told.revocations, now());
+        let all = revoked.entries();
+        self.table.set_revoked(revoked);
+        tracing::info!(count = told.revocations.len(), sequence = told.sequence, "revocations in force");
+        self.on_disk("revocations not kept", move |ledger| ledger.put_revocations(all)).await;
     }
 
     async fn set_node(&mut self, settings: Option<v1::NodeSettings>, keys: v1::KeySet) {
@@ -215,6 +242,10 @@ impl Applier {
     }
 }
 
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, LedgerError> {
@@ -240,7 +271,49 @@ mod tests {
             tenants: tenants.iter().map(head).collect(),
             settings: Some(v1::NodeSettings { console_origin: "http://localhost:8080".into() }),
             keys: None,
+            revocations: None,
         })
+    }
+
+    fn revoked_grant(applier: &Applier) -> bool {
+        applier.table.revoked().entries().iter().any(|entry| entry.subject == "g")
+    }
+
+    fn grant_revocation() -> v1::Revocations {
+        let entry = v1::Revocation {
+            tenant_id: samples::TENANT.into(),
+            kind: v1::RevocationKind::Grant.into(),
+            subject: "g".into(),
+            min_iat: now(),
+            api_keys: false,
+        };
+        v1::Revocations { sequence: 7, revocations: vec![entry] }
+    }
+
+    #[tokio::test]
+    async fn a_revocation_is_in_force_when_it_is_acknowledged_and_survives_snapshots_and_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = filled(folder.path()).await;
+        let reply = applier.apply(Control::Revocations(grant_revocation())).await;
+        assert!(matches!(reply, Some(Reply::RevocationsAck(ack)) if ack.sequence == 7));
+        assert!(revoked_grant(&applier));
+        // A control plane that does not know of it, its database put back, takes nothing back.
+        applier.apply(snapshot(&[samples::TENANT])).await;
+        assert!(revoked_grant(&applier));
+        let mut restarted = self::applier(folder.path());
+        restarted.restore().await.unwrap();
+        assert!(revoked_grant(&restarted));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_was_away_learns_from_the_snapshot_what_was_revoked_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut applier = filled(folder.path()).await;
+        let Control::Snapshot(mut message) = snapshot(&[samples::TENANT]) else { panic!("no snapshot") };
+        message.revocations = Some(grant_revocation());
+        let reply = applier.apply(Control::Snapshot(message)).await;
+        assert!(matches!(reply, Some(Reply::RevocationsAck(ack)) if ack.sequence == 7));
+        assert!(revoked_grant(&applier));
     }
 
     async fn filled(folder: &std::path::Path) -> Applier {

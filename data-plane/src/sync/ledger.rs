@@ -22,6 +22,7 @@ const TENANTS: &str = "tenants";
 const CONNECTORS: &str = "connectors";
 const NODE: &str = "node.bin";
 const CAUGHT_UP: &str = "caught-up.bin";
+const REVOCATIONS: &str = "revocations.bin";
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,8 @@ pub struct Loaded {
     pub node: Option<v1::Snapshot>,
     pub connectors: Vec<v1::Connector>,
     pub bundles: Vec<v1::TenantBundle>,
+    /// What was taken back before its tokens expired.
+    pub revocations: Vec<v1::Revocation>,
     /// Whether it ever held everything that the control plane had.
     pub caught_up: bool,
 }
@@ -79,9 +82,12 @@ impl Ledger {
         let node = self.folder.join(NODE).exists().then(|| self.read(NODE)).flatten();
         let connectors = self.read_all(CONNECTORS, |c: &v1::Connector| toolmesh_proto::connector_hash(c))?;
         let bundles = self.read_all(TENANTS, |b: &v1::TenantBundle| b.tenant_id.clone())?;
+        let revoked = self.folder.join(REVOCATIONS).exists();
+        let revoked = revoked.then(|| self.read::<v1::Revocations>(REVOCATIONS)).flatten();
+        let revocations = revoked.unwrap_or_default().revocations;
         let caught_up =
             self.folder.join(CAUGHT_UP).exists() && self.read::<v1::CaughtUp>(CAUGHT_UP).is_some();
-        Ok(Loaded { node, connectors, bundles, caught_up })
+        Ok(Loaded { node, connectors, bundles, revocations, caught_up })
     }
 
     /// Keeps settings and keys.
@@ -89,9 +95,20 @@ impl Ledger {
     /// # Errors
     /// When the disk fails.
     pub fn put_node(&self, settings: &v1::NodeSettings, keys: &v1::KeySet) -> Result<(), LedgerError> {
-        let node =
-            v1::Snapshot { tenants: vec![], settings: Some(settings.clone()), keys: Some(keys.clone()) };
+        let node = v1::Snapshot {
+            settings: Some(settings.clone()),
+            keys: Some(keys.clone()),
+            ..v1::Snapshot::default()
+        };
         self.write(NODE, &node)
+    }
+
+    /// Keeps everything that is taken back, in place of what was kept before.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_revocations(&self, revocations: Vec<v1::Revocation>) -> Result<(), LedgerError> {
+        self.write(REVOCATIONS, &v1::Revocations { sequence: 0, revocations })
     }
 
     /// Keeps that the ledger holds everything that the control plane had.

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod channel;
+pub mod feed;
 pub mod ledger;
 pub mod probe;
 pub mod stream;

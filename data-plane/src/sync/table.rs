@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -9,15 +11,21 @@ use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
 
 use crate::catalog::Tenant;
-use crate::identity::Keys;
+use crate::identity::{Keys, Revoked};
 
 /// The live table.
 #[derive(Debug)]
 pub struct Table {
     tenants: ArcSwap<Tenants>,
     keys: ArcSwap<Keys>,
+    revoked: ArcSwap<Revoked>,
     settings: ArcSwap<v1::NodeSettings>,
     ready: watch::Sender<bool>,
+    /// Sent whenever somebody's access may have ended.
+    access: watch::Sender<()>,
+    began: Instant,
+    /// When the feed of revocations was last heard, in milliseconds since `began`.
+    feed_heard: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,8 +47,12 @@ impl Default for Table {
         Self {
             tenants: ArcSwap::default(),
             keys: ArcSwap::default(),
+            revoked: ArcSwap::default(),
             settings: ArcSwap::default(),
             ready: watch::Sender::new(false),
+            access: watch::Sender::new(()),
+            began: Instant::now(),
+            feed_heard: AtomicU64::new(0),
         }
     }
 }
@@ -70,6 +82,25 @@ impl Table {
         self.keys.load_full()
     }
 
+    /// What was taken back before its tokens expired.
+    #[must_use]
+    pub fn revoked(&self) -> Arc<Revoked> {
+        self.revoked.load_full()
+    }
+
+    /// Hears of every change after which somebody may have lost access.
+    #[must_use]
+    pub fn access_changes(&self) -> watch::Receiver<()> {
+        self.access.subscribe()
+    }
+
+    /// How long nothing has been heard of revocations: while the feed lives, a few seconds at most.
+    #[must_use]
+    pub fn revocation_age(&self) -> Duration {
+        let heard = Duration::from_millis(self.feed_heard.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(heard)
+    }
+
     #[must_use]
     pub fn settings(&self) -> Arc<v1::NodeSettings> {
         self.settings.load_full()
@@ -93,6 +124,17 @@ impl Table {
 
     pub(super) fn set_keys(&self, keys: &v1::KeySet) {
         self.keys.store(Arc::new(Keys::new(keys)));
+        self.access.send_replace(());
+    }
+
+    pub(super) fn set_revoked(&self, revoked: Revoked) {
+        self.revoked.store(Arc::new(revoked));
+        self.access.send_replace(());
+    }
+
+    pub(super) fn hear_feed(&self) {
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.feed_heard.store(millis, Ordering::Relaxed);
     }
 
     pub(super) fn set_settings(&self, settings: v1::NodeSettings) {
@@ -112,6 +154,7 @@ impl Table {
         }
         tenants.by_host.insert(Arc::from(tenant.host.as_str()), tenant);
         self.tenants.store(Arc::new(tenants));
+        self.access.send_replace(());
         Ok(())
     }
 
@@ -120,6 +163,7 @@ impl Table {
         if let Some(before) = tenants.by_id.remove(&id) {
             tenants.by_host.remove(before.host.as_str());
             self.tenants.store(Arc::new(tenants));
+            self.access.send_replace(());
         }
     }
 }

@@ -153,6 +153,7 @@ pub fn opening(base_url: &str) -> Vec<Control> {
             tenants: vec![v1::TenantHead { tenant_id: TENANT.into(), revision: 1 }],
             settings: Some(v1::NodeSettings { console_origin: "http://localhost:8080".into() }),
             keys: Some(v1::KeySet::default()),
+            revocations: None,
         }),
         Control::Connector(connector()),
         Control::Bundle(bundle(base_url, 1)),

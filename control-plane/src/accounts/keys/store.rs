@@ -21,6 +21,7 @@ pub(crate) struct NodeKey {
     pub scope: String,
     pub sha256: Vec<u8>,
     pub expires_at: Option<OffsetDateTime>,
+    pub created_at: OffsetDateTime,
     pub previous_sha256: Option<Vec<u8>>,
     pub previous_until: Option<OffsetDateTime>,
 }
@@ -185,7 +186,7 @@ pub(super) async fn note_uses(tx: &mut TenantTx, uses: &[KeyUse]) -> Result<()> 
 
 pub(crate) async fn for_nodes(tx: &mut TenantTx) -> Result<Vec<NodeKey>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT id, user_id, service_account_id, name, scope, sha256, expires_at, previous_sha256, previous_until
+    let sql = "SELECT id, user_id, service_account_id, name, scope, sha256, expires_at, created_at, previous_sha256, previous_until
                FROM api_keys
                WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) ORDER BY id";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)

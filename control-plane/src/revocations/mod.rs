@@ -1,0 +1,146 @@
+//! Taking back what was granted, in one transaction: refresh tokens end, and every node is told to refuse the access tokens
+//! that are still good by themselves.
+//!
+//! Called by whoever has the right to; knows who may do so no more than what pages say of it. Nodes learn of the rows by
+//! `push`, ahead of everything else.
+
+pub mod store;
+
+use sqlx::PgConnection;
+use toolmesh_proto::ids::{GrantId, TenantId, UserId};
+use uuid::Uuid;
+
+use crate::db::TenantTx;
+use crate::error::Result;
+
+/// Where a committed revocation is announced; a wake-up, never the message.
+pub const CHANNEL: &str = "toolmesh_revocations";
+
+/// What is taken back in a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// One consent of one person.
+    Grant(GrantId),
+    /// Everything that a client holds, of all members.
+    Client(String),
+    /// Everything that all clients hold of one member.
+    User(UserId),
+    /// Everything that all clients hold of everybody.
+    Everything,
+}
+
+impl What {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Grant(_) => "grant",
+            Self::Client(_) => "client",
+            Self::User(_) => "user",
+            Self::Everything => "tenant",
+        }
+    }
+
+    fn subject(&self) -> String {
+        match self {
+            Self::Grant(id) => id.to_string(),
+            Self::Client(id) => id.clone(),
+            Self::User(id) => id.to_string(),
+            Self::Everything => String::new(),
+        }
+    }
+
+    const fn grant(&self) -> Option<Uuid> {
+        match self {
+            Self::Grant(id) => Some(id.uuid()),
+            _ => None,
+        }
+    }
+
+    const fn user(&self) -> Option<Uuid> {
+        match self {
+            Self::User(id) => Some(id.uuid()),
+            _ => None,
+        }
+    }
+
+    fn client(&self) -> Option<&str> {
+        match self {
+            Self::Client(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// How far a revocation reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What clients got by OAuth.
+    Tokens,
+    /// API keys that exist now, too: for who is shut out, not only logged out. The caller ends their rows.
+    TokensAndKeys,
+}
+
+/// A revocation that was written; in force on nodes soon after the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "whoever shows a page says on how many nodes it is in force"]
+pub struct Recorded {
+    /// By these, `push` knows which nodes have it.
+    pub sequences: Vec<i64>,
+    /// Grants that ended.
+    pub grants: u64,
+}
+
+/// Takes something back, in the transaction of the caller, which commits. `reason` is kept beside each grant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(tx: &mut TenantTx, what: &What, reach: Reach, reason: &str) -> Result<Recorded> {
+    let tenant = tx.tenant();
+    within(tx.conn(), tenant, what, reach, reason).await
+}
+
+/// Takes back everything that clients hold of a person, in every workspace: after a new password, a reset, an end of all
+/// sessions. Any transaction will do; afterwards it acts for no tenant and no user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_everywhere(conn: &mut PgConnection, user: UserId, reason: &str) -> Result<Recorded> {
+    let mut all = Recorded { sequences: Vec::new(), grants: 0 };
+    for tenant in store::workspaces_of(conn, user).await? {
+        store::act_for(conn, Some(tenant)).await?;
+        let one = within(conn, tenant, &What::User(user), Reach::Tokens, reason).await?;
+        all.sequences.extend(one.sequences);
+        all.grants += one.grants;
+    }
+    store::act_for(conn, None).await?;
+    Ok(all)
+}
+
+async fn within(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    what: &What,
+    reach: Reach,
+    reason: &str,
+) -> Result<Recorded> {
+    // First the grants: their locks make sure that no token is being issued from them while the time is taken.
+    let ended = store::end_grants(conn, tenant, what, reason).await?;
+    let sequence = store::insert(conn, tenant, what, reach, ended.last_iat).await?;
+    Ok(Recorded { sequences: vec![sequence], grants: ended.count })
+}
+
+/// The second after which a token of this grant must be issued to be good, 0 for any: somebody who comes back within the
+/// second of a revocation gets a token of the next.
+///
+/// # Errors
+/// When the database fails.
+pub async fn issue_after(tx: &mut TenantTx, client_id: &str, user: UserId) -> Result<i64> {
+    store::issue_after(tx, client_id, user).await
+}
+
+/// Deletes what has long mattered to nobody.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune(tx: &mut TenantTx) -> Result<()> {
+    store::prune(tx).await
+}
