@@ -13,6 +13,7 @@ mod machines;
 mod members;
 mod oauth;
 mod rest;
+mod revocation;
 mod routes;
 mod second_factor;
 mod sign_in;

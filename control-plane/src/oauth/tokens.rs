@@ -199,7 +199,7 @@ impl Oauth {
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
         store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;
-        let after = revocations::issue_after(&mut tx, &grant.client_id, grant.user_id).await?;
+        let after = revocations::issue_after(&mut tx, &grant.client_id, Subject::User(grant.user_id)).await?;
         let iat = OffsetDateTime::now_utc().unix_timestamp().max(after + 1);
         store::set_last_iat(&mut tx, grant.id, iat).await?;
         let claims = AccessClaims {

@@ -7,7 +7,8 @@
 pub mod store;
 
 use sqlx::PgConnection;
-use toolmesh_proto::ids::{GrantId, TenantId, UserId};
+use toolmesh_proto::claims::Subject;
+use toolmesh_proto::ids::{GrantId, ServiceAccountId, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::db::TenantTx;
@@ -25,6 +26,8 @@ pub enum What {
     Client(String),
     /// Everything that all clients hold of one member.
     User(UserId),
+    /// Everything that a service account's callers hold.
+    ServiceAccount(ServiceAccountId),
     /// Everything that all clients hold of everybody.
     Everything,
 }
@@ -34,7 +37,7 @@ impl What {
         match self {
             Self::Grant(_) => "grant",
             Self::Client(_) => "client",
-            Self::User(_) => "user",
+            Self::User(_) | Self::ServiceAccount(_) => "user",
             Self::Everything => "tenant",
         }
     }
@@ -44,28 +47,17 @@ impl What {
             Self::Grant(id) => id.to_string(),
             Self::Client(id) => id.clone(),
             Self::User(id) => id.to_string(),
+            Self::ServiceAccount(id) => Subject::Service(*id).to_string(),
             Self::Everything => String::new(),
         }
     }
 
-    const fn grant(&self) -> Option<Uuid> {
+    /// The id of the grant or user whose grants end. A service account has none: its tokens are not renewed.
+    const fn id(&self) -> Option<Uuid> {
         match self {
             Self::Grant(id) => Some(id.uuid()),
-            _ => None,
-        }
-    }
-
-    const fn user(&self) -> Option<Uuid> {
-        match self {
             Self::User(id) => Some(id.uuid()),
-            _ => None,
-        }
-    }
-
-    fn client(&self) -> Option<&str> {
-        match self {
-            Self::Client(id) => Some(id),
-            _ => None,
+            Self::Client(_) | Self::ServiceAccount(_) | Self::Everything => None,
         }
     }
 }
@@ -98,6 +90,18 @@ pub async fn revoke(tx: &mut TenantTx, what: &What, reach: Reach, reason: &str) 
     within(tx.conn(), tenant, what, reach, reason).await
 }
 
+/// Makes the access tokens of a member worth nothing, while grants stay: clients get new tokens by themselves, and those are
+/// of what the member may do now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew(tx: &mut TenantTx, user: UserId) -> Result<()> {
+    let tenant = tx.tenant();
+    let last_iat = store::last_iat(tx, user).await?;
+    store::insert(tx.conn(), tenant, &What::User(user), Reach::Tokens, last_iat).await?;
+    Ok(())
+}
+
 /// Takes back everything that clients hold of a person, in every workspace: after a new password, a reset, an end of all
 /// sessions. Any transaction will do; afterwards it acts for no tenant and no user.
 ///
@@ -128,13 +132,13 @@ async fn within(
     Ok(Recorded { sequences: vec![sequence], grants: ended.count })
 }
 
-/// The second after which a token of this grant must be issued to be good, 0 for any: somebody who comes back within the
-/// second of a revocation gets a token of the next.
+/// The second after which a token must be issued to be good, 0 for any: somebody who comes back within the second of a
+/// revocation gets a token of the next.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn issue_after(tx: &mut TenantTx, client_id: &str, user: UserId) -> Result<i64> {
-    store::issue_after(tx, client_id, user).await
+pub async fn issue_after(tx: &mut TenantTx, client_id: &str, subject: Subject) -> Result<i64> {
+    store::issue_after(tx, client_id, subject).await
 }
 
 /// Deletes what has long mattered to nobody.

@@ -1,7 +1,7 @@
 //! Rows of revocations, and the end of grants.
 
 use sqlx::PgConnection;
-use toolmesh_proto::claims::{ACCESS_TOKEN_SECONDS, LEEWAY_SECONDS};
+use toolmesh_proto::claims::{ACCESS_TOKEN_SECONDS, LEEWAY_SECONDS, Subject};
 use toolmesh_proto::ids::{TenantId, UserId};
 use uuid::Uuid;
 
@@ -39,19 +39,30 @@ pub(super) async fn end_grants(
 ) -> Result<Ended> {
     let sql = "WITH ended AS (
                  UPDATE oauth_grants SET revoked_at = clock_timestamp(), revoke_reason = $5
-                 WHERE tenant_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id = $2)
-                   AND ($3::uuid IS NULL OR user_id = $3) AND ($4::text IS NULL OR client_id = $4)
+                 WHERE tenant_id = $1 AND revoked_at IS NULL
+                   AND ($2 = 'tenant' OR ($2 = 'grant' AND id = $3) OR ($2 = 'user' AND user_id = $3)
+                        OR ($2 = 'client' AND client_id = $4))
                  RETURNING last_iat)
                SELECT count(*), coalesce(max(last_iat), 0) FROM ended";
     let (count, last_iat): (i64, i64) = sqlx::query_as(sql)
         .bind(tenant.uuid())
-        .bind(what.grant())
-        .bind(what.user())
-        .bind(what.client())
+        .bind(what.kind())
+        .bind(what.id())
+        .bind(what.subject())
         .bind(reason)
         .fetch_one(conn)
         .await?;
     Ok(Ended { count: count.cast_unsigned(), last_iat })
+}
+
+/// The newest `iat` of any token of a member; their grants stay locked, so that none is issued meanwhile.
+pub(super) async fn last_iat(tx: &mut TenantTx, user: UserId) -> Result<i64> {
+    let tenant = tx.tenant().uuid();
+    let sql = "WITH mine AS (
+                 SELECT last_iat FROM oauth_grants WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL
+                 ORDER BY id FOR UPDATE)
+               SELECT coalesce(max(last_iat), 0) FROM mine";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_one(tx.conn()).await?)
 }
 
 /// Writes the row and wakes whoever tells nodes, when the transaction commits. Answers its sequence.
@@ -79,7 +90,7 @@ pub(super) async fn insert(
 }
 
 /// See `super::issue_after`.
-pub(super) async fn issue_after(tx: &mut TenantTx, client_id: &str, user: UserId) -> Result<i64> {
+pub(super) async fn issue_after(tx: &mut TenantTx, client_id: &str, subject: Subject) -> Result<i64> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT coalesce(max(min_iat), 0) FROM revocations
                WHERE tenant_id = $1 AND created_at > now() - interval '5 minutes'
@@ -87,7 +98,7 @@ pub(super) async fn issue_after(tx: &mut TenantTx, client_id: &str, user: UserId
     Ok(sqlx::query_scalar(sql)
         .bind(tenant)
         .bind(client_id)
-        .bind(user.to_string())
+        .bind(subject.to_string())
         .fetch_one(tx.conn())
         .await?)
 }

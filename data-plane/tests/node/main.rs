@@ -4,6 +4,7 @@
 
 mod control;
 mod load;
+mod revocation;
 mod world;
 
 use serde_json::{Value, json};

@@ -34,6 +34,18 @@ pub enum AdminCommand {
     ListTools(ListTools),
     /// Take away somebody's authenticator app, passkeys and recovery codes; they are told by mail
     ResetSecondFactor(ResetSecondFactor),
+    /// List the keys that access tokens are signed with
+    Keys,
+    /// Bring in the next signing key before its time
+    RotateKeys(RotateKeys),
+}
+
+#[derive(Args, Debug)]
+pub struct RotateKeys {
+    /// Drop all signing keys at once: every access token is refused within a second, and clients take a new one with their
+    /// refresh token. For a key that got into wrong hands
+    #[arg(long)]
+    pub now: bool,
 }
 
 #[derive(Args, Debug)]

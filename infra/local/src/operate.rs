@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use toolmesh_control_plane::accounts::SignUp;
 use toolmesh_control_plane::accounts::external::providers::Registrations;
@@ -15,6 +17,7 @@ use toolmesh_control_plane::accounts::keys::{self, Draft, KeyScope, Life};
 use toolmesh_control_plane::accounts::members::{self, Membership, Role};
 use toolmesh_control_plane::connectors::{Install, Source};
 use toolmesh_control_plane::error::Error;
+use toolmesh_control_plane::oauth::keys::{KeyRing, Rotation, Standing, wall_clock};
 use toolmesh_control_plane::tenants::{self, Tenant};
 use toolmesh_control_plane::{Config, Core, config};
 use toolmesh_proto::claims::{self, Subject};
@@ -23,7 +26,7 @@ use toolmesh_proto::slug::TenantOrigins;
 
 use crate::admin::{
     AdminArgs, AdminCommand, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector, ListTools,
-    ResetSecondFactor, VerifyDomain,
+    ResetSecondFactor, RotateKeys, VerifyDomain,
 };
 use crate::config::Environment;
 use crate::ready::Ready;
@@ -61,6 +64,8 @@ async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcom
         AdminCommand::VerifyDomain(input) => verify_domain(&core, input).await,
         AdminCommand::ListTools(input) => list_tools(&core, input).await,
         AdminCommand::ResetSecondFactor(input) => reset_second_factor(&core, input).await,
+        AdminCommand::Keys => signing_keys(&core).await,
+        AdminCommand::RotateKeys(input) => rotate_keys(&core, input).await,
     };
     // Told to stop before it begins, it sends what is queued and ends.
     let stop = CancellationToken::new();
@@ -190,6 +195,49 @@ async fn reset_second_factor(core: &Core, input: &ResetSecondFactor) -> anyhow::
         user.email
     );
     Ok(Outcome { text, json: json!({ "user_id": user.id, "email": user.email }) })
+}
+
+async fn signing_keys(core: &Core) -> anyhow::Result<Outcome> {
+    let ring = KeyRing::load(&core.db, &core.vault, wall_clock()).await.map_err(plain)?;
+    let facts = ring.facts().await.map_err(plain)?;
+    let now = OffsetDateTime::now_utc();
+    let mut lines = Vec::new();
+    let mut keys = Vec::new();
+    for fact in &facts {
+        let days = (now - fact.times.published_at).whole_days();
+        let (word, until) = match fact.standing {
+            Standing::Next => ("next", format!("signs from {}", moment(fact.times.sign_from))),
+            Standing::Signs => ("signs", format!("signs until {}", moment(fact.times.sign_until))),
+            Standing::Verifies => ("verifies", format!("dropped at {}", moment(fact.times.retire_at))),
+            Standing::Retired => (
+                "retired",
+                fact.retired_at.map_or_else(String::new, |at| format!("dropped at {}", moment(at))),
+            ),
+        };
+        lines.push(format!("{}  {word:<8}  {days:>3} days old  {until}", fact.kid));
+        keys.push(json!({
+            "kid": fact.kid, "state": word, "age_days": days, "published_at": moment(fact.times.published_at),
+            "sign_from": moment(fact.times.sign_from), "sign_until": moment(fact.times.sign_until),
+            "retire_at": moment(fact.times.retire_at), "retired_at": fact.retired_at.map(moment),
+        }));
+    }
+    Ok(Outcome { text: lines.join("\n"), json: Value::Array(keys) })
+}
+
+async fn rotate_keys(core: &Core, input: &RotateKeys) -> anyhow::Result<Outcome> {
+    let ring = KeyRing::load(&core.db, &core.vault, wall_clock()).await.map_err(plain)?;
+    ring.rotate(if input.now { Rotation::Now } else { Rotation::Early }).await.map_err(plain)?;
+    let keys = signing_keys(core).await?;
+    let said = if input.now {
+        "All signing keys are dropped. Nodes refuse the access tokens that they signed; clients get new ones by themselves."
+    } else {
+        "The next signing key is published. It signs in a day; nothing breaks."
+    };
+    Ok(Outcome { text: format!("{said}\n{}", keys.text), json: json!({ "keys": keys.json }) })
+}
+
+fn moment(at: OffsetDateTime) -> String {
+    at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }
 
 /// The operator acts as the workspace's first owner, whose name stands in the records.

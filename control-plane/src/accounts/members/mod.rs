@@ -8,6 +8,7 @@ use toolmesh_proto::ids::{TenantId, UserId};
 
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
+use crate::revocations::{self, Reach, What};
 
 pub use role::{Permission, Role};
 
@@ -55,7 +56,7 @@ pub async fn list(tx: &mut TenantTx) -> Result<Vec<Member>> {
     store::list(tx).await
 }
 
-/// Takes a member out. Their API keys and grants go with the membership; nodes refuse them with the next push.
+/// Takes a member out. Their API keys and grants go with the membership; nodes refuse at once what is left of them.
 ///
 /// # Errors
 /// `NotFound` for who is no member; `Refused` for the last owner; `Forbidden` for who may do less than the member.
@@ -69,8 +70,12 @@ pub async fn remove(db: &Db, by: &Membership, user: UserId) -> Result<()> {
     by.require_covers(role)?;
     guard_last_owner(&mut tx, role).await?;
     store::withdraw_invitations_of(&mut tx, user).await?;
+    let everything = What::User(user);
+    let ended =
+        revocations::revoke(&mut tx, &everything, Reach::TokensAndKeys, "the member was removed").await?;
     store::delete(&mut tx, user).await?;
     tx.commit_change().await?;
+    tracing::info!(tenant = %by.tenant, %user, grants = ended.grants, "member removed");
     Ok(())
 }
 
@@ -88,6 +93,9 @@ pub async fn set_role(db: &Db, by: &Membership, user: UserId, role: Role) -> Res
         by.require_covers(before)?;
         guard_last_owner(&mut tx, before).await?;
         store::set_role(&mut tx, user, role).await?;
+        if !role.covers(before) {
+            revocations::renew(&mut tx, user).await?;
+        }
         if !role.may(Permission::Members) {
             store::withdraw_invitations_of(&mut tx, user).await?;
         }
