@@ -1,4 +1,5 @@
-//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way.
+//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
+//! how long it takes until nobody serves who was shut out.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
@@ -7,6 +8,7 @@ mod histogram;
 mod load;
 mod memory;
 mod report;
+mod revoke;
 mod servers;
 
 use std::net::SocketAddr;
@@ -25,6 +27,8 @@ struct Cli {
 enum What {
     /// Load one tool call, over and over
     Call(Call),
+    /// Take a grant back, over and over, and wait until every node refuses its token
+    Revoke(Revoke),
     /// The yardstick: a reverse proxy that does nothing else. Started by the benchmark itself
     #[command(hide = true)]
     Proxy {
@@ -59,10 +63,23 @@ struct Call {
     token: Option<String>,
 }
 
+/// How often to take something back, from how many nodes.
+#[derive(Args, Debug)]
+struct Revoke {
+    #[arg(long, default_value_t = 100)]
+    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    nodes: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
+        What::Revoke(options) => revoke::run(&options).await,
         What::Proxy { upstream } => servers::run_proxy(upstream).await,
     }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod audit;
 mod cli;
+mod connected_apps;
 mod emulated_apis;
 mod endpoint;
 mod headers;

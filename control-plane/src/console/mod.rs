@@ -12,6 +12,7 @@ mod add;
 mod audit;
 mod catalog;
 mod confirm;
+mod connected_apps;
 mod consent;
 mod csrf;
 mod forms;
@@ -197,6 +198,9 @@ fn workspace_pages() -> Routes<App> {
         .route("/members/{user}/remove", post(members::remove))
         .route("/members/{user}/role", post(members::set_role))
         .route("/invitations/{id}/revoke", post(members::revoke_invitation))
+        .route("/connected-apps", get(connected_apps::list))
+        .route("/connected-apps/end", get(connected_apps::end_form).post(connected_apps::end))
+        .route("/connected-apps/{id}/revoke", post(connected_apps::revoke))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", get(keys::show))
         .route("/keys/{id}/roll", post(keys::roll))

@@ -5,6 +5,7 @@
 
 pub mod authorize;
 pub mod clients;
+pub mod connections;
 pub mod http;
 pub mod key_sets;
 pub mod keys;

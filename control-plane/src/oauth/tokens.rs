@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
-use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims};
+use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims, Subject};
 use toolmesh_proto::ids::GrantId;
 
 use super::clients::{self, AuthMethod, Client, SEEN_EVERY};

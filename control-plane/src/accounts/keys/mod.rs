@@ -290,6 +290,14 @@ pub async fn roll(db: &Db, by: &Membership, id: ApiKeyId, grace: Grace) -> Resul
     Ok(NewKey { id, name: key.name, secret: token.secret })
 }
 
+/// Revokes every key of the workspace, in the transaction of who may do that and tells nodes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_all(tx: &mut TenantTx) -> Result<()> {
+    store::revoke_all(tx).await
+}
+
 /// Revokes a key at once, a secret from before its last roll included.
 ///
 /// # Errors

@@ -162,6 +162,15 @@ pub(super) async fn revoke(tx: &mut TenantTx, id: ApiKeyId) -> Result<()> {
     Ok(())
 }
 
+/// Ends every key of the workspace, of members and service accounts.
+pub(super) async fn revoke_all(tx: &mut TenantTx) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE api_keys SET revoked_at = now(), previous_sha256 = NULL, previous_until = NULL
+               WHERE tenant_id = $1 AND revoked_at IS NULL";
+    sqlx::query(sql).bind(tenant).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// One statement for all keys of a batch; of several uses of one key the last counts.
 pub(super) async fn note_uses(tx: &mut TenantTx, uses: &[KeyUse]) -> Result<()> {
     let tenant = tx.tenant().uuid();

@@ -179,6 +179,7 @@ pub enum Nav {
     Catalog,
     Add,
     Members,
+    ConnectedApps,
     Keys,
     Audit,
     Settings,
@@ -200,6 +201,7 @@ impl Nav {
             Self::Catalog => ("Catalog", "grid", "/catalog"),
             Self::Add => ("Add to ChatGPT", "chat", "/add"),
             Self::Members => ("Members", "people", "/members"),
+            Self::ConnectedApps => ("Connected apps", "link", "/connected-apps"),
             Self::Keys => ("Keys", "key", "/keys"),
             Self::Audit => ("Audit", "list", "/audit"),
             Self::Settings => ("Settings", "sliders", "/settings"),
@@ -209,7 +211,7 @@ impl Nav {
     /// Whether somebody who may do this has any use for the page.
     const fn is_for(self, may: May) -> bool {
         match self {
-            Self::Overview | Self::Add | Self::Keys => true,
+            Self::Overview | Self::Add | Self::ConnectedApps | Self::Keys => true,
             Self::Connectors | Self::Catalog => may.connectors,
             Self::Members => may.members,
             Self::Audit => may.audit,
@@ -262,7 +264,7 @@ impl Shell {
                 .collect()
         };
         let daily = shown(&[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Add]);
-        let running = shown(&[Nav::Members, Nav::Keys, Nav::Audit, Nav::Settings]);
+        let running = shown(&[Nav::Members, Nav::ConnectedApps, Nav::Keys, Nav::Audit, Nav::Settings]);
         // One entry is no group.
         if running.len() == 1 {
             [daily.into_iter().chain(running).collect(), Vec::new()]
