@@ -258,3 +258,22 @@ async fn kids(system: &System, server: &Server) -> Result<Vec<String>> {
     let keys = jwks["keys"].as_array().context("no keys")?;
     Ok(keys.iter().filter_map(|key| key["kid"].as_str().map(str::to_owned)).collect())
 }
+
+#[tokio::test]
+async fn a_new_password_disconnects_the_apps_of_all_workspaces() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let other = system.workspace_of(workspace.owner.clone()).await?;
+    let here = system.tokens(&workspace, &workspace.owner).await?;
+    let there = system.tokens(&other, &workspace.owner).await?;
+    assert!(good_everywhere(system, &workspace, &here.access).await?);
+    assert!(good_everywhere(system, &other, &there.access).await?);
+    let console = system.console(&workspace.owner).await?;
+    let fields =
+        [("current", workspace.owner.password.as_str()), ("password", "another horse of 2026, please")];
+    console.submit("/account/password", "/account/password", &fields).await?.ok()?;
+    refused_everywhere(system, &workspace, &here.access).await?;
+    refused_everywhere(system, &other, &there.access).await?;
+    assert!(good_everywhere(system, &workspace, &workspace.key).await?, "keys go on");
+    Ok(())
+}

@@ -162,8 +162,9 @@ impl System {
         let owner = self.console(&workspace.owner).await?;
         let members = format!("/w/{}/members", workspace.slug);
         let invite = format!("{members}/invite");
+        let before = self.mails_to(&person.email).await?.len();
         owner.submit(&members, &invite, &[("email", &person.email), ("role", role)]).await?.ok()?;
-        let mail = self.mail_to(&person.email).await?;
+        let mail = self.mail_after(&person.email, before).await?;
         let link = mail.link("/invitation").context("the mail has no invitation in it")?;
         let member = self.console(person).await?;
         let path = member.path_of(link)?;

@@ -12,6 +12,7 @@ use super::{Accounts, Email, User, members, person_name, sessions, store};
 use crate::credentials::token::{self, Token};
 use crate::error::{Error, OnConstraint as _, Result};
 use crate::mail::{AddressMail, Message};
+use crate::revocations;
 
 /// Life of the link and code that confirm a new address.
 const CONFIRM_LIFE: Duration = Duration::minutes(30);
@@ -72,6 +73,8 @@ impl Accounts {
         store::set_password(&mut tx, user.id, &hash).await?;
         store::end_resets(&mut tx, user.id).await?;
         sessions::end_others(&mut tx, user.id, session).await?;
+        let ended = revocations::revoke_everywhere(tx.conn(), user.id, "the password was changed").await?;
+        tracing::info!(user = %user.id, grants = ended.grants, "password changed");
         events::record(&mut tx, user.id, Kind::PasswordChanged, from, "").await?;
         tx.commit().await?;
         self.tell(user, Kind::PasswordChanged, from, "")

@@ -11,6 +11,7 @@ use super::{Accounts, Email, User, sessions, store};
 use crate::credentials::token::{self, Token};
 use crate::error::{Error, Result};
 use crate::mail::Message;
+use crate::revocations;
 
 /// Life of a link.
 const RESET_LIFE: Duration = Duration::minutes(30);
@@ -62,6 +63,8 @@ impl Accounts {
         store::set_password(&mut tx, user.id, &hash).await?;
         store::end_resets(&mut tx, user.id).await?;
         sessions::end_all(&mut tx, user.id).await?;
+        let ended = revocations::revoke_everywhere(tx.conn(), user.id, "the password was reset").await?;
+        tracing::info!(user = %user.id, grants = ended.grants, "password reset");
         events::record(&mut tx, user.id, Kind::PasswordReset, from, "").await?;
         tx.commit().await?;
         self.tell(&user, Kind::PasswordReset, from, "")

@@ -75,7 +75,7 @@ pub(super) async fn insert(
 ) -> Result<i64> {
     // The time is taken now, not at the transaction's begin: what was issued in between is meant too.
     let sql = "INSERT INTO revocations (tenant_id, kind, subject, min_iat, api_keys)
-               VALUES ($1, $2, $3, greatest(extract(epoch FROM clock_timestamp())::bigint, $4), $5)
+               VALUES ($1, $2, $3, greatest(floor(extract(epoch FROM clock_timestamp()))::bigint, $4), $5)
                RETURNING sequence";
     let sequence = sqlx::query_scalar(sql)
         .bind(tenant.uuid())

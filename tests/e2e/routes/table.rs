@@ -161,6 +161,10 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/connectors/{id}/tools", CONNECTORS, &[("tool", "whoami"), ("enabled", "false")]),
     form("POST /w/{slug}/connectors/{id}/tools/bulk", CONNECTORS, &[("access", "all"), ("enabled", "false")]),
     form("POST /w/{slug}/invitations/{id}/revoke", PEOPLE, &[]),
+    page("GET /w/{slug}/connected-apps", MEMBERS),
+    page("GET /w/{slug}/connected-apps/end", PEOPLE),
+    form("POST /w/{slug}/connected-apps/end", PEOPLE, &[("confirm", "not the name")]),
+    form("POST /w/{slug}/connected-apps/{id}/revoke", NOBODYS, &[]),
     page("GET /w/{slug}/keys", MEMBERS),
     form("POST /w/{slug}/keys", MEMBERS, &[("name", "one more")]),
     form("POST /w/{slug}/keys/{id}/revoke", OTHERS_KEYS, &[]),
@@ -210,6 +214,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
          WHERE m.tenant_id = {tenant} AND m.role = 'owner' ORDER BY s.created_at LIMIT 1",
     ),
     ("passkeys", "SELECT gen_random_uuid()::text"),
+    ("connected-apps", "SELECT gen_random_uuid()::text"),
     // The first plain member; the one who walks as a member came later.
     (
         "members",

@@ -9,6 +9,7 @@ use toolmesh_proto::ids::ServiceAccountId;
 use super::members::{self, Membership, Permission};
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, OnConstraint as _, Result};
+use crate::revocations::{self, Reach, What};
 
 /// Service accounts of one workspace.
 const MAX_ACCOUNTS: i64 = 200;
@@ -110,7 +111,11 @@ pub async fn delete(db: &Db, by: &Membership, id: ServiceAccountId, confirm: &st
     if confirm.trim() != account.name {
         return Err(Error::field("confirm", format!("Type {} to delete it.", account.name)));
     }
+    let everything = What::ServiceAccount(id);
+    let ended =
+        revocations::revoke(&mut tx, &everything, Reach::TokensAndKeys, "the account was deleted").await?;
     store::delete(&mut tx, id).await?;
+    tracing::info!(tenant = %by.tenant, account = %id, revocations = ended.sequences.len(), "service account deleted");
     tx.commit_change().await?;
     Ok(())
 }

@@ -355,14 +355,19 @@ mod tests {
 
     #[test]
     fn the_navigation_offers_what_may_be_done() {
-        let nothing: [&str; 0] = [];
-        assert_eq!(words(May::default()), [vec!["Overview", "Add to ChatGPT", "Keys"], nothing.to_vec()]);
+        assert_eq!(
+            words(May::default()),
+            [vec!["Overview", "Add to ChatGPT"], vec!["Connected apps", "Keys"]]
+        );
         let auditor = May { audit: true, ..May::default() };
-        assert_eq!(words(auditor), [vec!["Overview", "Add to ChatGPT"], vec!["Keys", "Audit"]]);
+        assert_eq!(
+            words(auditor),
+            [vec!["Overview", "Add to ChatGPT"], vec!["Connected apps", "Keys", "Audit"]]
+        );
         let manager = May { connectors: true, ..May::default() };
         assert_eq!(
             words(manager),
-            [vec!["Overview", "Connectors", "Catalog", "Add to ChatGPT", "Keys"], nothing.to_vec()]
+            [vec!["Overview", "Connectors", "Catalog", "Add to ChatGPT"], vec!["Connected apps", "Keys"]]
         );
     }
 }
