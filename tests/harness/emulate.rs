@@ -107,7 +107,9 @@ impl Emulate {
         };
         let (port_text, file) = (port.to_string(), file.display().to_string());
         let mut args = vec!["start", "--port", &port_text, "--service", service.name(), "--seed", &file];
-        if let Some(base_url) = base_url {
+        // What it says of itself is where it is reached: an issuer is compared letter by letter.
+        let own = net::here(port);
+        if let Some(base_url) = base_url.or_else(|| seed.map(|_| own.as_str())) {
             args.extend(["--base-url", base_url]);
         }
         let start = Start { name: "emulate", program: &program, log: &log, clean: None, save: None };
