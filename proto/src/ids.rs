@@ -55,6 +55,8 @@ ids! {
     UserId
     /// A connector enabled in a tenant.
     InstallationId
+    /// A group of a tenant's members.
+    GroupId
     /// An API key of a member or a service account.
     ApiKeyId
     /// A caller that is no person.

@@ -1,4 +1,5 @@
-//! People: sign-up, verification, login, sessions, what happened to an account; members, invitations and API keys of a workspace.
+//! People: sign-up, verification, login, sessions, what happened to an account; members, groups, invitations and API keys of a
+//! workspace.
 //!
 //! Knows nothing of connectors or OAuth. What it answers never tells whether an address is known.
 
@@ -6,6 +7,7 @@ pub mod codes;
 pub mod events;
 pub mod external;
 pub mod factors;
+pub mod groups;
 pub mod invitations;
 pub mod keys;
 pub mod members;

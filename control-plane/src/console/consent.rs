@@ -49,6 +49,7 @@ pub(super) async fn show(
             let what = format!("{who} Ask an admin for an invitation, or log in as somebody else.");
             return refuse(&visitor, &what, "access_denied").await;
         }
+        Err(Error::Forbidden(what)) => return refuse(&visitor, what, "access_denied").await,
         Err(error) => return Err(error.into()),
     };
     if requirement::stops_member(&app.db, tenant.id, user.id).await? {

@@ -16,8 +16,10 @@ mod connected_apps;
 mod consent;
 mod csrf;
 mod forms;
+mod groups;
 mod headers;
 mod installations;
+mod invitations;
 mod keys;
 mod login;
 mod members;
@@ -157,7 +159,7 @@ fn pages() -> Routes<App> {
         .route("/account/confirm/passkey", post(second_factor::confirm))
         .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
         .nest("/account/security", security_pages())
-        .route("/invitation", get(members::invitation).post(members::accept))
+        .route("/invitation", get(invitations::show).post(invitations::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
         .route("/workspaces/check-slug", get(workspaces::check_slug))
@@ -194,10 +196,21 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/remove", post(installations::remove))
         .route("/add", get(add::show))
         .route("/members", get(members::list))
-        .route("/members/invite", post(members::invite))
-        .route("/members/{user}/remove", post(members::remove))
+        .route("/members/invite", post(invitations::invite))
+        .route("/members/{user}", get(members::show))
         .route("/members/{user}/role", post(members::set_role))
-        .route("/invitations/{id}/revoke", post(members::revoke_invitation))
+        .route("/members/{user}/remove", get(members::remove_preview).post(members::remove))
+        .route("/members/{user}/suspend", get(members::suspend_preview).post(members::suspend))
+        .route("/members/{user}/resume", post(members::resume))
+        .route("/members/{user}/owner", get(members::hand_over_form).post(members::hand_over))
+        .route("/leave", get(members::leave_preview).post(members::leave))
+        .route("/invitations/{id}/resend", post(invitations::resend))
+        .route("/invitations/{id}/revoke", post(invitations::revoke))
+        .route("/groups", get(groups::list).post(groups::create))
+        .route("/groups/{id}", get(groups::show).post(groups::change))
+        .route("/groups/{id}/delete", post(groups::delete))
+        .route("/groups/{id}/members", post(groups::add))
+        .route("/groups/{id}/members/{user}/remove", post(groups::take_out))
         .route("/connected-apps", get(connected_apps::list))
         .route("/connected-apps/end", get(connected_apps::end_form).post(connected_apps::end))
         .route("/connected-apps/{id}/revoke", post(connected_apps::revoke))

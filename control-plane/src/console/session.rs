@@ -274,7 +274,7 @@ impl Workspace {
     /// The frame of a console page.
     pub async fn shell(&self, title: &str, active: Nav) -> Result<Shell> {
         let mine = tenants::of_user(&self.app.db, self.user.id).await?;
-        let others = mine.into_iter().filter(|w| w.tenant.id != self.tenant.id);
+        let others = mine.into_iter().filter(|w| w.tenant.id != self.tenant.id && !w.suspended);
         Ok(Shell {
             title: title.to_owned(),
             csrf: self.visitor.csrf(),

@@ -23,6 +23,7 @@ pub(super) async fn list(State(app): State<App>, who: LoggedIn) -> Page {
     let row = |own: tenants::OwnWorkspace| WorkspaceRow {
         host: format!("{}{}", own.tenant.slug, app.origins.suffix()),
         role: Role::parse(own.role.as_str()),
+        suspended: own.suspended,
         slug: own.tenant.slug.to_string(),
         name: own.tenant.name,
     };

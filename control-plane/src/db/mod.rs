@@ -220,6 +220,18 @@ impl TenantTx {
         self.tenant
     }
 
+    /// Waits until no other transaction of this tenant does the same, and keeps others waiting until this one ends: for what
+    /// has to be counted before it is added to. To be asked for first, before any row is locked.
+    ///
+    /// # Errors
+    /// When another takes longer than a statement may.
+    pub async fn one_at_a_time(&mut self, what: &str) -> Result<(), DbError> {
+        let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        let name = format!("{what} of {}", self.tenant);
+        sqlx::query(sql).bind(name).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
     /// # Errors
     /// When the database refuses to commit.
     pub async fn commit(self) -> Result<(), DbError> {

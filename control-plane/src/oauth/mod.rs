@@ -91,6 +91,15 @@ impl Oauth {
         store::last_client(&mut tx, if anybody { None } else { Some(user) }).await
     }
 
+    /// Names of the clients that a person has connected in a tenant.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn clients_of(&self, tenant: TenantId, user: UserId) -> Result<Vec<String>> {
+        let mut tx = self.db.tenant(tenant).await?;
+        store::clients_of(&mut tx, user).await
+    }
+
     /// Deletes what has ended in a tenant, and forgets what limits no longer need.
     ///
     /// # Errors

@@ -282,6 +282,14 @@ pub(super) async fn prune(tx: &mut TenantTx) -> Result<()> {
     Ok(())
 }
 
+pub(super) async fn clients_of(tx: &mut TenantTx, user: UserId) -> Result<Vec<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT DISTINCT c.name FROM oauth_grants g
+         JOIN oauth_clients c ON c.tenant_id = g.tenant_id AND c.client_id = g.client_id
+         WHERE g.tenant_id = $1 AND g.user_id = $2 AND g.revoked_at IS NULL ORDER BY c.name LIMIT 100";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_all(tx.conn()).await?)
+}
+
 pub(super) async fn last_client(tx: &mut TenantTx, user: Option<UserId>) -> Result<Option<String>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT c.name FROM oauth_grants g

@@ -17,6 +17,7 @@ use toolmesh_proto::ids::GrantId;
 use super::clients::{self, AuthMethod, Client, SEEN_EVERY};
 use super::{Oauth, authorize, store};
 use crate::accounts::factors::requirement;
+use crate::accounts::members;
 use crate::credentials::token::{self, Token};
 use crate::db::TenantTx;
 use crate::error::Error;
@@ -195,6 +196,10 @@ impl Oauth {
             return Err(TokenError::InvalidGrant(
                 "this workspace requires a second factor; add one to your account in the console, then connect again",
             ));
+        }
+        // Asked at every step, not only at consent: a suspended member's clients get nothing.
+        if !members::is_active(&mut tx, grant.user_id).await? {
+            return Err(TokenError::InvalidGrant("the member is suspended"));
         }
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;

@@ -1,16 +1,16 @@
 //! From rows to one tenant's bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use toolmesh_proto::ids::TenantId;
+use toolmesh_proto::ids::{TenantId, UserId};
 use toolmesh_proto::slug::TenantOrigins;
 use toolmesh_proto::v1;
 
 use super::store;
 use crate::accounts::factors::requirement;
-use crate::accounts::{keys, members, service_accounts};
+use crate::accounts::{groups, keys, members, service_accounts};
 use crate::connectors::Installations;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -54,6 +54,8 @@ impl Compiler {
         let tenant = tenants::store::by_id(&mut tx).await?.ok_or(Error::NotFound)?;
         let members = members::list(&mut tx).await?;
         let members = requirement::let_in(&mut tx, members).await?;
+        let groups = groups::store::list(&mut tx).await?;
+        let mut groups_of = by_user(groups::store::members(&mut tx).await?);
         let keys = keys::store::for_nodes(&mut tx).await?;
         let service_accounts = service_accounts::store::for_nodes(&mut tx).await?;
         let access = tenants::access::for_nodes(&mut tx).await?;
@@ -67,7 +69,12 @@ impl Compiler {
         }
         let bundle = v1::TenantBundle {
             installations: installed,
-            members: members.into_iter().map(member).collect(),
+            members: members
+                .into_iter()
+                .filter(|member| member.suspended_at.is_none())
+                .map(|found| member(groups_of.remove(&found.user_id).unwrap_or_default(), found))
+                .collect(),
+            groups: groups.into_iter().map(|g| v1::Group { id: g.id.to_string(), name: g.name }).collect(),
             api_keys: keys.into_iter().flat_map(api_keys).collect(),
             service_accounts: service_accounts.into_iter().map(service_account).collect(),
             writes_need_scope: access.writes_need_scope,
@@ -91,8 +98,18 @@ impl Compiler {
     }
 }
 
-fn member(member: members::Member) -> v1::Member {
+/// The groups of each user.
+fn by_user(members: Vec<groups::GroupMember>) -> HashMap<UserId, Vec<String>> {
+    let mut found: HashMap<UserId, Vec<String>> = HashMap::new();
+    for member in members {
+        found.entry(member.user_id).or_default().push(member.group_id.to_string());
+    }
+    found
+}
+
+fn member(group_ids: Vec<String>, member: members::Member) -> v1::Member {
     v1::Member {
+        group_ids,
         user_id: member.user_id.to_string(),
         email: member.email,
         role: member.role.as_str().to_owned(),

@@ -68,6 +68,8 @@ pub struct OwnWorkspace {
     pub tenant: Tenant,
     #[sqlx(try_from = "String")]
     pub role: Role,
+    /// Whether the person may not enter it at present.
+    pub suspended: bool,
 }
 
 /// Whether a slug can be had.

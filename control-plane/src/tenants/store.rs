@@ -41,7 +41,8 @@ pub(crate) async fn by_id(tx: &mut TenantTx) -> Result<Option<Tenant>> {
 
 pub(super) async fn of_user(tx: &mut UserTx) -> Result<Vec<OwnWorkspace>> {
     let user = tx.user().uuid();
-    let sql = "SELECT t.id, t.slug, t.name, t.revision, t.created_at, m.role
+    let sql = "SELECT t.id, t.slug, t.name, t.revision, t.created_at, m.role,
+                 m.suspended_at IS NOT NULL AS suspended
                FROM memberships m JOIN tenants t ON t.id = m.tenant_id WHERE m.user_id = $1 ORDER BY lower(t.name), t.slug";
     Ok(sqlx::query_as(sql).bind(user).fetch_all(tx.conn()).await?)
 }

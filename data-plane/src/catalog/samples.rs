@@ -85,6 +85,7 @@ pub fn bundle() -> v1::TenantBundle {
             user_id: USER.into(),
             email: "ada@example.com".into(),
             role: "owner".into(),
+            ..Default::default()
         }],
         api_keys: vec![v1::ApiKey {
             id: API_KEY_ID.into(),

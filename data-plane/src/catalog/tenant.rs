@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use toolmesh_proto::claims::{self, Subject};
-use toolmesh_proto::ids::{ApiKeyId, InstallationId, ServiceAccountId, TenantId, UserId};
+use toolmesh_proto::ids::{ApiKeyId, GroupId, InstallationId, ServiceAccountId, TenantId, UserId};
 use toolmesh_proto::{names, slug, v1};
 use url::Url;
 
@@ -71,6 +71,8 @@ pub struct ToolEntry {
 pub struct Member {
     pub email: String,
     pub role: String,
+    /// In the order of their ids; shared with every principal that is this member.
+    pub groups: Arc<[GroupId]>,
 }
 
 /// A caller that is no person.
@@ -315,7 +317,11 @@ fn sound<K: Eq + Hash, V>(
 
 fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
     let user = parse("user id", &member.user_id)?;
-    Ok((user, Member { email: member.email.clone(), role: member.role.clone() }))
+    let groups: Result<Vec<GroupId>, BundleError> =
+        member.group_ids.iter().map(|id| parse("group id", id)).collect();
+    let mut groups = groups?;
+    groups.sort_unstable();
+    Ok((user, Member { email: member.email.clone(), role: member.role.clone(), groups: groups.into() }))
 }
 
 fn service_account(account: &v1::ServiceAccount) -> Result<(ServiceAccountId, ServiceAccount), BundleError> {
@@ -400,6 +406,7 @@ mod tests {
             ("base URL", (|b| b.installations[0].base_url = "nonsense".into()) as fn(&mut v1::TenantBundle)),
             ("base URL", |b| b.installations[0].base_url = "https://x/?a=b".into()),
             ("user id", |b| b.members[0].user_id = "x".into()),
+            ("group id", |b| b.members[0].group_ids = vec!["x".into()]),
             ("API key", |b| b.api_keys[0].sha256 = vec![1, 2]),
             ("API key", |b| b.api_keys[0].service_account_id = samples::SERVICE_ACCOUNT.into()),
             ("service account id", |b| b.service_accounts[0].id = "x".into()),

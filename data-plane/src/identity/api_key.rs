@@ -1,5 +1,7 @@
 //! API keys: known by the SHA-256 of the whole key, found by one look into a map, never by going through all of them.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq as _;
 
@@ -30,5 +32,6 @@ pub(super) fn check(
         subject: found.subject,
         method: Method::ApiKey { id: found.id },
         reach,
+        groups: Arc::default(),
     })
 }

@@ -9,10 +9,12 @@ pub mod keys;
 mod revoked;
 mod token;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use toolmesh_proto::claims::{API_KEY_PREFIX, Subject};
-use toolmesh_proto::ids::{ApiKeyId, TenantId};
+use toolmesh_proto::ids::{ApiKeyId, GroupId, TenantId};
 
 pub use self::keys::Keys;
 pub use self::revoked::Revoked;
@@ -23,6 +25,8 @@ use crate::catalog::Tenant;
 pub struct Principal {
     pub tenant: TenantId,
     pub subject: Subject,
+    /// The groups the caller is in, for rules to go by; a service account is in none.
+    pub groups: Arc<[GroupId]>,
     pub method: Method,
     pub reach: Reach,
 }
@@ -90,8 +94,11 @@ pub fn authenticate(
         token::check(tenant, keys, revoked, token, now)?
     };
     match principal.subject {
-        known if tenant.knows(known) => Ok(principal),
-        Subject::User(_) => Err(IdentityError::NotAMember),
+        Subject::User(user) => match tenant.member(user) {
+            Some(member) => Ok(Principal { groups: Arc::clone(&member.groups), ..principal }),
+            None => Err(IdentityError::NotAMember),
+        },
+        Subject::Service(_) if tenant.knows(principal.subject) => Ok(principal),
         Subject::Service(_) => Err(IdentityError::ServiceAccount),
     }
 }
@@ -184,6 +191,16 @@ mod tests {
             bundle.api_keys[0].scope = scope.into();
             assert_eq!(check(&samples::compile(&bundle), &[&key]).unwrap().reach, reach, "{scope}");
         }
+    }
+
+    #[test]
+    fn a_principal_is_in_the_groups_that_the_bundle_says() {
+        let key = format!("Bearer {}", samples::API_KEY);
+        assert!(check(&samples::tenant(), &[&key]).unwrap().groups.is_empty());
+        let (first, second) = (GroupId::new(), GroupId::new());
+        let mut bundle = samples::bundle();
+        bundle.members[0].group_ids = vec![second.to_string(), first.to_string()];
+        assert_eq!(*check(&samples::compile(&bundle), &[&key]).unwrap().groups, [first, second]);
     }
 
     #[test]

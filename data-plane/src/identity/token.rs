@@ -33,6 +33,7 @@ pub(super) fn check(
         subject,
         method: Method::OAuth { client: claims.client_id.clone() },
         reach: Reach::Scoped { write: scopes.write },
+        groups: Arc::default(),
     })
 }
 

@@ -78,6 +78,7 @@ mod tests {
         Principal {
             tenant: samples::TENANT.parse().unwrap(),
             subject: samples::USER.parse().unwrap(),
+            groups: std::sync::Arc::default(),
             method: Method::OAuth { client: "c".into() },
             reach: Reach::Scoped { write: false },
         }

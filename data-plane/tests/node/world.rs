@@ -134,6 +134,7 @@ pub fn bundle(base_url: &str, revision: u64) -> v1::TenantBundle {
             user_id: USER.into(),
             email: "ada@example.com".into(),
             role: "owner".into(),
+            ..Default::default()
         }],
         api_keys: vec![v1::ApiKey {
             id: "01890000-0000-7000-8000-000000000004".into(),

@@ -244,7 +244,8 @@ fn moment(at: OffsetDateTime) -> String {
 async fn operator(core: &Core, tenant: &Tenant) -> anyhow::Result<Membership> {
     let mut tx = core.db.tenant(tenant.id).await?;
     let members = members::list(&mut tx).await.map_err(plain)?;
-    let owner = members.into_iter().find(|member| member.role == Role::Owner);
+    let owner =
+        members.into_iter().find(|member| member.role == Role::Owner && member.suspended_at.is_none());
     let owner = owner.with_context(|| format!("workspace {} has no owner", tenant.slug))?;
     Ok(Membership { tenant: tenant.id, user: owner.user_id, role: Role::Owner })
 }

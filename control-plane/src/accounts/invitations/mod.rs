@@ -1,5 +1,9 @@
 //! Invitations into a workspace: a mail with a link that only its addressee can use, once, for seven days.
+//!
+//! An invitation lives as long as its inviter may invite: who is removed, suspended or may no longer invite takes theirs along.
+//! At most one is open for an address; another one replaces it, and its link is dead.
 
+mod addresses;
 pub mod store;
 
 use secrecy::ExposeSecret as _;
@@ -9,14 +13,25 @@ use toolmesh_proto::ids::{InvitationId, TenantId};
 use super::members::{self, Membership, Permission, Role};
 use super::{Email, User};
 use crate::credentials::token::{self, Token};
-use crate::db::Db;
+use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 use crate::mail::{InvitationMail, Mailer, Message};
 
-const LIFE: Duration = Duration::days(7);
+/// Life of a link.
+pub const LIFE: Duration = Duration::days(7);
 
-/// Open invitations of one workspace at a time; keeps a stolen session from mailing the world.
+/// Addresses in one go.
+pub const MAX_AT_ONCE: usize = 50;
+
+/// Open invitations of one workspace at a time, and mails of one day; keeps a stolen session from mailing the world.
 const MAX_OPEN: i64 = 200;
+const MAX_A_DAY: i64 = 500;
+
+/// How long the mail of an address rests before the next.
+const REST: Duration = Duration::minutes(1);
+
+/// What stands for the order of changes in [`TenantTx::one_at_a_time`].
+const INVITATIONS: &str = "invitations";
 
 /// A pending invitation, as the members page shows it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -40,54 +55,101 @@ pub struct Offer {
 }
 
 /// Who invites, as the mail tells it.
+#[derive(Clone, Copy)]
 pub struct Inviter<'a> {
     pub user: &'a User,
     pub workspace: &'a str,
     pub console_origin: &'a str,
 }
 
-/// Invites an address; a second invitation of the same address replaces the first.
+/// What became of one of several addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// As it was typed.
+    pub address: String,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Sent,
+    /// Nobody has to be invited twice.
+    AlreadyMember,
+    /// With what is wrong and the way out.
+    NotSent(String),
+}
+
+/// Invites everybody whose address stands in a text, each judged by itself; a second invitation of an address replaces the first.
 ///
 /// # Errors
-/// `Forbidden` without [`Permission::Members`] or for a role that may do more than one's own; a field error for a wrong address, one that is a member already, or too many open ones.
+/// `Forbidden` without [`Permission::Members`] or for a role that may do more than one's own; on the field `email` for no
+/// address or more than [`MAX_AT_ONCE`]. Nothing is sent then.
 pub async fn invite(
     db: &Db,
     mailer: &Mailer,
     by: &Membership,
     inviter: Inviter<'_>,
-    email: &str,
+    text: &str,
     role: Role,
-) -> Result<()> {
+) -> Result<Vec<Judged>> {
     by.require(Permission::Members)?;
-    if role == Role::Owner {
-        return Err(Error::field("role", "Invite as something else; an owner can be made afterwards."));
+    let addresses = addresses::split(text)?;
+    let mut tx = begin(db, by, role).await?;
+    let members = members::list(&mut tx).await?;
+    let (mut judged, mut mails) = (Vec::with_capacity(addresses.len()), Vec::new());
+    for address in addresses {
+        let verdict = match Email::parse(&address) {
+            Err(error) => Verdict::NotSent(addresses::why(error)),
+            Ok(email) if members.iter().any(|member| member.email == email.as_str()) => {
+                Verdict::AlreadyMember
+            }
+            Ok(email) => match open(&mut tx, by, email.as_str(), role).await {
+                Ok(link) => {
+                    mails.push((email, link));
+                    Verdict::Sent
+                }
+                Err(Error::Refused(message)) => Verdict::NotSent(message),
+                Err(error) => return Err(error),
+            },
+        };
+        judged.push(Judged { address, verdict });
     }
-    by.require_covers(role)?;
-    let email = Email::parse(email)?;
-    let token = Token::new("")?;
-    let mut tx = db.tenant(by.tenant).await?;
-    if members::list(&mut tx).await?.iter().any(|member| member.email == email.as_str()) {
-        return Err(Error::field("email", "This person is a member already."));
-    }
-    store::revoke_by_email(&mut tx, email.as_str()).await?;
-    if store::count_open(&mut tx).await? >= MAX_OPEN {
-        return Err(Error::field("email", "There are 200 open invitations. Revoke some first."));
-    }
-    let expires_at = OffsetDateTime::now_utc() + LIFE;
-    store::insert(&mut tx, email.as_str(), role, &token.hash, by.user, expires_at).await?;
     tx.commit().await?;
-    // The tenant's id comes first, so that the link finds its tenant before there is a tenant transaction.
-    let secret = token.secret.expose_secret();
-    let link = format!("{}/invitation?token={}.{secret}", inviter.console_origin, by.tenant.uuid().simple());
-    mailer.send(Message::invitation(InvitationMail {
-        to: email.as_str(),
-        workspace: inviter.workspace,
-        role: role.with_article(),
-        by_name: &inviter.user.name,
-        by_email: &inviter.user.email,
-        link,
-    })?);
-    Ok(())
+    for (email, link) in mails {
+        send(mailer, by.tenant, inviter, (email.as_str(), role), &link)?;
+    }
+    Ok(judged)
+}
+
+/// Sends an invitation again, expired or not: with a new link and seven days more. The old link is dead.
+///
+/// # Errors
+/// `NotFound` for one that was used or withdrawn; `TooMany` within a minute of the last mail; as for `invite`.
+pub async fn resend(
+    db: &Db,
+    mailer: &Mailer,
+    by: &Membership,
+    inviter: Inviter<'_>,
+    id: InvitationId,
+) -> Result<String> {
+    by.require(Permission::Members)?;
+    let mut tx = db.tenant(by.tenant).await?;
+    let before = store::by_id(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    drop(tx);
+    let mut tx = begin(db, by, before.role).await?;
+    // It may have been accepted, withdrawn or sent again since.
+    let before = store::by_id(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let rested = OffsetDateTime::now_utc() - before.created_at;
+    if rested < REST {
+        return Err(Error::TooMany((REST - rested).whole_seconds().unsigned_abs() + 1));
+    }
+    if members::list(&mut tx).await?.iter().any(|member| member.email == before.email) {
+        return Err(Error::Refused(format!("{} is a member already.", before.email)));
+    }
+    let link = open(&mut tx, by, &before.email, before.role).await?;
+    tx.commit().await?;
+    send(mailer, by.tenant, inviter, (&before.email, before.role), &link)?;
+    Ok(before.email)
 }
 
 /// What a link offers, while it is good.
@@ -116,6 +178,7 @@ pub async fn accept(db: &Db, link_token: &str, user: &User) -> Result<TenantId> 
         );
         return Err(Error::Refused(message));
     }
+    // Of two at once, the second finds it used.
     if !store::mark_accepted(&mut tx, invitation.id).await? {
         return Err(dead());
     }
@@ -135,6 +198,55 @@ pub async fn revoke(db: &Db, by: &Membership, id: InvitationId) -> Result<()> {
         return Err(Error::NotFound);
     }
     tx.commit().await?;
+    Ok(())
+}
+
+/// A transaction in which the inviter stays who they are and nobody else invites, so that limits are counted and not raced.
+async fn begin(db: &Db, by: &Membership, role: Role) -> Result<TenantTx> {
+    if role == Role::Owner {
+        return Err(Error::field("role", "Invite as something else; an owner can be made afterwards."));
+    }
+    let mut tx = db.tenant(by.tenant).await?;
+    tx.one_at_a_time(INVITATIONS).await?;
+    let by = members::still(&mut tx, by).await?;
+    by.require(Permission::Members)?;
+    by.require_covers(role)?;
+    Ok(tx)
+}
+
+/// Opens one invitation and answers the secret of its link; `Refused` where a limit is reached.
+async fn open(tx: &mut TenantTx, by: &Membership, email: &str, role: Role) -> Result<Token> {
+    let counts = store::counts_beside(tx, email).await?;
+    if counts.open >= MAX_OPEN {
+        return Err(Error::Refused("there are 200 open invitations; withdraw some first".to_owned()));
+    }
+    if counts.of_today >= MAX_A_DAY {
+        return Err(Error::Refused("500 invitations went out within a day; try again tomorrow".to_owned()));
+    }
+    store::revoke_by_email(tx, email).await?;
+    let token = Token::new("")?;
+    let expires_at = OffsetDateTime::now_utc() + LIFE;
+    store::insert(tx, email, role, &token.hash, by.user, expires_at).await?;
+    Ok(token)
+}
+
+fn send(
+    mailer: &Mailer,
+    tenant: TenantId,
+    inviter: Inviter<'_>,
+    (to, role): (&str, Role),
+    token: &Token,
+) -> Result<()> {
+    // The tenant's id comes first, so that the link finds its tenant before there is a tenant transaction.
+    let secret = token.secret.expose_secret();
+    mailer.send(Message::invitation(InvitationMail {
+        to,
+        workspace: inviter.workspace,
+        role: role.with_article(),
+        by_name: &inviter.user.name,
+        by_email: &inviter.user.email,
+        link: format!("{}/invitation?token={}.{secret}", inviter.console_origin, tenant.uuid().simple()),
+    })?);
     Ok(())
 }
 

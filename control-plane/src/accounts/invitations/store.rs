@@ -54,11 +54,39 @@ pub(crate) async fn pending(tx: &mut TenantTx) -> Result<Vec<Invitation>> {
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
 }
 
-pub(super) async fn count_open(tx: &mut TenantTx) -> Result<i64> {
+/// An invitation that was neither accepted nor revoked, expired or not.
+pub(super) async fn by_id(tx: &mut TenantTx, id: InvitationId) -> Result<Option<Invitation>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT count(*) FROM invitations
-               WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now()";
-    Ok(sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?)
+    let sql = "SELECT i.id, i.email, i.role, u.name AS invited_by, u.email AS invited_by_email,
+                 i.created_at, i.expires_at
+               FROM invitations i JOIN users u ON u.id = i.invited_by
+               WHERE i.tenant_id = $1 AND i.id = $2 AND i.accepted_at IS NULL AND i.revoked_at IS NULL";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+/// The addresses that a member's open invitations are for.
+pub(crate) async fn open_by(tx: &mut TenantTx, inviter: UserId) -> Result<Vec<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT email FROM invitations
+               WHERE tenant_id = $1 AND invited_by = $2 AND accepted_at IS NULL AND revoked_at IS NULL
+                 AND expires_at > now() ORDER BY email";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(inviter.uuid()).fetch_all(tx.conn()).await?)
+}
+
+/// What limits are judged by.
+#[derive(sqlx::FromRow)]
+pub(super) struct Counts {
+    pub open: i64,
+    pub of_today: i64,
+}
+
+/// Counts without what is open for one address, which another invitation of it replaces.
+pub(super) async fn counts_beside(tx: &mut TenantTx, email: &str) -> Result<Counts> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT count(*) FILTER (WHERE accepted_at IS NULL AND revoked_at IS NULL AND expires_at > now() AND email <> $2)
+                 AS open, count(*) FILTER (WHERE created_at > now() - interval '1 day') AS of_today
+               FROM invitations WHERE tenant_id = $1";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(email).fetch_one(tx.conn()).await?)
 }
 
 /// False if somebody was faster.

@@ -1,9 +1,11 @@
-//! Members, invitations, and accepting one.
+//! Members of a workspace: the list, one of them, and what stops working when one goes.
 
 use askama::Template;
 
+use super::invitations::{InvitationRow, InviteForm};
 use super::parts::{Field, Moment};
-use super::shell::{Focus, Person, Role, Shell};
+use super::shell::{Person, Role, Shell};
+use super::tabs::Tabs;
 
 /// One member.
 pub struct MemberRow {
@@ -13,42 +15,20 @@ pub struct MemberRow {
     pub joined: Moment,
     /// Whether they have one.
     pub second_factor: bool,
-    /// The last call or page; `None` before the first.
+    /// The last call; `None` before the first.
     pub last_seen: Option<Moment>,
     /// The viewer themselves.
     pub you: bool,
-    /// Roles the viewer may give them; empty where they may give none.
-    pub roles: Vec<Role>,
-    /// Whether the viewer may remove them: not the last owner, not somebody above.
-    pub removable: bool,
+    /// When and by whom they were suspended, if they are.
+    pub suspended: Option<Suspended>,
+    /// Names of the groups they are in.
+    pub groups: Vec<String>,
 }
 
-/// One open invitation.
-pub struct InvitationRow {
-    pub id: String,
-    pub email: String,
-    pub role: Role,
-    pub by: Person,
-    pub sent: Moment,
-    pub expires: Moment,
-    pub expired: bool,
-}
-
-/// The form that invites somebody.
-pub struct InviteForm {
-    pub email: Field,
-    /// The chosen role.
-    pub role: Role,
-    /// Roles the viewer may give.
-    pub roles: Vec<Role>,
-}
-
-impl InviteForm {
-    /// The form as it is first shown.
-    #[must_use]
-    pub fn new(roles: Vec<Role>) -> Self {
-        Self { email: Field::empty(), role: Role::Member, roles }
-    }
+/// A suspension.
+pub struct Suspended {
+    pub at: Moment,
+    pub by: Option<String>,
 }
 
 /// GET /w/{slug}/members.
@@ -56,34 +36,82 @@ impl InviteForm {
 #[template(path = "members.html")]
 pub struct MembersPage {
     pub shell: Shell,
+    pub tabs: Tabs,
     pub members: Vec<MemberRow>,
     pub invitations: Vec<InvitationRow>,
     pub invite: InviteForm,
 }
 
-/// What the invitation page can say.
-pub enum InvitationState {
-    /// Logged in with the invited address: one button.
-    Ready,
-    /// Not logged in: log in or sign up with that address, and come back. The paths carry `next`.
-    NeedsLogin { login: String, signup: String },
-    /// Logged in with another address.
-    OtherAddress,
-    /// Too old, used, withdrawn, or not one of ours.
-    Dead,
+/// What the viewer may do with a member.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each thing that can be done")]
+pub struct MayChange {
+    pub role: bool,
+    pub suspend: bool,
+    pub remove: bool,
+    pub hand_over: bool,
 }
 
-/// GET and POST /invitation.
+/// GET /w/{slug}/members/{user}.
 #[derive(Template)]
-#[template(path = "invitation.html")]
-pub struct InvitationPage {
-    pub focus: Focus,
-    pub token: String,
-    /// Empty where the invitation is dead.
-    pub workspace: String,
-    pub invited_by: String,
-    /// The invited address.
-    pub email: String,
-    pub role: Role,
-    pub state: InvitationState,
+#[template(path = "member.html")]
+pub struct MemberPage {
+    pub shell: Shell,
+    pub row: MemberRow,
+    /// Roles the viewer may give them.
+    pub roles: Vec<Role>,
+    pub may: MayChange,
+    /// Why nothing can be changed, where that is so.
+    pub why_not: Option<&'static str>,
+    /// Where to prove again who one is before the role can be changed.
+    pub prove: Option<String>,
+}
+
+impl MemberPage {
+    /// A path below the member's.
+    #[must_use]
+    pub fn path(&self, rest: &str) -> String {
+        self.shell.path(&format!("/members/{}{rest}", self.row.user_id))
+    }
+}
+
+/// One kind of thing that stops working, and its names.
+pub struct Loss {
+    /// What becomes of them: `API keys stop working`.
+    pub what: &'static str,
+    pub names: Vec<String>,
+}
+
+/// GET of /w/{slug}/members/{user}/remove and /suspend, and of /w/{slug}/leave: what would stop working, and the button.
+#[derive(Template)]
+#[template(path = "farewell.html")]
+pub struct FarewellPage {
+    pub shell: Shell,
+    /// Where the form goes.
+    pub action: String,
+    /// Where to go instead.
+    pub back: String,
+    pub lede: String,
+    pub losses: Vec<Loss>,
+    /// What stays, or how it is undone.
+    pub after: &'static str,
+    pub button: String,
+}
+
+/// GET and POST /w/{slug}/members/{user}/owner.
+#[derive(Template)]
+#[template(path = "hand_over.html")]
+pub struct HandOverPage {
+    pub shell: Shell,
+    pub user_id: String,
+    pub person: Person,
+    pub confirm: Field,
+}
+
+impl HandOverPage {
+    /// The label of the field that confirms.
+    #[must_use]
+    pub fn confirm_label(&self) -> String {
+        format!("Type {} to confirm", self.person.email)
+    }
 }

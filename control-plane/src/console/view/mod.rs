@@ -12,8 +12,10 @@ mod clients;
 mod connected_apps;
 mod enable;
 mod error;
+mod groups;
 mod icons;
 mod installations;
+mod invitations;
 mod keys;
 mod landing;
 mod members;
@@ -40,13 +42,17 @@ pub use clients::{Client, Guide, Step};
 pub use connected_apps::{ConnectedAppsPage, ConnectionRow, EndConnectionsPage};
 pub use enable::{CredentialField, EnablePage, SetupHelp};
 pub use error::ErrorPage;
+pub use groups::{GroupMemberRow, GroupPage, GroupRow, GroupsPage};
 pub use icons::{Icon, icon};
 pub use installations::{
     CredentialFact, InstallationPage, InstallationRow, InstallationState, InstallationsPage, ToolRow,
 };
+pub use invitations::{InvitationPage, InvitationRow, InvitationState, InviteForm};
 pub use keys::{KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeyState, KeysPage};
 pub use landing::LandingPage;
-pub use members::{InvitationPage, InvitationRow, InvitationState, InviteForm, MemberRow, MembersPage};
+pub use members::{
+    FarewellPage, HandOverPage, Loss, MayChange, MemberPage, MemberRow, MembersPage, Suspended,
+};
 pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};

@@ -28,6 +28,8 @@ const SETTINGS: &[Tab] =
 
 /// The ways in for what has no login, below `/w/SLUG`.
 const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
+/// The people of a workspace, at `/w/SLUG`.
+const PEOPLE: &[Tab] = &[tab("Members", "/members"), tab("Groups", "/groups")];
 
 /// The pages of a person's own account, at `/account` and below.
 const ACCOUNT: &[Tab] = &[
@@ -48,6 +50,12 @@ impl Tabs {
     #[must_use]
     pub const fn keys(base: String, current: &'static str) -> Self {
         Self { label: "Keys", base, tabs: KEYS, current }
+    }
+
+    /// Of the people of the workspace at `base` (`/w/SLUG`).
+    #[must_use]
+    pub const fn people(base: String, current: &'static str) -> Self {
+        Self { label: "People", base, tabs: PEOPLE, current }
     }
 
     /// Of a person's account.

@@ -11,6 +11,8 @@ pub struct WorkspaceRow {
     pub slug: String,
     pub name: String,
     pub role: Role,
+    /// Whether the viewer may not enter it at present.
+    pub suspended: bool,
     /// Host of its endpoint: `acme.example.com`.
     pub host: String,
 }
