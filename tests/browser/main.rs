@@ -5,6 +5,7 @@ mod account;
 mod connected_apps;
 mod journey;
 mod machines;
+mod members;
 mod passkeys;
 mod screens;
 mod sign_in;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::{Person, System, TestResult};
 
-async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
+pub(crate) async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
     browser.go(&system.console_url("/login")).await?;
     browser.fill("email", &person.email).await?;
     browser.fill("password", &person.password).await?;
