@@ -6,7 +6,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use time::OffsetDateTime;
-use toolmesh_proto::claims::API_KEY_PREFIX;
 use toolmesh_proto::ids::UserId;
 
 use super::App;
@@ -312,8 +311,10 @@ async fn may_change(app: &App, at: &Workspace, member: &Member) -> Result<(MayCh
 /// What of a member's stops working without the membership.
 async fn losses(app: &App, at: &Workspace, member: &Member) -> Result<Vec<Loss>> {
     let user = member.user_id;
-    let keys = keys::list(&app.db, &at.member).await?.into_iter().filter(|key| key.user_id == user);
-    let keys = keys.map(|key| format!("{} ({API_KEY_PREFIX}…{})", key.name, key.last4)).collect();
+    let now = OffsetDateTime::now_utc();
+    let keys = keys::list(&app.db, &at.member).await?.into_iter();
+    let keys = keys.filter(|key| key.is_of(user) && !key.has_ended(now));
+    let keys = keys.map(|key| format!("{} ({}…{})", key.name, key.prefix, key.last4)).collect();
     let mut tx = app.db.tenant(at.tenant.id).await?;
     let offered = invitations::store::open_by(&mut tx, user).await?;
     drop(tx);
