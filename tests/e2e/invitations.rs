@@ -83,7 +83,7 @@ async fn sent_again_an_invitation_has_a_new_link_and_the_old_one_is_dead() -> Te
     ensure!(page.text().contains("in 6 days") || page.text().contains("in 7 days"), "{}", page.text());
     let resend = action(&page, "/resend")?;
     let hasty = owner.submit(&members(&workspace), &resend, &[]).await?;
-    assert_eq!(hasty.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(hasty.status, StatusCode::UNPROCESSABLE_ENTITY);
 
     age(system, &workspace, "2 minutes").await?;
     owner.submit(&members(&workspace), &resend, &[]).await?.ok()?;

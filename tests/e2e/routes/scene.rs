@@ -66,6 +66,10 @@ impl Scene {
             let (page, action) = (format!("{base}/{page}"), format!("{base}/{action}"));
             owner.submit(&page, &action, &fields).await?.ok().with_context(|| action)?;
         }
+        let groups = format!("{base}/groups");
+        let group = owner.submit(&groups, &groups, &[("name", "Bystanders")]).await?;
+        let group = group.location().context("no group was made")?.path().to_owned();
+        owner.submit(&group, &format!("{group}/members"), &[("user", &bystander.user_id)]).await?.ok()?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

@@ -38,6 +38,7 @@ pub const ROLES: &[&str] = &["member", "billing", "auditor", "connector_manager"
 const MEMBERS: Who = Roles(ROLES);
 const CONNECTORS: Who = Roles(&["connector_manager", "admin", "owner"]);
 const PEOPLE: Who = Roles(&["admin", "owner"]);
+const OWNERS: Who = Roles(&["owner"]);
 const AUDIT: Who = Roles(&["auditor", "admin", "owner"]);
 const SETTINGS: Who = Roles(&["admin", "owner"]);
 /// Everybody has keys of their own; the walk asks for one of the owner's.
@@ -160,6 +161,14 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/connectors/{id}/test", CONNECTORS, &[]),
     form("POST /w/{slug}/connectors/{id}/tools", CONNECTORS, &[("tool", "whoami"), ("enabled", "false")]),
     form("POST /w/{slug}/connectors/{id}/tools/bulk", CONNECTORS, &[("access", "all"), ("enabled", "false")]),
+    page("GET /w/{slug}/groups", PEOPLE),
+    form("POST /w/{slug}/groups", PEOPLE, &[("name", "Walkers")]),
+    page("GET /w/{slug}/groups/{id}", PEOPLE),
+    form("POST /w/{slug}/groups/{id}", PEOPLE, &[("name", "Another name"), ("external_name", "walkers")]),
+    form("POST /w/{slug}/groups/{id}/delete", PEOPLE, &[]),
+    form("POST /w/{slug}/groups/{id}/members", PEOPLE, &[("user", "{members}")]),
+    form("POST /w/{slug}/groups/{id}/members/{user}/remove", PEOPLE, &[]),
+    form("POST /w/{slug}/invitations/{id}/resend", PEOPLE, &[]),
     form("POST /w/{slug}/invitations/{id}/revoke", PEOPLE, &[]),
     page("GET /w/{slug}/connected-apps", MEMBERS),
     page("GET /w/{slug}/connected-apps/end", PEOPLE),
@@ -168,7 +177,16 @@ pub const TABLE: &[Line] = &[
     page("GET /w/{slug}/keys", MEMBERS),
     form("POST /w/{slug}/keys", MEMBERS, &[("name", "one more")]),
     form("POST /w/{slug}/keys/{id}/revoke", OTHERS_KEYS, &[]),
+    page("GET /w/{slug}/leave", MEMBERS),
+    form("POST /w/{slug}/leave", MEMBERS, &[]),
     page("GET /w/{slug}/members", PEOPLE),
+    page("GET /w/{slug}/members/{user}", PEOPLE),
+    page("GET /w/{slug}/members/{user}/owner", OWNERS),
+    form("POST /w/{slug}/members/{user}/owner", OWNERS, &[("confirm", "somebody else")]),
+    page("GET /w/{slug}/members/{user}/remove", PEOPLE),
+    form("POST /w/{slug}/members/{user}/resume", PEOPLE, &[]),
+    page("GET /w/{slug}/members/{user}/suspend", PEOPLE),
+    form("POST /w/{slug}/members/{user}/suspend", PEOPLE, &[]),
     form("POST /w/{slug}/members/invite", PEOPLE, &[("email", "guest@example.org"), ("role", "member")]),
     form("POST /w/{slug}/members/{user}/remove", PEOPLE, &[]),
     form("POST /w/{slug}/members/{user}/role", PEOPLE, &[("role", "admin")]),
@@ -197,6 +215,7 @@ const ENABLE: &[(&str, &str)] =
 /// What stands for a parameter: the part of the path before it, and the row that it is.
 pub const PARAMETERS: &[(&str, &str)] = &[
     ("audit", "SELECT id::text FROM audit_events WHERE tenant_id = {tenant} ORDER BY at LIMIT 1"),
+    ("groups", "SELECT id::text FROM groups WHERE tenant_id = {tenant} LIMIT 1"),
     ("connectors", "SELECT id::text FROM installations WHERE tenant_id = {tenant} AND name = 'echo'"),
     (
         "invitations",

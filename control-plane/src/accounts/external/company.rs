@@ -8,8 +8,8 @@ use toolmesh_proto::ids::{TenantId, UserId};
 
 use super::id_token::Claims;
 use super::{External, Profile, domains, people, store};
-use crate::accounts::User;
 use crate::accounts::members::{self, Membership, Permission, Role};
+use crate::accounts::{User, groups};
 use crate::credentials;
 use crate::credentials::envelope::{Sealed, Vault};
 use crate::db::TenantTx;
@@ -284,14 +284,16 @@ impl External {
     }
 
     /// Makes somebody who came through the provider a member, with the groups that it named.
-    pub(super) async fn settle(&self, tenant: TenantId, user: UserId, _groups: &[String]) -> Result<()> {
+    pub(super) async fn settle(&self, tenant: TenantId, user: UserId, groups: &[String]) -> Result<()> {
         let mut tx = self.db.tenant(tenant).await?;
         let settings = store::provider(&mut tx).await?.ok_or(Error::NotFound)?;
-        if members::store::role(&mut tx, user).await?.is_some() {
-            return Ok(());
+        let is_new = members::store::role(&mut tx, user).await?.is_none();
+        if is_new {
+            members::store::insert(&mut tx, user, settings.default_role).await?;
         }
-        members::store::insert(&mut tx, user, settings.default_role).await?;
-        tx.commit_change().await?;
+        if groups::set_external(&mut tx, user, groups).await? || is_new {
+            tx.commit_change().await?;
+        }
         Ok(())
     }
 

@@ -124,7 +124,7 @@ pub async fn invite(
 /// Sends an invitation again, expired or not: with a new link and seven days more. The old link is dead.
 ///
 /// # Errors
-/// `NotFound` for one that was used or withdrawn; `TooMany` within a minute of the last mail; as for `invite`.
+/// `NotFound` for one that was used or withdrawn; `Refused` within a minute of the last mail; as for `invite`.
 pub async fn resend(
     db: &Db,
     mailer: &Mailer,
@@ -141,7 +141,10 @@ pub async fn resend(
     let before = store::by_id(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let rested = OffsetDateTime::now_utc() - before.created_at;
     if rested < REST {
-        return Err(Error::TooMany((REST - rested).whole_seconds().unsigned_abs() + 1));
+        let seconds = (REST - rested).whole_seconds() + 1;
+        let message =
+            format!("The last mail went out less than a minute ago. Try again in {seconds} seconds.");
+        return Err(Error::Refused(message));
     }
     if members::list(&mut tx).await?.iter().any(|member| member.email == before.email) {
         return Err(Error::Refused(format!("{} is a member already.", before.email)));

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// What decides over everything a member does.
 #[derive(sqlx::FromRow)]
-pub(super) struct RoleRow {
+pub(in crate::accounts) struct RoleRow {
     #[sqlx(try_from = "String")]
     pub role: Role,
     pub suspended_at: Option<OffsetDateTime>,
@@ -22,7 +22,7 @@ pub(super) async fn tenants_of(tx: &mut UserTx) -> Result<Vec<TenantId>> {
     Ok(ids.into_iter().map(TenantId::from).collect())
 }
 
-pub(super) async fn role(tx: &mut TenantTx, user: UserId) -> Result<Option<RoleRow>> {
+pub(in crate::accounts) async fn role(tx: &mut TenantTx, user: UserId) -> Result<Option<RoleRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT role, suspended_at FROM memberships WHERE tenant_id = $1 AND user_id = $2";
     Ok(sqlx::query_as(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?)
