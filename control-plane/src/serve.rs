@@ -230,6 +230,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
     let endpoints = endpoints()
         .into_router()
         .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(from_fn(oauth_http::any_origin))
         .with_state(OauthState { oauth: oauth.clone(), db: core.db.clone() });
     let health = health().into_router().with_state(core.db.clone());
     let https = config.is_https();

@@ -6,6 +6,7 @@ mod connected_apps;
 mod journey;
 mod machines;
 mod members;
+mod oauth_clients;
 mod passkeys;
 mod screens;
 mod sign_in;

@@ -15,6 +15,7 @@ mod live_changes;
 mod machines;
 mod members;
 mod oauth;
+mod oauth_clients;
 mod rest;
 mod revocation;
 mod routes;

@@ -130,6 +130,15 @@ impl Console {
         self.send(self.http.get(url)).await
     }
 
+    /// Fetches a page with a header more; redirects are shown.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get_with(&self, path: &str, name: &str, value: &str) -> Result<Page> {
+        let url = self.base.join(path)?;
+        self.send(self.http.get(url).header(name, value)).await
+    }
+
     /// Fetches a page, and where it leads, within the console.
     ///
     /// # Errors

@@ -191,6 +191,22 @@ impl Server {
         Answer::of(self.http.post(endpoint).form(form).send().await?).await
     }
 
+    /// Sends a form to the token endpoint with client id and secret in the header.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn token_over_basic(
+        &self,
+        client_id: &str,
+        secret: &str,
+        form: &[(String, String)],
+    ) -> Result<Answer> {
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let endpoint = self.endpoint("token_endpoint")?;
+        let request = self.http.post(endpoint).basic_auth(encoded(client_id), Some(encoded(secret)));
+        Answer::of(request.form(form).send().await?).await
+    }
+
     /// The form that trades a code.
     #[must_use]
     pub fn code_form(

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::child::{Kept, Start, tail};
+use crate::tls::Authority;
 use crate::wait::START;
 use crate::{net, paths};
 
@@ -77,7 +78,12 @@ impl System {
     /// # Errors
     /// When it does not start.
     pub async fn shared() -> Result<&'static Self> {
-        SHARED.get_or_try_init(|| Self::start(Options::default())).await
+        let trusting = || async {
+            // Tests that need https sites start them with certificates of this authority.
+            let envs = vec![Authority::shared()?.env()];
+            Self::start(Options { envs, ..Options::default() }).await
+        };
+        SHARED.get_or_try_init(trusting).await
     }
 
     /// Starts a system of its own.

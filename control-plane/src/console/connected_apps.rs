@@ -118,19 +118,23 @@ pub(super) async fn end(State(app): State<App>, at: Workspace, fields: Fields) -
     ended(&app, &at, &said, &recorded).await
 }
 
-/// Says on how many nodes it is in force, which the nodes have a second to answer.
 async fn ended(app: &App, at: &Workspace, said: &str, recorded: &Recorded) -> Page {
+    let force = in_force(app, at, recorded).await;
+    at.flash(format!("{said} {force}")).await?;
+    see_other(&at.path(LIST))
+}
+
+/// Says on how many nodes it is in force, which the nodes have a second to answer.
+pub(super) async fn in_force(app: &App, at: &Workspace, recorded: &Recorded) -> String {
     let InForce { nodes, of } = app.hub.in_force(at.tenant.id, &recorded.sequences).await;
-    let force = match (nodes, of) {
+    match (nodes, of) {
         (_, 0) => "No node is connected; each takes it before it serves again.".to_owned(),
         (nodes, 1) if nodes == of => "In force on 1 of 1 node.".to_owned(),
         (nodes, of) if nodes == of => format!("In force on {nodes} of {of} nodes."),
         (nodes, of) => {
             format!("In force on {nodes} of {of} nodes so far; the others take it as soon as they answer.")
         }
-    };
-    at.flash(format!("{said} {force}")).await?;
-    see_other(&at.path(LIST))
+    }
 }
 
 fn row(at: &Workspace, one: Connection, now: OffsetDateTime) -> ConnectionRow {

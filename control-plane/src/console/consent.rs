@@ -1,7 +1,7 @@
 //! The page on which a person decides whether a client may act for them.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use serde::Deserialize;
 use url::Url;
@@ -12,14 +12,16 @@ use super::headers::consent_policy;
 use super::respond::{Page, add_factor_address, login_address, see_other, with_status};
 use super::session::Visitor;
 use super::view::{
-    AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole,
+    AccessCounts, ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Role as ViewRole, Vouched,
 };
 use crate::accounts::factors::requirement;
-use crate::accounts::members::{self, Membership};
+use crate::accounts::members::{self, Membership, Permission};
 use crate::connectors::Installation;
 use crate::error::{Error, Result};
 use crate::oauth::authorize::{Params, Refusal, Request};
+use crate::oauth::clients::{Client, Kind, Standing};
 use crate::oauth::redirect;
+use crate::oauth::refusals::{Endpoint, Refused};
 use crate::tenants::{self, Tenant};
 
 #[derive(Deserialize)]
@@ -32,36 +34,58 @@ pub(super) async fn show(
     State(app): State<App>,
     visitor: Visitor,
     Path(path): Path<SlugPath>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Page {
     let query = query.unwrap_or_default();
-    let tenant = tenants::by_slug(&app.db, &path.slug).await?;
-    let checked = app.oauth.check(&tenant, &Params::parse(&query)).await?;
-    if let Err(Refusal::Page(what)) = checked {
-        return refuse(&visitor, what, "invalid_request").await;
-    }
+    let params = Params::parse(&query);
+    let at = Asked { tenant: tenants::by_slug(&app.db, &path.slug).await?, client_id: params.client_id() };
     let here = format!("/oauth/{}/authorize?{query}", path.slug);
-    let Some(user) = &visitor.user else { return see_other(&login_address(&here)) };
-    let member = match members::membership(&app.db, tenant.id, user.id).await {
-        Ok(member) => member,
-        Err(Error::NotFound) => {
-            let who = format!("{} is not a member of {}.", user.email, tenant.slug);
-            let what = format!("{who} Ask an admin for an invitation, or log in as somebody else.");
-            return refuse(&visitor, &what, "access_denied").await;
-        }
-        Err(Error::Forbidden(what)) => return refuse(&visitor, what, "access_denied").await,
-        Err(error) => return Err(error.into()),
+    let member = match &visitor.user {
+        Some(user) => match members::membership(&app.db, at.tenant.id, user.id).await {
+            Ok(member) => Some(member),
+            Err(Error::NotFound) => None,
+            Err(Error::Forbidden(what)) => return at.refuse(&app, &visitor, what, "access_denied").await,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
     };
-    if requirement::stops_member(&app.db, tenant.id, user.id).await? {
+    // What has to be fetched is fetched for a member, not for whoever passes by.
+    let checked = if member.is_some() || !params.names_document() {
+        Some(app.oauth.check(&at.tenant, &params).await?)
+    } else {
+        None
+    };
+    if let Some(Err(Refusal::Page(what))) = &checked {
+        return at.refuse(&app, &visitor, what, "invalid_request").await;
+    }
+    let Some(user) = &visitor.user else { return see_other(&login_address(&here)) };
+    let (Some(member), Some(checked)) = (member, checked) else {
+        let who = format!("{} is not a member of {}.", user.email, at.tenant.slug);
+        let what = format!("{who} Ask an admin for an invitation, or log in as somebody else.");
+        return at.refuse(&app, &visitor, &what, "access_denied").await;
+    };
+    if requirement::stops_member(&app.db, at.tenant.id, user.id).await? {
         return see_other(&add_factor_address(&here));
     }
     // A client may register any address, so only a member is sent to one (RFC 9700, section 4.11.2).
     let request = match checked {
         Ok(request) => request,
-        Err(Refusal::Redirect(url)) => return see_other(&url),
-        Err(Refusal::Page(what)) => return refuse(&visitor, what, "invalid_request").await,
+        Err(Refusal::Redirect { url, error, reason }) => {
+            at.note(&app, &visitor, error, reason).await;
+            return see_other(&url);
+        }
+        Err(Refusal::Page(what)) => return at.refuse(&app, &visitor, &what, "invalid_request").await,
     };
-    let view = view(&app, &visitor, &tenant, &member, &request, &here).await?;
+    let standing = app.oauth.admit(&member, &request.client).await?;
+    if standing != Standing::Allowed {
+        return at.hold(&app, &visitor, &member, &request.client.name, standing).await;
+    }
+    let came_alone = headers.get("sec-fetch-site").is_some_and(|site| site == "none");
+    if let Some(url) = app.oauth.remembered(&at.tenant, &member, &request, came_alone).await? {
+        return Ok(consent_policy(see_other(&url)?.into_response()));
+    }
+    let view = view(&app, &visitor, &at.tenant, &member, &request, &here).await?;
     Ok(consent_policy(with_status(StatusCode::OK, &view)?))
 }
 
@@ -72,30 +96,101 @@ pub(super) async fn decide(
     Path(path): Path<SlugPath>,
     fields: Fields,
 ) -> Page {
-    let tenant = tenants::by_slug(&app.db, &path.slug).await?;
+    let at = Asked { tenant: tenants::by_slug(&app.db, &path.slug).await?, client_id: "" };
     let user = visitor.user.as_ref().ok_or(Error::NotFound)?;
-    let member = members::membership(&app.db, tenant.id, user.id).await?;
-    if requirement::stops_member(&app.db, tenant.id, user.id).await? {
+    let member = members::membership(&app.db, at.tenant.id, user.id).await?;
+    if requirement::stops_member(&app.db, at.tenant.id, user.id).await? {
         return see_other(&add_factor_address(""));
     }
     let allow = fields.get("decision") == "allow";
-    match app.oauth.decide(&tenant, &member, fields.get("request"), allow).await {
+    let request = fields.get("request");
+    match app.oauth.decide(&at.tenant, &member, &visitor.binding(), request, allow).await {
         // 303, so that the client is not sent the form (RFC 9700, section 4.12).
         Ok(url) => Ok(consent_policy(see_other(&url)?.into_response())),
-        Err(Error::Refused(what)) => refuse(&visitor, &what, "invalid_request").await,
+        Err(Error::Refused(what)) => at.refuse(&app, &visitor, &what, "invalid_request").await,
         Err(error) => Err(error.into()),
     }
 }
 
-async fn refuse(visitor: &Visitor, what: &str, code: &str) -> Page {
+/// What is asked for, as far as a refusal has to say it.
+struct Asked<'a> {
+    tenant: Tenant,
+    client_id: &'a str,
+}
+
+impl Asked<'_> {
+    /// Keeps a refusal for the admins.
+    async fn note(&self, app: &App, visitor: &Visitor, error: &str, reason: &str) {
+        let refused = Refused {
+            endpoint: Endpoint::Authorize,
+            client_id: self.client_id,
+            error,
+            reason,
+            address: &visitor.origin.address,
+        };
+        app.oauth.note_refusal(self.tenant.id, refused).await;
+    }
+
+    async fn refuse(&self, app: &App, visitor: &Visitor, what: &str, code: &str) -> Page {
+        self.note(app, visitor, code, what).await;
+        let title = "This request cannot be followed";
+        refusal_page(visitor, title, what, "Nothing was shared with the application.", code).await
+    }
+
+    /// The page about a client that may not be used, or not yet.
+    async fn hold(
+        &self,
+        app: &App,
+        visitor: &Visitor,
+        member: &Membership,
+        client: &str,
+        standing: Standing,
+    ) -> Page {
+        let workspace = &self.tenant.name;
+        let (title, what, advice) = if standing == Standing::Blocked {
+            (
+                format!("{client} is blocked"),
+                format!("An admin of {workspace} has blocked {client}, so it cannot be connected."),
+                "If you need it, ask an admin of the workspace to allow it under Clients.",
+            )
+        } else {
+            (
+                format!("{client} waits for an admin"),
+                format!(
+                    "In {workspace}, an admin allows a client before members connect it. {client} is noted for them."
+                ),
+                "Ask an admin to allow it under Clients, then start again from the application.",
+            )
+        };
+        self.note(app, visitor, "access_denied", &what).await;
+        let advice = if member.may(Permission::Clients) {
+            format!(
+                "You may allow it yourself: open Clients in {workspace}, then start again from the application."
+            )
+        } else {
+            advice.to_owned()
+        };
+        refusal_page(visitor, &title, &what, &advice, "access_denied").await
+    }
+}
+
+async fn refusal_page(visitor: &Visitor, title: &str, what: &str, advice: &str, code: &str) -> Page {
     let view = OauthErrorPage {
-        focus: visitor.focus("This request cannot be followed").await?,
+        focus: visitor.focus(title).await?,
         what: what.to_owned(),
-        advice: "Nothing was shared with the application.".to_owned(),
+        advice: advice.to_owned(),
         code: code.to_owned(),
         request_id: String::new(),
     };
     with_status(StatusCode::BAD_REQUEST, &view)
+}
+
+fn vouched(client: &Client) -> Vouched {
+    match (client.kind, client.host()) {
+        (Kind::MetadataDocument, Some(host)) => Vouched::Host(host),
+        (Kind::Manual, _) => Vouched::Admin,
+        _ => Vouched::Nobody,
+    }
 }
 
 async fn view(
@@ -117,10 +212,10 @@ async fn view(
     Ok(ConsentPage {
         focus: visitor.focus(&format!("Allow {}", request.client.name)).await?,
         action: format!("/oauth/{}/authorize", tenant.slug),
-        request: app.oauth.pending(member, request)?,
+        request: app.oauth.pending(member, &visitor.binding(), request)?,
         client: ConsentClient {
             name: request.client.name.clone(),
-            host: None,
+            vouched: vouched(&request.client),
             redirect_host: redirect::display_host(&request.redirect_uri),
             local: Url::parse(&request.redirect_uri).is_ok_and(|url| redirect::is_loopback(&url)),
         },

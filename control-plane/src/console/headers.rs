@@ -31,7 +31,7 @@ const HSTS: &str = "max-age=63072000; includeSubDomains";
 pub(super) fn consent_policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONSENT_POLICY));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin-allow-popups"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("unsafe-none"));
     response
 }
 

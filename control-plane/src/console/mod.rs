@@ -11,6 +11,7 @@ mod account_sign_in;
 mod add;
 mod audit;
 mod catalog;
+mod clients;
 mod confirm;
 mod connected_apps;
 mod consent;
@@ -214,6 +215,15 @@ fn workspace_pages() -> Routes<App> {
         .route("/connected-apps", get(connected_apps::list))
         .route("/connected-apps/end", get(connected_apps::end_form).post(connected_apps::end))
         .route("/connected-apps/{id}/revoke", post(connected_apps::revoke))
+        .route("/clients", get(clients::list))
+        .route("/clients/new", get(clients::new_form).post(clients::create))
+        .route("/clients/refusals", get(clients::problems))
+        .route("/clients/{client}", get(clients::show))
+        .route("/clients/{client}/allow", post(clients::allow))
+        .route("/clients/{client}/block", post(clients::block))
+        .route("/clients/{client}/delete", post(clients::delete))
+        .route("/clients/{client}/secret", post(clients::new_secret))
+        .route("/clients/{client}/redirects", post(clients::set_redirects))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", get(keys::show))
         .route("/keys/{id}/roll", post(keys::roll))
@@ -227,6 +237,7 @@ fn workspace_pages() -> Routes<App> {
         .route("/audit", get(audit::list))
         .route("/audit/{id}", get(audit::show))
         .route("/settings", get(settings::show).post(settings::save))
+        .route("/settings/clients", get(clients::rules).post(clients::set_rules))
         .route("/settings/second-factor", get(second_factor_rule::show).post(second_factor_rule::save))
         .route("/settings/sign-in", get(settings_sign_in::show).post(settings_sign_in::save))
         .route("/settings/sign-in/test", post(settings_sign_in::test))

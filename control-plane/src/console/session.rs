@@ -174,6 +174,11 @@ impl Visitor {
         self.app.forms.make(&self.nonce, self.user.as_ref().map(|user| user.id))
     }
 
+    /// Names this browser with this user, to bind what is asked here to where it is answered. Nobody else can make it.
+    pub fn binding(&self) -> String {
+        self.csrf()
+    }
+
     /// The frame of a single-column page.
     pub async fn focus(&self, title: &str) -> Result<Focus> {
         let mut focus = Focus::new(title, self.csrf()).with_flash(take_flash(&self.session).await?);

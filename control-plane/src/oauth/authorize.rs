@@ -7,7 +7,7 @@ use toolmesh_proto::claims::{self, SCOPE_TOOLS};
 use toolmesh_proto::ids::{GrantId, UserId};
 use url::Url;
 
-use super::clients::{self, Client, policy};
+use super::clients::{self, Client, Kind, Standing, documents, policy};
 use super::redirect;
 use super::{Oauth, store};
 use crate::accounts::members::{self, Membership};
@@ -35,6 +35,18 @@ impl Params {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
     }
 
+    /// The client id, as the request says.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        self.get("client_id").unwrap_or_default()
+    }
+
+    /// Whether the client is known by a document, which is fetched for members only.
+    #[must_use]
+    pub fn names_document(&self) -> bool {
+        documents::is_document(self.client_id())
+    }
+
     fn repeated(&self, name: &str) -> bool {
         self.0.iter().filter(|(key, _)| key == name).count() > 1
     }
@@ -48,15 +60,17 @@ pub struct Request {
     pub state: Option<String>,
     pub challenge: String,
     pub scope: String,
+    /// Whether the client wants the person to be asked in any case.
+    ask: bool,
 }
 
 /// A request that is not shown.
 #[derive(Debug)]
 pub enum Refusal {
     /// Client or redirect cannot be trusted: the person sees an error page, and nobody is redirected.
-    Page(&'static str),
+    Page(String),
     /// The client is told by redirect.
-    Redirect(String),
+    Redirect { url: String, error: &'static str, reason: &'static str },
 }
 
 /// What a person decides on, sealed into the form.
@@ -64,6 +78,8 @@ pub enum Refusal {
 struct Pending {
     tenant: toolmesh_proto::ids::TenantId,
     user: UserId,
+    /// The browser that was asked: a page that is shown in another one decides nothing.
+    browser: String,
     client_id: String,
     redirect_uri: String,
     state: Option<String>,
@@ -83,20 +99,20 @@ impl Oauth {
         tenant: &Tenant,
         params: &Params,
     ) -> Result<std::result::Result<Request, Refusal>> {
-        let page = |text| Ok(Err(Refusal::Page(text)));
+        let page = |text: &str| Ok(Err(Refusal::Page(text.to_owned())));
         if ["client_id", "redirect_uri"].iter().any(|name| params.repeated(name)) {
             return page("The application sent a parameter twice. Start again from the application.");
         }
         let Some(client_id) = params.get("client_id") else {
             return page("The application did not say who it is. Start again from the application.");
         };
-        let mut tx = self.db.tenant(tenant.id).await?;
-        let Some(client) = self.client(&mut tx, client_id).await? else {
-            return page(
-                "This workspace does not know the application, or its registration has expired. Remove the connection in \
-                 the application and add it again.",
-            );
+        let client = match self.identify(tenant.id, client_id).await? {
+            Ok(client) => client,
+            Err(why) => return page(&why),
         };
+        if !client.may("authorization_code") {
+            return page("The application is registered for machines only, which log in without a person.");
+        }
         let only = (client.redirect_uris.len() == 1).then(|| client.redirect_uris[0].as_str());
         let Some(redirect_uri) = params.get("redirect_uri").or(only).map(str::to_owned) else {
             return page(
@@ -111,67 +127,126 @@ impl Oauth {
         let state = params.get("state").map(str::to_owned);
         let origin = self.origin(tenant.slug.as_str());
         match rules(params, &origin) {
-            Err((error, description)) => {
-                let answer = [("error", error), ("error_description", description)];
-                Ok(Err(Refusal::Redirect(answer_url(&redirect_uri, &answer, state.as_deref(), &origin)?)))
+            Err((error, reason)) => {
+                let answer = [("error", error), ("error_description", reason)];
+                let url = answer_url(&redirect_uri, &answer, state.as_deref(), &origin)?;
+                Ok(Err(Refusal::Redirect { url, error, reason }))
             }
             Ok(challenge) => {
-                Ok(Ok(Request { client, redirect_uri, state, challenge, scope: SCOPE_TOOLS.to_owned() }))
+                let ask = params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|p| p != "none"));
+                let scope = SCOPE_TOOLS.to_owned();
+                Ok(Ok(Request { client, redirect_uri, state, challenge, scope, ask }))
             }
         }
     }
 
-    /// Seals a request for the consent form, bound to who is asked.
+    /// Seals a request for the consent form, bound to who is asked and in which browser.
     ///
     /// # Errors
     /// Only if the system has no randomness.
-    pub fn pending(&self, member: &Membership, request: &Request) -> Result<String> {
-        self.requests.seal(&Pending {
-            tenant: member.tenant,
-            user: member.user,
-            client_id: request.client.client_id.clone(),
-            redirect_uri: request.redirect_uri.clone(),
-            state: request.state.clone(),
-            challenge: request.challenge.clone(),
-            scope: request.scope.clone(),
-            expires_at: OffsetDateTime::now_utc().unix_timestamp() + DECISION_SECONDS,
-        })
+    pub fn pending(&self, member: &Membership, browser: &str, request: &Request) -> Result<String> {
+        self.requests.seal(&Pending::of(member, browser, request))
+    }
+
+    /// Answers a request without asking, where that is safe: the same person allowed the same client the same scope and the
+    /// same place to be sent to within the last month, and what they allowed is still in use. The client must be one that
+    /// somebody vouches for and the place must be on the web, since any program can claim to be one on this computer. And
+    /// the person must have come by themselves (`came_alone`): where another page sent them, that page may be in the middle
+    /// between them and the client.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remembered(
+        &self,
+        tenant: &Tenant,
+        member: &Membership,
+        request: &Request,
+        came_alone: bool,
+    ) -> Result<Option<String>> {
+        let on_the_web = Url::parse(&request.redirect_uri)
+            .is_ok_and(|url| url.scheme() == "https" && !redirect::is_loopback(&url));
+        if !came_alone || request.ask || !on_the_web || request.client.kind == Kind::Registered {
+            return Ok(None);
+        }
+        let mut tx = self.db.tenant(tenant.id).await?;
+        let (client_id, redirect_uri) = (&request.client.client_id, &request.redirect_uri);
+        let given = store::consent(&mut tx, member.user, client_id, redirect_uri, &request.scope).await?;
+        drop(tx);
+        let Some(given_at) = given else { return Ok(None) };
+        let pending = Pending::of(member, "", request);
+        self.answer_with_code(tenant, member, request.client.clone(), pending, given_at).await.map(Some)
     }
 
     /// Carries out a decision and answers where to send the browser. Everything is checked again: the client may be gone, the
     /// person no longer a member.
     ///
     /// # Errors
-    /// `Refused` when the form is too old or was made for somebody else.
+    /// `Refused` when the form is too old, was made for somebody else or shown elsewhere, or the client may not be used.
     pub async fn decide(
         &self,
         tenant: &Tenant,
         member: &Membership,
+        browser: &str,
         sealed: &str,
         allow: bool,
     ) -> Result<String> {
-        let stale = || Error::Refused("This page is too old. Start again from the application.".to_owned());
         let pending: Pending = self.requests.open(sealed).ok_or_else(stale)?;
-        let now = OffsetDateTime::now_utc().unix_timestamp();
-        if pending.tenant != tenant.id || pending.user != member.user || pending.expires_at < now {
+        let now = OffsetDateTime::now_utc();
+        let meant = pending.tenant == tenant.id && pending.user == member.user && pending.browser == browser;
+        if !meant || pending.expires_at < now.unix_timestamp() {
             return Err(stale());
         }
-        let origin = self.origin(tenant.slug.as_str());
-        let state = pending.state.as_deref();
         if !allow {
+            let origin = self.origin(tenant.slug.as_str());
             let answer = [("error", "access_denied"), ("error_description", "The person said no.")];
-            return answer_url(&pending.redirect_uri, &answer, state, &origin);
+            return answer_url(&pending.redirect_uri, &answer, pending.state.as_deref(), &origin);
         }
+        let client = self.identify(tenant.id, &pending.client_id).await?.map_err(|_| stale())?;
+        if !redirect::is_registered(&pending.redirect_uri, &client.redirect_uris) {
+            return Err(stale());
+        }
+        self.answer_with_code(tenant, member, client, pending, now).await
+    }
+
+    /// Writes the grant and its code.
+    async fn answer_with_code(
+        &self,
+        tenant: &Tenant,
+        member: &Membership,
+        mut client: Client,
+        pending: Pending,
+        consented_at: OffsetDateTime,
+    ) -> Result<String> {
         let mut tx = self.db.tenant(tenant.id).await?;
         members::still(&mut tx, member).await?;
-        let client = self.client(&mut tx, &pending.client_id).await?.ok_or_else(stale)?;
-        clients::store::upsert(&mut tx, &client, &policy::fingerprint(&client), Some(member.user)).await?;
-        let grant = GrantId::new();
-        store::insert_grant(&mut tx, grant, member.user, &client.client_id, &pending.scope).await?;
+        client.standing = policy::standing(&mut tx, &client).await?;
+        if client.standing != Standing::Allowed {
+            return Err(Error::Refused(format!("{} may not be used in this workspace.", client.name)));
+        }
+        match client.kind {
+            // What an admin made is there or is not; a consent does not make it again.
+            Kind::Manual => {
+                clients::store::client(&mut tx, &client.client_id).await?.ok_or_else(stale)?;
+                clients::store::seen(&mut tx, &client.client_id, OffsetDateTime::now_utc()).await?;
+            }
+            Kind::MetadataDocument | Kind::Registered => {
+                let fingerprint = policy::fingerprint(&client);
+                clients::store::upsert(&mut tx, &client, &fingerprint, Some(member.user)).await?;
+            }
+        }
+        let grant = store::NewGrant {
+            id: GrantId::new(),
+            user: member.user,
+            client_id: &client.client_id,
+            scope: &pending.scope,
+            redirect_uri: &pending.redirect_uri,
+            consented_at,
+        };
+        store::insert_grant(&mut tx, &grant).await?;
         let code = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + CODE_LIFE;
         let row = store::CodeRow {
-            grant_id: grant,
+            grant_id: grant.id,
             client_id: client.client_id,
             redirect_uri: pending.redirect_uri.clone(),
             challenge: pending.challenge,
@@ -180,8 +255,30 @@ impl Oauth {
         };
         store::insert_code(&mut tx, &code.hash, &row).await?;
         tx.commit().await?;
-        answer_url(&pending.redirect_uri, &[("code", code.secret.expose_secret())], state, &origin)
+        let origin = self.origin(tenant.slug.as_str());
+        let answer = [("code", code.secret.expose_secret())];
+        answer_url(&pending.redirect_uri, &answer, pending.state.as_deref(), &origin)
     }
+}
+
+impl Pending {
+    fn of(member: &Membership, browser: &str, request: &Request) -> Self {
+        Self {
+            tenant: member.tenant,
+            user: member.user,
+            browser: browser.to_owned(),
+            client_id: request.client.client_id.clone(),
+            redirect_uri: request.redirect_uri.clone(),
+            state: request.state.clone(),
+            challenge: request.challenge.clone(),
+            scope: request.scope.clone(),
+            expires_at: OffsetDateTime::now_utc().unix_timestamp() + DECISION_SECONDS,
+        }
+    }
+}
+
+fn stale() -> Error {
+    Error::Refused("This page is too old. Start again from the application.".to_owned())
 }
 
 /// The rules whose breach the client is told of; answers the PKCE challenge.

@@ -1,14 +1,19 @@
 //! The endpoints that clients call without a browser: registration, token, revocation, keys. JSON in and out, no session.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Oauth;
+use super::clients::authentication::said;
 use super::clients::registered::{Registration, RegistrationError};
+use super::refusals::{Endpoint, Refused};
 use super::tokens::{TokenError, TokenRequest};
 use crate::db::Db;
 use crate::error::Error;
@@ -65,11 +70,53 @@ impl From<TokenError> for OauthError {
     }
 }
 
-/// The answer to an error; what was tried over Basic is refused over Basic (RFC 6749, section 5.2).
-fn challenged(error: TokenError, refuse: impl Fn(OauthError) -> Response) -> Response {
-    let basic = matches!(error, TokenError::InvalidClient { basic: true, .. });
-    let response = refuse(error.into());
-    if basic { with_header(response, header::WWW_AUTHENTICATE, "Basic realm=\"oauth\"") } else { response }
+impl From<RegistrationError> for OauthError {
+    fn from(error: RegistrationError) -> Self {
+        let text = error.to_string();
+        match error {
+            RegistrationError::RedirectUri => Self(StatusCode::BAD_REQUEST, "invalid_redirect_uri", text),
+            RegistrationError::TooLong | RegistrationError::AuthMethod | RegistrationError::Keys(_) => {
+                Self(StatusCode::BAD_REQUEST, "invalid_client_metadata", text)
+            }
+            RegistrationError::Internal(error) => error.into(),
+        }
+    }
+}
+
+/// A request to one of the endpoints, as far as a refusal has to say it.
+struct Asked<'a> {
+    oauth: &'a Oauth,
+    tenant: &'a Tenant,
+    endpoint: Endpoint,
+    address: &'a ClientAddress,
+    client_id: Cow<'a, str>,
+}
+
+impl Asked<'_> {
+    /// Keeps a refusal for the admins, and answers it.
+    async fn refuse(&self, error: impl Into<OauthError>) -> Response {
+        let error = error.into();
+        let refused = Refused {
+            endpoint: self.endpoint,
+            client_id: &self.client_id,
+            error: error.1,
+            reason: &error.2,
+            address: self.address.as_str(),
+        };
+        self.oauth.note_refusal(self.tenant.id, refused).await;
+        error.into_response()
+    }
+
+    /// The same; what was tried over Basic is refused over Basic (RFC 6749, section 5.2).
+    async fn refuse_token(&self, error: TokenError) -> Response {
+        let basic = matches!(error, TokenError::InvalidClient { basic: true, .. });
+        let response = self.refuse(error).await;
+        if basic {
+            with_header(response, header::WWW_AUTHENTICATE, "Basic realm=\"oauth\"")
+        } else {
+            response
+        }
+    }
 }
 
 /// Registration is open to the world, and the world is not let in all at once.
@@ -81,8 +128,27 @@ fn busy(error: Error) -> Response {
     response
 }
 
-async fn tenant(state: &OauthState, slug: &str) -> Result<Tenant, OauthError> {
-    Ok(tenants::by_slug(&state.db, slug).await?)
+async fn tenant(state: &OauthState, slug: &str) -> Result<Tenant, Response> {
+    tenants::by_slug(&state.db, slug).await.map_err(|e| OauthError::from(e).into_response())
+}
+
+/// Lets pages of any origin call these endpoints, as clients that run in a browser do: none of them knows cookies.
+pub async fn any_origin(request: Request, next: Next) -> Response {
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, mcp-protocol-version"),
+        (header::ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// `POST /oauth/{slug}/register` (RFC 7591).
@@ -92,58 +158,84 @@ pub async fn register(
     address: ClientAddress,
     body: Bytes,
 ) -> Result<Response, Response> {
-    let tenant = tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
-    if let Err(error) = state.oauth.may_register(tenant.id, &address.network()) {
-        return Err(busy(error));
+    let tenant = tenant(&state, &slug).await?;
+    // Not kept for the admins: a flood is nothing that they could mend.
+    state.oauth.may_register(tenant.id, &address.network()).map_err(busy)?;
+    let asked = Asked {
+        oauth: &state.oauth,
+        tenant: &tenant,
+        endpoint: Endpoint::Register,
+        address: &address,
+        client_id: Cow::Borrowed(""),
+    };
+    match registered(&state.oauth, &tenant, &body) {
+        Ok(answer) => Ok(no_store((StatusCode::CREATED, Json(answer)).into_response())),
+        Err(error) => Err(asked.refuse(error).await),
     }
+}
+
+fn registered(oauth: &Oauth, tenant: &Tenant, body: &[u8]) -> Result<Value, OauthError> {
+    let wrong = |status, text| OauthError(status, "invalid_client_metadata", text);
     if body.len() > MAX_REGISTRATION {
-        let text = "a registration has 8 KiB at most".to_owned();
-        return Err(
-            OauthError(StatusCode::PAYLOAD_TOO_LARGE, "invalid_client_metadata", text).into_response()
-        );
+        return Err(wrong(StatusCode::PAYLOAD_TOO_LARGE, "a registration has 8 KiB at most".to_owned()));
     }
-    let bad = |error, text: String| OauthError(StatusCode::BAD_REQUEST, error, text).into_response();
-    let registration: Registration = serde_json::from_slice(&body)
-        .map_err(|e| bad("invalid_client_metadata", format!("the body is no registration in JSON: {e}")))?;
-    let answer = state.oauth.register(tenant.id, registration).map_err(|e| match e {
-        RegistrationError::RedirectUri => bad("invalid_redirect_uri", e.to_string()),
-        RegistrationError::TooLong | RegistrationError::AuthMethod | RegistrationError::Keys(_) => {
-            bad("invalid_client_metadata", e.to_string())
-        }
-        RegistrationError::Internal(e) => OauthError::from(e).into_response(),
-    })?;
-    Ok(no_store((StatusCode::CREATED, Json(answer)).into_response()))
+    let registration: Registration = serde_json::from_slice(body)
+        .map_err(|e| wrong(StatusCode::BAD_REQUEST, format!("the body is no registration in JSON: {e}")))?;
+    Ok(oauth.register(tenant.id, registration)?)
 }
 
 /// `POST /oauth/{slug}/token`.
 pub async fn token(
     State(state): State<OauthState>,
     Path(slug): Path<String>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Response> {
-    let refuse = |error: OauthError| {
-        tracing::info!(slug, error = error.1, reason = error.2, "token request refused");
-        error.into_response()
+    let tenant = tenant(&state, &slug).await?;
+    let mut asked = Asked {
+        oauth: &state.oauth,
+        tenant: &tenant,
+        endpoint: Endpoint::Token,
+        address: &address,
+        client_id: Cow::Borrowed(""),
     };
-    let tenant = tenant(&state, &slug).await.map_err(refuse)?;
-    let request = form(&headers, &body).map_err(refuse)?;
-    let answer = state.oauth.token(&tenant, &headers, &request).await.map_err(|e| challenged(e, refuse))?;
-    Ok(no_store(Json(answer).into_response()))
+    let request = match form(&headers, &body) {
+        Ok(request) => request,
+        Err(error) => return Err(asked.refuse(error).await),
+    };
+    asked.client_id = said(&headers, &request);
+    match state.oauth.token(&tenant, &headers, &request).await {
+        Ok(answer) => Ok(no_store(Json(answer).into_response())),
+        Err(error) => Err(asked.refuse_token(error).await),
+    }
 }
 
 /// `POST /oauth/{slug}/revoke` (RFC 7009).
 pub async fn revoke(
     State(state): State<OauthState>,
     Path(slug): Path<String>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Response> {
-    let tenant = tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
-    let request = form(&headers, &body).map_err(IntoResponse::into_response)?;
-    let refuse = OauthError::into_response;
-    state.oauth.revoke(&tenant, &headers, &request).await.map_err(|e| challenged(e, refuse))?;
-    Ok(no_store(StatusCode::OK.into_response()))
+    let tenant = tenant(&state, &slug).await?;
+    let mut asked = Asked {
+        oauth: &state.oauth,
+        tenant: &tenant,
+        endpoint: Endpoint::Revoke,
+        address: &address,
+        client_id: Cow::Borrowed(""),
+    };
+    let request = match form(&headers, &body) {
+        Ok(request) => request,
+        Err(error) => return Err(asked.refuse(error).await),
+    };
+    asked.client_id = said(&headers, &request);
+    match state.oauth.revoke(&tenant, &headers, &request).await {
+        Ok(()) => Ok(no_store(StatusCode::OK.into_response())),
+        Err(error) => Err(asked.refuse_token(error).await),
+    }
 }
 
 /// `GET /oauth/{slug}/jwks.json` (RFC 7517).
@@ -151,7 +243,7 @@ pub async fn jwks(
     State(state): State<OauthState>,
     Path(slug): Path<String>,
 ) -> Result<Json<Value>, Response> {
-    tenant(&state, &slug).await.map_err(IntoResponse::into_response)?;
+    tenant(&state, &slug).await?;
     Ok(Json(state.oauth.keys().jwks()))
 }
 

@@ -10,6 +10,7 @@ pub mod http;
 pub mod key_sets;
 pub mod keys;
 pub mod redirect;
+pub mod refusals;
 pub mod schedule;
 pub mod store;
 pub mod tokens;
@@ -22,9 +23,11 @@ use crate::error::Result;
 use crate::outbound::Outbound;
 use crate::revocations;
 use crate::tenants::Tenant;
+use clients::documents::Documents;
 use clients::registered::{DerivedSecrets, RegistrationLimits};
 use key_sets::KeySets;
 use keys::KeyRing;
+use refusals::RefusalLimit;
 use toolmesh_proto::ids::{TenantId, UserId};
 use toolmesh_proto::slug::TenantOrigins;
 
@@ -41,6 +44,8 @@ pub struct Oauth {
     keys: Arc<KeyRing>,
     origins: TenantOrigins,
     console_origin: String,
+    /// Clients that are known by a document.
+    documents: Documents,
     /// Public keys of those who sign, fetched and kept.
     key_sets: KeySets,
     /// Secrets of clients that registered themselves.
@@ -50,6 +55,7 @@ pub struct Oauth {
     /// Seals an authorization request while the person decides.
     requests: SealedValues,
     registration_limits: Arc<RegistrationLimits>,
+    refusal_limit: Arc<RefusalLimit>,
 }
 
 impl Oauth {
@@ -64,6 +70,7 @@ impl Oauth {
     ) -> Result<Self> {
         let Places { origins, console_origin } = places;
         Ok(Self {
+            documents: Documents::new(outbound.clone()),
             key_sets: KeySets::new(outbound),
             client_secrets: DerivedSecrets::new(vault)?,
             console_origin,
@@ -73,6 +80,7 @@ impl Oauth {
             registrations: vault.sealed_values("oauth client registration v1")?,
             requests: vault.sealed_values("oauth authorization request v1")?,
             registration_limits: Arc::default(),
+            refusal_limit: Arc::default(),
         })
     }
 
@@ -106,9 +114,12 @@ impl Oauth {
     /// When the database fails.
     pub async fn tidy(&self, tenant: TenantId) -> Result<()> {
         self.registration_limits.tidy();
+        self.refusal_limit.tidy();
         let mut tx = self.db.tenant(tenant).await?;
         store::prune(&mut tx).await?;
         revocations::prune(&mut tx).await?;
+        clients::store::prune(&mut tx).await?;
+        refusals::store::prune(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 

@@ -122,25 +122,59 @@ pub(super) async fn key_facts(tx: &mut GlobalTx, now: OffsetDateTime) -> Result<
     Ok(rows.into_iter().map(fact).collect())
 }
 
-pub(super) async fn insert_grant(
+/// A consent that was given.
+pub(super) struct NewGrant<'a> {
+    pub id: GrantId,
+    pub user: UserId,
+    pub client_id: &'a str,
+    pub scope: &'a str,
+    pub redirect_uri: &'a str,
+    /// When the person was asked, which may be before this grant.
+    pub consented_at: OffsetDateTime,
+}
+
+pub(super) async fn insert_grant(tx: &mut TenantTx, grant: &NewGrant<'_>) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql =
+        "INSERT INTO oauth_grants (tenant_id, id, user_id, client_id, scope, redirect_uri, consented_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    sqlx::query(sql)
+        .bind(tenant)
+        .bind(grant.id.uuid())
+        .bind(grant.user.uuid())
+        .bind(grant.client_id)
+        .bind(grant.scope)
+        .bind(grant.redirect_uri)
+        .bind(grant.consented_at)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// When this person last allowed this client at least this scope with this redirect, within 30 days, if a refresh token of
+/// that consent lives: with the grant, the memory of it goes.
+pub(super) async fn consent(
     tx: &mut TenantTx,
-    id: GrantId,
     user: UserId,
     client_id: &str,
+    redirect_uri: &str,
     scope: &str,
-) -> Result<()> {
+) -> Result<Option<OffsetDateTime>> {
     let tenant = tx.tenant().uuid();
-    sqlx::query(
-        "INSERT INTO oauth_grants (tenant_id, id, user_id, client_id, scope) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(tenant)
-    .bind(id.uuid())
-    .bind(user.uuid())
-    .bind(client_id)
-    .bind(scope)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
+    let sql = "SELECT max(g.consented_at) FROM oauth_grants g
+               WHERE g.tenant_id = $1 AND g.user_id = $2 AND g.client_id = $3 AND g.redirect_uri = $4
+                 AND g.revoked_at IS NULL AND g.consented_at > now() - interval '30 days'
+                 AND string_to_array(g.scope, ' ') @> string_to_array($5, ' ')
+                 AND EXISTS (SELECT FROM refresh_tokens r WHERE r.tenant_id = g.tenant_id AND r.grant_id = g.id
+                             AND r.rotated_at IS NULL AND r.expires_at > now())";
+    Ok(sqlx::query_scalar(sql)
+        .bind(tenant)
+        .bind(user.uuid())
+        .bind(client_id)
+        .bind(redirect_uri)
+        .bind(scope)
+        .fetch_one(tx.conn())
+        .await?)
 }
 
 /// The grant with its row locked. A grant of a member who was removed is gone, since its row goes with the membership.

@@ -88,6 +88,7 @@ fn authorization_server(tenant: &Tenant) -> Value {
         "token_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
+        "client_id_metadata_document_supported": true,
         "authorization_response_iss_parameter_supported": true,
         "scopes_supported": scopes,
     })

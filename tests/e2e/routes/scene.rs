@@ -55,16 +55,22 @@ impl Scene {
         }
         let base = format!("/w/{}", workspace.slug);
         let guest = format!("{}@example.org", unique());
+        let client = [
+            ("name", "By hand"),
+            ("redirects", "https://client.example/cb"),
+            ("method", "client_secret_basic"),
+        ];
         for (page, action, fields) in [
-            ("members", "members/invite".to_owned(), [("email", guest.as_str()), ("role", "member")]),
+            ("members", "members/invite".to_owned(), &[("email", guest.as_str()), ("role", "member")][..]),
             (
                 "connectors",
                 format!("connectors/{}/tools", made.id),
-                [("tool", "delete_item"), ("enabled", "false")],
+                &[("tool", "delete_item"), ("enabled", "false")],
             ),
+            ("clients/new", "clients/new".to_owned(), &client),
         ] {
             let (page, action) = (format!("{base}/{page}"), format!("{base}/{action}"));
-            owner.submit(&page, &action, &fields).await?.ok().with_context(|| action)?;
+            owner.submit(&page, &action, fields).await?.ok().with_context(|| action)?;
         }
         let groups = format!("{base}/groups");
         let group = owner.submit(&groups, &groups, &[("name", "Bystanders")]).await?;

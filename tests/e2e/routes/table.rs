@@ -40,6 +40,7 @@ const CONNECTORS: Who = Roles(&["connector_manager", "admin", "owner"]);
 const PEOPLE: Who = Roles(&["admin", "owner"]);
 const OWNERS: Who = Roles(&["owner"]);
 const AUDIT: Who = Roles(&["auditor", "admin", "owner"]);
+const CLIENTS: Who = Roles(&["admin", "owner"]);
 const SETTINGS: Who = Roles(&["admin", "owner"]);
 /// Everybody has keys of their own; the walk asks for one of the owner's.
 const OTHERS_KEYS: Who = Roles(&["admin", "owner"]);
@@ -190,7 +191,23 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/members/invite", PEOPLE, &[("email", "guest@example.org"), ("role", "member")]),
     form("POST /w/{slug}/members/{user}/remove", PEOPLE, &[]),
     form("POST /w/{slug}/members/{user}/role", PEOPLE, &[("role", "admin")]),
+    page("GET /w/{slug}/clients", CLIENTS),
+    page("GET /w/{slug}/clients/new", CLIENTS),
+    form("POST /w/{slug}/clients/new", CLIENTS, &[("name", ""), ("method", "none")]),
+    page("GET /w/{slug}/clients/refusals", CLIENTS),
+    page("GET /w/{slug}/clients/{client}", CLIENTS),
+    form("POST /w/{slug}/clients/{client}/allow", CLIENTS, &[]),
+    form("POST /w/{slug}/clients/{client}/block", CLIENTS, &[]),
+    form("POST /w/{slug}/clients/{client}/delete", CLIENTS, &[]),
+    form(
+        "POST /w/{slug}/clients/{client}/redirects",
+        CLIENTS,
+        &[("redirects", "https://client.example/moved")],
+    ),
+    form("POST /w/{slug}/clients/{client}/secret", CLIENTS, &[("overlap", "0")]),
     page("GET /w/{slug}/settings", SETTINGS),
+    page("GET /w/{slug}/settings/clients", CLIENTS),
+    form("POST /w/{slug}/settings/clients", CLIENTS, &[("policy", "approve")]),
     form("POST /w/{slug}/settings", SETTINGS, &[("name", "Another name")]),
     page("GET /w/{slug}/settings/second-factor", SETTINGS),
     form("POST /w/{slug}/settings/second-factor", SETTINGS, &[("grace", "never")]),
@@ -214,6 +231,11 @@ const ENABLE: &[(&str, &str)] =
 
 /// What stands for a parameter: the part of the path before it, and the row that it is.
 pub const PARAMETERS: &[(&str, &str)] = &[
+    (
+        "clients",
+        "SELECT encode(sha256(convert_to(client_id, 'UTF8')), 'hex') FROM oauth_clients \
+         WHERE tenant_id = {tenant} AND kind = 'manual' LIMIT 1",
+    ),
     ("audit", "SELECT id::text FROM audit_events WHERE tenant_id = {tenant} ORDER BY at LIMIT 1"),
     ("groups", "SELECT id::text FROM groups WHERE tenant_id = {tenant} LIMIT 1"),
     ("connectors", "SELECT id::text FROM installations WHERE tenant_id = {tenant} AND name = 'echo'"),

@@ -20,6 +20,7 @@ mod keys;
 mod landing;
 mod members;
 mod oauth;
+mod oauth_clients;
 mod overview;
 mod parts;
 mod path;
@@ -53,7 +54,11 @@ pub use landing::LandingPage;
 pub use members::{
     FarewellPage, HandOverPage, Loss, MayChange, MemberPage, MemberRow, MembersPage, Suspended,
 };
-pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage};
+pub use oauth::{ConsentClient, ConsentConnector, ConsentPage, OauthErrorPage, Vouched};
+pub use oauth_clients::{
+    ClientCreatedPage, ClientNewPage, ClientPage, ClientRow, ClientRulesPage, ClientState, ClientsPage,
+    PolicyChoice, RefusalRow, RefusalsPage, SecretFact,
+};
 pub use overview::{Checklist, Hour, OverviewPage, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};

@@ -6,12 +6,22 @@ use super::catalog::logo;
 use super::parts::AccessCounts;
 use super::shell::{Focus, Role, initials};
 
+/// Who vouches for a client's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    /// The host that publishes its document.
+    Host(String),
+    /// An admin of the workspace, who registered it.
+    Admin,
+    /// Nobody: it registered itself.
+    Nobody,
+}
+
 /// The client that asks, as far as it can be known.
 pub struct ConsentClient {
     /// What it calls itself.
     pub name: String,
-    /// The host that vouches for it; `None` for one that registered itself.
-    pub host: Option<String>,
+    pub vouched: Vouched,
     /// Where the person will be sent: `chatgpt.com`, `localhost:33418`.
     pub redirect_host: String,
     /// Whether that is a program on the person's own machine, which nobody can vouch for.
@@ -64,6 +74,23 @@ pub struct ConsentPage {
 }
 
 impl ConsentPage {
+    /// What to be careful of before saying yes.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        if self.client.local {
+            let text = "The answer goes to a program on this computer, which nobody can vouch for. Go on only if you just \
+                        started the login there yourself.";
+            return Some(text.to_owned());
+        }
+        (self.client.vouched == Vouched::Nobody).then(|| {
+            format!(
+                "Anybody can register a client under any name. What counts is where you are sent: go on only if you just \
+                 started the login at {}.",
+                self.client.redirect_host
+            )
+        })
+    }
+
     /// Whether any tool changes something.
     #[must_use]
     pub fn changes(&self) -> bool {

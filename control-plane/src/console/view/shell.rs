@@ -179,6 +179,7 @@ pub enum Nav {
     Catalog,
     Add,
     Members,
+    Clients,
     ConnectedApps,
     Keys,
     Audit,
@@ -201,6 +202,7 @@ impl Nav {
             Self::Catalog => ("Catalog", "grid", "/catalog"),
             Self::Add => ("Add to ChatGPT", "chat", "/add"),
             Self::Members => ("Members", "people", "/members"),
+            Self::Clients => ("Clients", "bolt", "/clients"),
             Self::ConnectedApps => ("Connected apps", "link", "/connected-apps"),
             Self::Keys => ("Keys", "key", "/keys"),
             Self::Audit => ("Audit", "list", "/audit"),
@@ -214,6 +216,7 @@ impl Nav {
             Self::Overview | Self::Add | Self::ConnectedApps | Self::Keys => true,
             Self::Connectors | Self::Catalog => may.connectors,
             Self::Members => may.members,
+            Self::Clients => may.clients,
             Self::Audit => may.audit,
             Self::Settings => may.settings,
         }
@@ -264,7 +267,8 @@ impl Shell {
                 .collect()
         };
         let daily = shown(&[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Add]);
-        let running = shown(&[Nav::Members, Nav::ConnectedApps, Nav::Keys, Nav::Audit, Nav::Settings]);
+        let running =
+            shown(&[Nav::Members, Nav::Clients, Nav::ConnectedApps, Nav::Keys, Nav::Audit, Nav::Settings]);
         // One entry is no group.
         if running.len() == 1 {
             [daily.into_iter().chain(running).collect(), Vec::new()]

@@ -22,9 +22,16 @@ const fn tab(label: &'static str, path: &'static str) -> Tab {
     Tab { label, path }
 }
 
+/// The clients of a workspace, at `/w/SLUG/clients` and below.
+const CLIENTS: &[Tab] = &[tab("Clients", ""), tab("Sign-in problems", "/refusals")];
+
 /// The pages of a workspace's settings, at `/w/SLUG/settings` and below.
-const SETTINGS: &[Tab] =
-    &[tab("General", ""), tab("Sign-in", "/sign-in"), tab("Second factor", "/second-factor")];
+const SETTINGS: &[Tab] = &[
+    tab("General", ""),
+    tab("Clients", "/clients"),
+    tab("Sign-in", "/sign-in"),
+    tab("Second factor", "/second-factor"),
+];
 
 /// The ways in for what has no login, below `/w/SLUG`.
 const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
@@ -56,6 +63,12 @@ impl Tabs {
     #[must_use]
     pub const fn people(base: String, current: &'static str) -> Self {
         Self { label: "People", base, tabs: PEOPLE, current }
+    }
+
+    /// Of the clients at `base` (`/w/SLUG/clients`).
+    #[must_use]
+    pub const fn clients(base: String, current: &'static str) -> Self {
+        Self { label: "Clients", base, tabs: CLIENTS, current }
     }
 
     /// Of a person's account.

@@ -173,6 +173,17 @@ impl Oauth {
     }
 }
 
+/// Which client a request says it is from, for the record of a refusal. Nothing of it is proven.
+#[must_use]
+pub fn said<'a>(headers: &HeaderMap, form: &'a TokenRequest) -> Cow<'a, str> {
+    if !form.client_id.is_empty() {
+        return Cow::Borrowed(&form.client_id);
+    }
+    let by_header = basic(headers).ok().flatten().map(|(id, _)| id);
+    let by_assertion = || assertion::claimed(&form.client_assertion).ok().map(|claimed| claimed.client_id);
+    by_header.or_else(by_assertion).map_or(Cow::Borrowed(""), Cow::Owned)
+}
+
 /// What a request shows; two proofs are one too many (RFC 6749, section 2.3).
 fn shown<'a>(headers: &HeaderMap, form: &'a TokenRequest) -> Result<Shown<'a>, TokenError> {
     let twice = Err(TokenError::InvalidRequest("the client authenticates in more than one way; use one"));

@@ -4,8 +4,10 @@
 //! ([`manual`]); [`authentication`] is how it proves to be itself. The workspace's rules on which may be used stand in
 //! [`policy`].
 
+pub mod admin;
 pub mod assertion;
 pub mod authentication;
+pub mod documents;
 pub mod manual;
 pub mod policy;
 pub mod registered;
@@ -13,6 +15,7 @@ pub mod store;
 
 use serde_json::Value;
 use time::Duration;
+use toolmesh_proto::ids::TenantId;
 use url::Url;
 
 use super::{Oauth, redirect};
@@ -159,6 +162,28 @@ pub fn host_of(url: &str) -> Option<String> {
 }
 
 impl Oauth {
+    /// A client by its id, for a member who is to decide about it: where its id names a document, that is fetched. No
+    /// connection to the database is held meanwhile.
+    ///
+    /// # Errors
+    /// Why there is no such client, in a sentence for the member; or when the database fails.
+    pub(super) async fn identify(
+        &self,
+        tenant: TenantId,
+        client_id: &str,
+    ) -> Result<std::result::Result<Client, String>> {
+        let mut tx = self.db.tenant(tenant).await?;
+        let known = self.client(&mut tx, client_id).await?;
+        drop(tx);
+        if !documents::is_document(client_id) {
+            let unknown = "This workspace does not know the application, or its registration has expired. Remove the \
+                           connection in the application and add it again.";
+            return Ok(known.ok_or_else(|| unknown.to_owned()));
+        }
+        let found = self.documents.client(client_id, known.as_ref()).await;
+        Ok(found.map_err(|error| format!("The application could not be identified: {error}.")))
+    }
+
     /// A client by its id, as far as it is known here: one that was used before, or a fresh registration of this tenant.
     pub(super) async fn client(&self, tx: &mut TenantTx, client_id: &str) -> Result<Option<Client>> {
         if client_id.len() > MAX_CLIENT_ID || !client_id.bytes().all(|b| b.is_ascii_graphic()) {
