@@ -1,0 +1,93 @@
+//! The suite as a process, and what it found.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use toolmesh_tests::child::{Kept, Start};
+use toolmesh_tests::{TestResult, paths};
+
+/// How long the suite may take for one step.
+const STEP: Duration = Duration::from_secs(60);
+
+/// A run of the suite.
+pub struct Suite {
+    process: Kept,
+    folder: tempfile::TempDir,
+}
+
+/// A file of the suite's packages.
+fn installed(path: &str) -> Result<PathBuf> {
+    let path = paths::root().join("tests/conformance/node_modules").join(path);
+    ensure!(path.exists(), "install the suite first (tests/install conformance): no {}", path.display());
+    Ok(path)
+}
+
+impl Suite {
+    /// Starts it with these arguments; its results go to a folder of its own.
+    pub fn start(command: &str, args: &[&str]) -> Result<Self> {
+        let folder = paths::scratch("toolmesh-conformance-")?;
+        let node = installed(".bin/node")?;
+        let script = installed("@modelcontextprotocol/conformance/dist/index.js")?.display().to_string();
+        let results = folder.path().display().to_string();
+        let log = folder.path().join("suite.log");
+        let save = paths::output("conformance")?.join(command);
+        let preload = format!("--require {}", paths::client("node/resolve-localhost.cjs").display());
+        let start = Start {
+            name: "the conformance suite",
+            program: &node,
+            log: &log,
+            clean: None,
+            save: Some(&save),
+        };
+        let mut all = vec![script.as_str(), command];
+        all.extend_from_slice(args);
+        all.extend_from_slice(&["--output-dir", &results]);
+        let process = Kept::start(&start, &all, &[("NODE_OPTIONS", preload.as_str())])?;
+        Ok(Self { process, folder })
+    }
+
+    /// Waits for a line that begins like this, and answers it.
+    pub async fn line(&mut self, begin: &str) -> Result<String> {
+        self.process
+            .until_printed(begin, STEP, |text| {
+                // Only whole lines: the last may still be on its way.
+                let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+                whole.lines().find(|line| line.starts_with(begin)).map(str::to_owned)
+            })
+            .await
+    }
+
+    /// Waits for its end and holds it to every check of these scenarios.
+    pub async fn passed(mut self, scenarios: &[&str]) -> TestResult {
+        let status = self.process.end(STEP).await?;
+        let printed = self.process.printed();
+        ensure!(status.success(), "the suite ended with {status}:\n{printed}");
+        for scenario in scenarios {
+            let checks = self.checks(scenario).with_context(|| format!("{scenario}:\n{printed}"))?;
+            ensure!(!checks.is_empty(), "{scenario} checked nothing");
+            for check in checks {
+                ensure!(check["status"] == "SUCCESS", "{scenario}: {check:#}");
+            }
+        }
+        Ok(())
+    }
+
+    fn checks(&self, scenario: &str) -> Result<Vec<Value>> {
+        let file = find(self.folder.path(), scenario)?.context("no results")?;
+        Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+    }
+}
+
+/// The results of a scenario: the suite adds the time to the name of each folder.
+fn find(folder: &Path, scenario: &str) -> Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.contains(scenario) && path.join("checks.json").is_file() {
+            return Ok(Some(path.join("checks.json")));
+        }
+    }
+    Ok(None)
+}
