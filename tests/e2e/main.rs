@@ -7,6 +7,7 @@ mod cli;
 mod connected_apps;
 mod emulated_apis;
 mod endpoint;
+mod flows;
 mod groups;
 mod headers;
 mod invitations;
