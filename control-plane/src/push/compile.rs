@@ -132,8 +132,7 @@ fn api_keys(key: keys::store::NodeKey) -> impl Iterator<Item = v1::ApiKey> {
         sha256: key.sha256,
         scope: key.scope,
         expires_at: ends,
-        // Rounded up: a key that is made right after a revocation, in its second, is not meant by it.
-        created_at: key.created_at.unix_timestamp() + 1,
+        created_at: key.created_at.unix_timestamp(),
     };
     let before = key.previous_sha256.zip(key.previous_until).map(|(sha256, until)| {
         let until = until.unix_timestamp();

@@ -9,6 +9,7 @@ use super::{ApiKey, KeyScope, KeyUse, SHOWN_AFTER_END};
 use crate::credentials::token::Token;
 use crate::db::TenantTx;
 use crate::error::Result;
+use crate::revocations;
 
 /// What a node needs of a key.
 #[derive(sqlx::FromRow)]
@@ -47,9 +48,12 @@ fn columns(owner: Subject) -> (Option<Uuid>, Option<Uuid>) {
 pub(super) async fn insert(tx: &mut TenantTx, row: &NewRow<'_>, token: &Token) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let (user, account) = columns(row.owner);
+    // Right after a revocation, in its second, the key is of the second after: what is refused is what was there before.
+    let after = revocations::issue_after(tx, "", row.owner).await?;
     sqlx::query(
-        "INSERT INTO api_keys (tenant_id, id, user_id, service_account_id, name, prefix, last4, sha256, scope, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO api_keys (tenant_id, id, user_id, service_account_id, name, prefix, last4, sha256, scope, expires_at,
+           created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, greatest(now(), to_timestamp($11::bigint + 1)))",
     )
     .bind(tenant)
     .bind(row.id.uuid())
@@ -61,6 +65,7 @@ pub(super) async fn insert(tx: &mut TenantTx, row: &NewRow<'_>, token: &Token) -
     .bind(&token.hash)
     .bind(row.scope.as_str())
     .bind(row.expires_at)
+    .bind(after)
     .execute(tx.conn())
     .await?;
     Ok(())
