@@ -168,6 +168,9 @@ pub fn log_settings() -> (String, bool) {
     (filter, optional("TOOLMESH_LOG_FORMAT").as_deref() == Some("json"))
 }
 
+/// Different characters that a join secret has at least: one drawn at random has more, "changeme…" and "0123…" fewer.
+const MIN_LETTERS: usize = 11;
+
 /// Reads a key-encryption key: base64 of 32 bytes.
 ///
 /// # Errors
@@ -183,6 +186,11 @@ pub fn kek_from_file(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>, ConfigError>
         name: "TOOLMESH_KEK_FILE",
         reason: format!("{} must hold 32 bytes in base64, and holds {}", path.display(), bytes.len()),
     })?;
+    if different(&key) < 2 {
+        let reason =
+            format!("{} holds a placeholder; make a key with `openssl rand -base64 32`", path.display());
+        return Err(ConfigError::Invalid { name: "TOOLMESH_KEK_FILE", reason });
+    }
     Ok(Zeroizing::new(key))
 }
 
@@ -197,7 +205,16 @@ pub fn join_secret_from_file(path: &PathBuf) -> Result<SecretString, ConfigError
         let reason = format!("{} must hold at least 32 characters", path.display());
         return Err(ConfigError::Invalid { name: "TOOLMESH_JOIN_SECRET_FILE", reason });
     }
+    if different(secret.as_bytes()) < MIN_LETTERS {
+        let reason =
+            format!("{} holds a placeholder; make a secret with `openssl rand -hex 32`", path.display());
+        return Err(ConfigError::Invalid { name: "TOOLMESH_JOIN_SECRET_FILE", reason });
+    }
     Ok(SecretString::from(secret.to_owned()))
+}
+
+fn different(bytes: &[u8]) -> usize {
+    bytes.iter().collect::<std::collections::BTreeSet<_>>().len()
 }
 
 fn file(name: &'static str, path: &PathBuf) -> Result<Zeroizing<String>, ConfigError> {
@@ -277,5 +294,31 @@ fn origin(name: &'static str, text: &str) -> Result<String, ConfigError> {
             name,
             reason: "write an origin without a path, e.g. https://app.example.com".into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("toolmesh-config-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_placeholder_is_no_key_and_no_secret() {
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        for placeholder in [[0; 32], [255; 32]] {
+            let error = kek_from_file(&written(&encode(&placeholder))).unwrap_err().to_string();
+            assert!(error.contains("placeholder") && error.contains("openssl"), "{error}");
+        }
+        kek_from_file(&written(&encode(&rand::random::<[u8; 32]>()))).unwrap();
+        for placeholder in ["x".repeat(40), "changeme".repeat(5), "0123456789".repeat(4)] {
+            let error = join_secret_from_file(&written(&placeholder)).unwrap_err().to_string();
+            assert!(error.contains("placeholder") && !error.contains(&placeholder), "{error}");
+        }
+        join_secret_from_file(&written("4f0c2a97d1b86e35f0a94c7be2d15836")).unwrap();
     }
 }

@@ -64,11 +64,21 @@ fn same_but_port(requested: &str, known: &str) -> bool {
     if !is_acceptable(requested) {
         return false;
     }
-    let (Ok(mut a), Ok(mut b)) = (Url::parse(requested), Url::parse(known)) else { return false };
-    if a.scheme() != "http" || !is_loopback(&a) || !is_loopback(&b) {
-        return false;
-    }
-    a.set_port(None).is_ok() && b.set_port(None).is_ok() && a == b
+    let (Ok(a), Ok(b)) = (Url::parse(requested), Url::parse(known)) else { return false };
+    // By their text: a parser reads 2130706433 as 127.0.0.1, and what was registered is 127.0.0.1.
+    is_loopback(&a)
+        && is_loopback(&b)
+        && without_port(requested).is_some_and(|a| without_port(known) == Some(a))
+}
+
+/// Host and the rest of an http URI, as they are written.
+fn without_port(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("http://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
+        if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { authority }
+    });
+    Some((host, if path.is_empty() { "/" } else { path }))
 }
 
 /// What to show a person of where they will be sent: the host, or the application's scheme.

@@ -1,0 +1,95 @@
+//! Attacks on the walls between workspaces and the ranks inside one.
+
+use anyhow::{Context as _, ensure};
+use http::StatusCode;
+use toolmesh_tests::rows::Rows;
+use toolmesh_tests::workspace::unique;
+use toolmesh_tests::{System, TestResult};
+
+use super::Target;
+
+/// The invitation of somebody who was removed was opened again.
+#[tokio::test]
+async fn an_invitation_that_was_used_lets_nobody_back_in_after_a_removal() -> TestResult {
+    let target = Target::new().await?;
+    let guest = target.system.person().await?;
+    let console = target.system.join(&target.workspace, &guest, "member").await?;
+    let mail = target.system.mail_to(&guest.email).await?;
+    let link = console.path_of(mail.link("/invitation").context("no link")?)?;
+    let members = target.page("/members");
+    let remove = format!("{members}/{}/remove", guest.user_id);
+    target.console.submit(&members, &remove, &[]).await?.ok()?;
+
+    let page = console.visit(&link).await?;
+    assert_eq!(page.status, StatusCode::GONE, "{}", page.text());
+    let token = url::Url::parse(mail.link("/invitation").context("no link")?)?;
+    let token = token.query_pairs().find(|(name, _)| name == "token").map(|(_, value)| value.into_owned());
+    let csrf = console.visit("/workspaces").await?.csrf().context("no token")?;
+    let fields = [("token".to_owned(), token.context("no token in the link")?), ("_csrf".to_owned(), csrf)];
+    assert_eq!(console.post("/invitation", &fields).await?.status, StatusCode::GONE);
+    assert_eq!(console.get(&target.page("")).await?.status, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+/// A twin of somebody's address, or an address that the product keeps for itself.
+#[tokio::test]
+async fn addresses_that_look_like_others_or_ours_cannot_be_had() -> TestResult {
+    let system = System::shared().await?;
+    let person = system.person().await?;
+    let console = system.console(&person).await?;
+    let taken = system.workspace().await?.slug;
+    for slug in [
+        taken.as_str(),
+        &taken.to_uppercase(),
+        "xn--acme-cqa",
+        "аcme-inc",
+        "acme\u{200b}",
+        "acme.evil",
+        "acme--inc",
+        "-acme",
+        "www",
+        "api",
+        "admin",
+        "login",
+        "oauth",
+        "support",
+        "localhost",
+        "_mailbox",
+        "a/../b",
+    ] {
+        let page =
+            console.submit("/workspaces/new", "/workspaces/new", &[("name", "Twin"), ("slug", slug)]).await?;
+        ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{slug:?}: {}", page.status);
+    }
+    ensure!(!console.visit("/workspaces").await?.text().contains("Twin"), "a twin was made");
+    Ok(())
+}
+
+/// Ranks that people give themselves, or get from somebody who has no more.
+#[tokio::test]
+async fn no_role_gives_itself_or_another_more_than_it_has() -> TestResult {
+    let target = Target::new().await?;
+    let victim = target.system.person().await?;
+    target.system.join(&target.workspace, &victim, "member").await?;
+    let owner = &target.workspace.owner.user_id;
+    for role in ["member", "billing", "auditor", "connector_manager", "admin"] {
+        let person = target.system.person().await?;
+        let console = target.system.join(&target.workspace, &person, role).await?;
+        let csrf = console.visit("/workspaces").await?.csrf().context("no token")?;
+        for (whom, wanted) in [(&person.user_id, "owner"), (&victim.user_id, "owner"), (owner, "member")] {
+            let path = target.page(&format!("/members/{whom}/role"));
+            let fields = [("role".to_owned(), wanted.to_owned()), ("_csrf".to_owned(), csrf.clone())];
+            let page = console.post(&path, &fields).await?;
+            ensure!(page.status == StatusCode::FORBIDDEN, "{role} makes {whom} {wanted}: {}", page.status);
+        }
+        let path = target.page("/members/invite");
+        let invite =
+            [("email", format!("{}@example.org", unique())), ("role", "owner".into()), ("_csrf", csrf)];
+        let page = console.post(&path, &invite.map(|(name, value)| (name.to_owned(), value))).await?;
+        ensure!(page.status.is_client_error(), "{role} invites an owner: {}", page.status);
+    }
+    let owners = "SELECT count(*)::text FROM memberships WHERE tenant_id = {tenant} AND role = 'owner'";
+    let mut rows = Rows::of(target.system, &target.workspace.tenant_id).await?;
+    assert_eq!(rows.value(owners).await?, "1");
+    Ok(())
+}
