@@ -228,6 +228,38 @@ async fn the_database_itself_keeps_tenants_apart() -> TestResult {
     Ok(())
 }
 
+/// The same, asked of the schema: what a migration made, not what it says.
+#[tokio::test]
+async fn every_table_of_a_tenant_is_locked_in_the_database_itself() -> TestResult {
+    let system = System::shared().await?;
+    let mut connection = system.database().await?;
+    let tables = "SELECT c.oid, c.relname::text AS name, c.relrowsecurity AND c.relforcerowsecurity AS forced, \
+         EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) AS policy, \
+         pg_get_userbyid(c.relowner) = 'toolmesh_app' AS owned, \
+         (SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+          WHERE i.indrelid = c.oid AND i.indisprimary) AS key \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public' \
+         WHERE c.relkind IN ('r', 'p') AND (c.relname = 'tenants' OR EXISTS \
+         (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))";
+    let rows = sqlx::query(tables).fetch_all(&mut connection).await?;
+    ensure!(rows.len() >= 15, "only {} tables", rows.len());
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        ensure!(row.try_get::<bool, _>("forced")?, "{name}: row-level security is not forced");
+        ensure!(row.try_get::<bool, _>("policy")?, "{name}: no policy");
+        ensure!(!row.try_get::<bool, _>("owned")?, "{name} belongs to the role that the policies are for");
+        let key: Option<String> = row.try_get("key")?;
+        let fine = key.as_deref() == Some("tenant_id") || ["tenants", "outbox"].contains(&name.as_str());
+        ensure!(fine, "{name}: its primary key begins with {key:?}");
+    }
+    let role =
+        "SELECT rolsuper OR rolbypassrls OR rolcreaterole FROM pg_roles WHERE rolname = 'toolmesh_app'";
+    let mighty: bool = sqlx::query_scalar(role).fetch_one(&mut connection).await?;
+    ensure!(!mighty, "the application's role may go around the policies");
+    connection.close().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_removed_member_is_out_everywhere() -> TestResult {
     let echo = Echo::new().await?;

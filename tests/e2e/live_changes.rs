@@ -160,14 +160,11 @@ async fn a_new_key_works_and_a_revoked_one_does_not_within_a_second() -> TestRes
     }
     let after = console.visit(&keys).await?.ok()?;
     assert!(!after.body.contains(&key), "a key is shown once");
-    let revoke = |page: &Page| {
-        let forms = toolmesh_tests::html::forms(&page.body);
-        forms.into_iter().map(|form| form.action).filter(|a| a.ends_with("/revoke")).collect::<Vec<_>>()
-    };
-    let old = revoke(&before);
-    let new =
-        revoke(&after).into_iter().find(|action| !old.contains(action)).context("no button to revoke it")?;
-    in_force(&echo, &key, "key revoked", console.submit(&keys, &new, &[]), |mcp| async move {
+    let old = before.links(&format!("{keys}/"));
+    let new = after.links(&format!("{keys}/")).into_iter().find(|link| !old.contains(link));
+    let (new, action) =
+        new.map(|link| (link.clone(), format!("{link}/revoke"))).context("the key has no page")?;
+    in_force(&echo, &key, "key revoked", console.submit(&new, &action, &[]), |mcp| async move {
         Ok(mcp.request("ping", json!({})).await?.status == StatusCode::UNAUTHORIZED)
     })
     .await

@@ -360,3 +360,51 @@ fn the_clients_are_pinned_exactly() -> TestResult {
     ensure!(!lock.contains("\"resolved\":"), "the lock file names the place that packages were loaded from");
     Ok(())
 }
+
+/// The file that a test's path leads to, and the test's own name.
+fn place_of_test(name: &str) -> Option<(String, String)> {
+    let parts: Vec<&str> = name.split("::").collect();
+    let (first, rest) = parts.split_first()?;
+    let (test, modules) = rest.split_last()?;
+    let folder = match *first {
+        "e2e" => "tests/e2e",
+        "node" => "data-plane/tests/node",
+        "control_plane" => "control-plane/src",
+        "data_plane" => "data-plane/src",
+        _ => return None,
+    };
+    let module = [&[folder], modules].concat().join("/");
+    let files = [format!("{module}.rs"), format!("{module}/mod.rs"), format!("{module}/main.rs")];
+    let file = files.into_iter().find(|file| paths::root().join(file).is_file())?;
+    Some((file, (*test).to_owned()))
+}
+
+#[test]
+fn the_table_of_attacks_names_tests_that_exist_and_every_attack() -> TestResult {
+    let table = std::fs::read_to_string(paths::root().join("tests/ATTACKS.md"))?;
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case |"));
+    let named: Vec<_> =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|text| text.contains("::")).collect();
+    ensure!(named.len() > 40, "only {} tests are named", named.len());
+    let mut wrong = Vec::new();
+    for name in &named {
+        let there = place_of_test(name).is_some_and(|(file, test)| {
+            let text = std::fs::read_to_string(paths::root().join(file)).unwrap_or_default();
+            text.contains(&format!("fn {test}()"))
+        });
+        if !there {
+            wrong.push(format!("{name} does not exist"));
+        }
+    }
+    for source in files("tests/e2e/attacks", &[".rs"])? {
+        let module = source.path.trim_start_matches("tests/e2e/").trim_end_matches(".rs").replace('/', "::");
+        for at in source.text.split("#[tokio::test").skip(1) {
+            let test = at.split("fn ").nth(1).and_then(|text| text.split('(').next()).unwrap_or_default();
+            let name = format!("e2e::{module}::{test}");
+            if !named.contains(&name.as_str()) {
+                wrong.push(format!("{name} is not in the table"));
+            }
+        }
+    }
+    none(&wrong, "tests/ATTACKS.md")
+}

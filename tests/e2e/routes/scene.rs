@@ -76,6 +76,8 @@ impl Scene {
         let group = owner.submit(&groups, &groups, &[("name", "Bystanders")]).await?;
         let group = group.location().context("no group was made")?.path().to_owned();
         owner.submit(&group, &format!("{group}/members"), &[("user", &bystander.user_id)]).await?.ok()?;
+        let accounts = format!("{base}/service-accounts");
+        owner.submit(&accounts, &accounts, &[("name", "robot")]).await?.ok()?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

@@ -177,6 +177,9 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/connected-apps/{id}/revoke", NOBODYS, &[]),
     page("GET /w/{slug}/keys", MEMBERS),
     form("POST /w/{slug}/keys", MEMBERS, &[("name", "one more")]),
+    page("GET /w/{slug}/keys/{id}", OTHERS_KEYS),
+    // What would act as somebody else is theirs alone to have; the walk asks for one of the owner's.
+    form("POST /w/{slug}/keys/{id}/roll", Roles(&["owner"]), &[("grace", "24")]),
     form("POST /w/{slug}/keys/{id}/revoke", OTHERS_KEYS, &[]),
     page("GET /w/{slug}/leave", MEMBERS),
     form("POST /w/{slug}/leave", MEMBERS, &[]),
@@ -205,6 +208,13 @@ pub const TABLE: &[Line] = &[
         &[("redirects", "https://client.example/moved")],
     ),
     form("POST /w/{slug}/clients/{client}/secret", CLIENTS, &[("overlap", "0")]),
+    page("GET /w/{slug}/service-accounts", PEOPLE),
+    form("POST /w/{slug}/service-accounts", PEOPLE, &[("name", "")]),
+    page("GET /w/{slug}/service-accounts/{id}", PEOPLE),
+    form("POST /w/{slug}/service-accounts/{id}/describe", PEOPLE, &[("name", "walked")]),
+    form("POST /w/{slug}/service-accounts/{id}/state", PEOPLE, &[("disabled", "true")]),
+    form("POST /w/{slug}/service-accounts/{id}/delete", PEOPLE, &[("confirm", "another name")]),
+    form("POST /w/{slug}/service-accounts/{id}/keys", PEOPLE, &[("name", "one more")]),
     page("GET /w/{slug}/settings", SETTINGS),
     page("GET /w/{slug}/settings/clients", CLIENTS),
     form("POST /w/{slug}/settings/clients", CLIENTS, &[("policy", "approve")]),
@@ -231,6 +241,7 @@ const ENABLE: &[(&str, &str)] =
 
 /// What stands for a parameter: the part of the path before it, and the row that it is.
 pub const PARAMETERS: &[(&str, &str)] = &[
+    ("service-accounts", "SELECT id::text FROM service_accounts WHERE tenant_id = {tenant} LIMIT 1"),
     (
         "clients",
         "SELECT encode(sha256(convert_to(client_id, 'UTF8')), 'hex') FROM oauth_clients \
