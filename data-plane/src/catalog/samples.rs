@@ -61,6 +61,7 @@ fn tool(name: &str, access: &str, method: &str, params: &[(&str, Place)]) -> v1:
             body: if method == "POST" { v1::BodyEncoding::Json } else { v1::BodyEncoding::None }.into(),
             ..Default::default()
         })),
+        ..Default::default()
     }
 }
 

@@ -105,6 +105,7 @@ fn tool(name: &str, access: &str, method: &str, path: &str, params: &[(&str, Pla
             errors: Some(v1::ErrorRule { message_path: "$.message".into() }),
             ..Default::default()
         })),
+        ..Default::default()
     }
 }
 

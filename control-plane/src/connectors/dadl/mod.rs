@@ -16,6 +16,7 @@
 //!   how the body is written; another textual type carries the one body parameter as it is.
 //! - Tools whose names start with `_` are for composites only. Hints for unknown tools are passed over.
 
+mod answer;
 mod auth;
 mod diagnostic;
 mod document;

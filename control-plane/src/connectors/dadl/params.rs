@@ -204,7 +204,7 @@ impl Params {
         self.properties.insert(name.clone(), property(kind, &description, default.as_ref()));
         let default_json = default.map(|value| value.to_string()).unwrap_or_default();
         let (place, kind) = (place.into(), kind.into());
-        self.list.push(Param { name, place, r#type: kind, required, default_json });
+        self.list.push(Param { name, place, r#type: kind, required, default_json, ..Default::default() });
     }
 
     /// Whether the file names the parameter, usable or not.

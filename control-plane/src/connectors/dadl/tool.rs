@@ -11,8 +11,8 @@ use super::auth::Auth;
 use super::diagnostic::{Mark, Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::params::{self, Params};
-use super::rules::{self, Defaults, Paging, Response};
-use super::text;
+use super::rules::{self, Defaults};
+use super::{answer, text};
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 const MAX_NAME: usize = 96;
@@ -72,21 +72,16 @@ pub(super) fn read(
     let access = read_access(&mut fields, report);
     let content_type = fields.get("content_type").and_then(|field| rules::media_type(&field, report));
     let nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or(context.defaults.nest_body_keys);
-    let response = read_response(&mut fields, context, &mut blocked, report);
-    let errors = fields.get("errors").map(|field| rules::read_errors(&field, report));
-    let paging = read_paging(&mut fields, method, context, report);
+    let answer = answer::read(&mut fields, method, context, report);
+    blocked.extend(&answer.blocked);
     if fields.get("idempotency").is_some() {
         blocked.push("idempotency keys");
     }
-    fields.boolean("retry_unsafe", report);
-    fields.skip(&["max_body_size", "returns"]);
+    fields.skip(&["max_body_size"]);
     fields.finish(report);
 
     if params.takes_files {
         blocked.push("files as arguments");
-    }
-    if paging.as_ref().is_some_and(|paging| !paging.exposed) {
-        blocked.push("automatic paging");
     }
     let count = params.count_in(Place::Body);
     // An inherited content type says nothing about a call without a body.
@@ -105,21 +100,21 @@ pub(super) fn read(
             blocked.join(" and ")
         ));
     }
-    let limit = paging.as_ref().and_then(|paging| paging.limit_param.clone());
-    if let Some(paging) = &paging {
+    let limit = answer.paging.as_ref().and_then(|paging| paging.limit_param.clone());
+    if let Some(paging) = &answer.paging {
         params.add_paging(paging);
     }
     let input_schema_json = params.schema().to_string();
-    let rest = v1::RestCall {
+    let mut rest = v1::RestCall {
         method: method.unwrap_or_default().to_owned(),
         path,
         params: params.list,
         body: body.into(),
         content_type: explicit.filter(|_| body != BodyEncoding::None).unwrap_or_default(),
-        response: Some(response.rule),
-        errors: Some(errors.unwrap_or_else(|| context.defaults.errors.clone())),
         nest_body_keys,
+        ..Default::default()
     };
+    answer.write(&mut rest);
     let tool = v1::Tool {
         name: name.to_owned(),
         title: text::title(name),
@@ -127,6 +122,7 @@ pub(super) fn read(
         access,
         input_schema_json,
         call: Some(v1::tool::Call::Rest(rest)),
+        ..Default::default()
     };
     Outcome::Ready(Box::new(tool), limit)
 }
@@ -274,36 +270,6 @@ pub(super) fn append(description: &mut String, note: &str) {
     if description.chars().count() + 1 + note.chars().count() <= MAX_DESCRIPTION {
         description.push('\n');
         description.push_str(note);
-    }
-}
-
-fn read_response(
-    fields: &mut Fields<'_>,
-    context: &Context<'_>,
-    blocked: &mut Vec<&'static str>,
-    report: &mut Report,
-) -> Response {
-    let inherited = &context.defaults.response;
-    // A tool's own rule replaces the inherited one as a whole, but what is masked stays masked.
-    let own = fields.get("response").map(|field| rules::read_response(&field, report));
-    let response = own.unwrap_or_else(|| inherited.clone());
-    blocked.extend(&response.blocked);
-    if response.redacts || inherited.redacts {
-        blocked.push("masking of fields in the answer");
-    }
-    response
-}
-
-/// Defaults page reads only: a POST that changes something has no second page.
-fn read_paging(
-    fields: &mut Fields<'_>,
-    method: Option<&'static str>,
-    context: &Context<'_>,
-    report: &mut Report,
-) -> Option<Paging> {
-    match fields.get("pagination") {
-        Some(field) => rules::read_tool_paging(&field, report),
-        None => context.defaults.paging.clone().filter(|_| method == Some("GET")),
     }
 }
 

@@ -79,7 +79,7 @@ pub fn read(
     {
         return content;
     }
-    if let Some(path) = &plan.result {
+    if let Some(path) = &plan.answer.result {
         return Err(AnswerError::NotUsable(format!("{}, which has no {}", kind.describe(), path.source())));
     }
     match kind {
@@ -91,7 +91,7 @@ pub fn read(
 }
 
 fn empty(plan: &Plan, status: StatusCode) -> Result<Content, AnswerError> {
-    match &plan.result {
+    match &plan.answer.result {
         Some(path) if status != StatusCode::NO_CONTENT => {
             Err(AnswerError::NothingAt(path.source().to_owned()))
         }
@@ -168,7 +168,7 @@ fn decode(body: &[u8], kind: &Kind) -> Result<String, AnswerError> {
 
 /// The part of a JSON answer that the plan asks for; `None` if it is no JSON.
 fn json(plan: &Plan, text: &str) -> Option<Result<Content, AnswerError>> {
-    if plan.result.is_none() && plan.max_items == 0 {
+    if plan.answer.result.is_none() && plan.answer.max_items == 0 {
         // The usual case passes through as it was sent, numbers and order included; only white space goes.
         let whole = RawValue::from_string(text.to_owned()).ok()?;
         let compact = compact(whole.get())?;
@@ -177,16 +177,16 @@ fn json(plan: &Plan, text: &str) -> Option<Result<Content, AnswerError>> {
         return Some(Ok(Content::Json(json)));
     }
     let mut value: Value = serde_json::from_str(text).ok()?;
-    if let Some(path) = &plan.result {
+    if let Some(path) = &plan.answer.result {
         match path.find(&value) {
             Some(found) => value = found,
             None => return Some(Err(AnswerError::NothingAt(path.source().to_owned()))),
         }
     }
     if let Value::Array(items) = &mut value
-        && plan.max_items > 0
+        && plan.answer.max_items > 0
     {
-        items.truncate(plan.max_items);
+        items.truncate(plan.answer.max_items);
     }
     Some(Ok(Content::Json(serde_json::value::to_raw_value(&value).ok()?)))
 }
@@ -245,7 +245,7 @@ fn message(plan: &Plan, reply: &Reply) -> String {
         return String::new();
     }
     let text = String::from_utf8_lossy(&reply.body);
-    let found = serde_json::from_str::<Value>(&text).ok().and_then(|value| match &plan.message {
+    let found = serde_json::from_str::<Value>(&text).ok().and_then(|value| match &plan.answer.message {
         Some(path) => path.find(&value),
         None => None,
     });

@@ -1,0 +1,177 @@
+//! A REST call, read once from its compiled definition, so that a call at run time only fills it in.
+//!
+//! What this version does not know is refused here, never guessed. `request` reads how a call is written, `answer` how its
+//! answer is read.
+
+mod answer;
+mod headers;
+mod request;
+
+use http::Method;
+use http::header::HeaderValue;
+use toolmesh_proto::v1;
+
+pub use self::answer::Answer;
+pub use self::headers::{default_headers, is_reserved};
+pub use self::request::{Body, Param, ParamPlace, Segment};
+use super::jsonpath::PathError;
+
+/// Everything about a call that does not depend on its arguments.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub method: Method,
+    pub path: Vec<Segment>,
+    /// What the path holds after a `?`; empty for nothing.
+    pub fixed_query: String,
+    pub params: Vec<Param>,
+    pub body: Body,
+    pub content_type: Option<HeaderValue>,
+    pub nest_body_keys: bool,
+    pub answer: Answer,
+}
+
+/// Why a definition cannot be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("method {0:?} is unknown")]
+    Method(String),
+    #[error("path {0:?} is malformed")]
+    Path(String),
+    #[error("path names {{{0}}}, which is no path parameter")]
+    UnknownPathParam(String),
+    #[error("parameter {0:?} has no place that is known")]
+    Place(String),
+    #[error("parameter {0:?} is no name of a header")]
+    HeaderName(String),
+    #[error("the default of {0:?} is no JSON")]
+    Default(String),
+    #[error("the encoding of the body is unknown")]
+    Encoding,
+    #[error("a text body needs exactly one body parameter")]
+    TextBody,
+    #[error("content type {0:?} is malformed")]
+    ContentType(String),
+    #[error(transparent)]
+    ResultPath(#[from] PathError),
+}
+
+impl Plan {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// When anything in it is malformed or unknown to this version.
+    pub fn compile(call: &v1::RestCall) -> Result<Self, PlanError> {
+        let params = call.params.iter().map(request::param).collect::<Result<Vec<_>, _>>()?;
+        let (path, fixed_query) = call.path.split_once('?').unwrap_or((&call.path, ""));
+        if path.contains('#') || fixed_query.contains(['{', '}', '#']) {
+            return Err(PlanError::Path(call.path.clone()));
+        }
+        Ok(Self {
+            method: request::method(&call.method)?,
+            path: request::segments(path, &params)?,
+            fixed_query: fixed_query.to_owned(),
+            body: request::body(call, &params)?,
+            params,
+            content_type: request::content_type(&call.content_type)?,
+            nest_body_keys: call.nest_body_keys,
+            answer: Answer::compile(call)?,
+        })
+    }
+}
+
+impl Plan {
+    /// Takes a query parameter out of the caller's and the path's hands, in every form that an API may read as it: the
+    /// credential under this name must be the only one.
+    pub fn reserve_query(&mut self, name: &str) {
+        for param in &mut self.params {
+            if param.place == ParamPlace::Query && same_query_name(&param.name, name) {
+                param.place = ParamPlace::Nowhere;
+            }
+        }
+        let pairs = self.fixed_query.split('&').filter(|pair| {
+            url::form_urlencoded::parse(pair.as_bytes())
+                .next()
+                .is_none_or(|(key, _)| !same_query_name(&key, name))
+        });
+        self.fixed_query = pairs.collect::<Vec<_>>().join("&");
+    }
+}
+
+/// Whether two names may be one parameter: `key`, `KEY`, and `key[...]`, which holds a part of it.
+fn same_query_name(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    let holds = |whole: &str, part: &str| part.strip_prefix(whole).is_some_and(|rest| rest.starts_with('['));
+    one == other || holds(&one, &other) || holds(&other, &one)
+}
+
+#[cfg(test)]
+mod tests {
+    use toolmesh_proto::v1::param::Place;
+
+    use super::*;
+
+    fn call(path: &str, params: Vec<v1::Param>) -> v1::RestCall {
+        v1::RestCall {
+            method: "GET".into(),
+            path: path.into(),
+            params,
+            body: v1::BodyEncoding::None.into(),
+            ..Default::default()
+        }
+    }
+
+    fn param_in(name: &str, place: Place) -> v1::Param {
+        v1::Param { name: name.into(), place: place.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_path_is_cut_into_text_and_values() {
+        let plan = Plan::compile(&call("/repos/{owner}/x?per_page=5", vec![param_in("owner", Place::Path)]))
+            .unwrap();
+        let wanted = [Segment::Literal("repos/".into()), Segment::Value(0), Segment::Literal("/x".into())];
+        assert_eq!(plan.path, wanted);
+        assert_eq!(plan.fixed_query, "per_page=5");
+    }
+
+    #[test]
+    fn the_name_of_a_query_credential_is_nobody_elses() {
+        let names = ["key", "KEY", "key[]", "keys", "q"];
+        let params = names.iter().map(|name| param_in(name, Place::Query)).collect();
+        let mut plan = Plan::compile(&call("/x?%6Bey=1&b=2", params)).unwrap();
+        plan.reserve_query("key");
+        let kept: Vec<_> =
+            plan.params.iter().filter(|p| p.place == ParamPlace::Query).map(|p| &p.name).collect();
+        assert_eq!(kept, ["keys", "q"]);
+        assert_eq!(plan.fixed_query, "b=2");
+        let mut plan = Plan::compile(&call("/x", vec![param_in("auth", Place::Query)])).unwrap();
+        plan.reserve_query("auth[key]");
+        assert_eq!(plan.params[0].place, ParamPlace::Nowhere);
+    }
+
+    #[test]
+    fn what_is_malformed_or_unknown_is_refused() {
+        for bad in [
+            call("/x/{owner}", vec![]),
+            call("/x/{owner", vec![param_in("owner", Place::Path)]),
+            call("/x", vec![param_in("a", Place::Unspecified)]),
+            call("/x", vec![param_in("a", Place::Body)]),
+            call("/x", vec![param_in("a b", Place::Header)]),
+            v1::RestCall { method: "CONNECT".into(), ..call("/x", vec![]) },
+            v1::RestCall { body: 0, ..call("/x", vec![]) },
+            v1::RestCall { body: 99, ..call("/x", vec![]) },
+            v1::RestCall { body: v1::BodyEncoding::Text.into(), ..call("/x", vec![]) },
+        ] {
+            assert!(Plan::compile(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_the_callers_are_taken_and_not_sent() {
+        for name in
+            ["Authorization", "host", "Cookie", "X-Forwarded-For", "Content-Type", "Proxy-Authorization"]
+        {
+            let plan = Plan::compile(&call("/x", vec![param_in(name, Place::Header)])).unwrap();
+            assert_eq!(plan.params[0].place, ParamPlace::Nowhere, "{name}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How the request of a call is written.
+
+use http::Method;
+use http::header::{HeaderName, HeaderValue};
+use serde_json::Value;
+use toolmesh_proto::v1;
+use toolmesh_proto::v1::param::Place;
+
+use super::PlanError;
+use super::headers::is_reserved;
+
+/// A part of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    Literal(String),
+    /// Index into [`Plan::params`].
+    Value(usize),
+}
+
+/// An argument and its place in the request.
+#[derive(Clone, Debug)]
+pub struct Param {
+    pub name: String,
+    pub place: ParamPlace,
+    pub required: bool,
+    pub default: Option<Value>,
+}
+
+/// Where an argument goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParamPlace {
+    Path,
+    Query,
+    Header(HeaderName),
+    Body,
+    /// A header or query parameter that is not the caller's to set; taken and not sent.
+    Nowhere,
+}
+
+/// How body parameters are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    None,
+    Json,
+    Form,
+    Text,
+}
+
+pub(super) fn method(text: &str) -> Result<Method, PlanError> {
+    let known = matches!(text, "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD");
+    let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| known);
+    method.ok_or_else(|| PlanError::Method(text.to_owned()))
+}
+
+pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
+    let place = match param.place() {
+        Place::Path => ParamPlace::Path,
+        Place::Query => ParamPlace::Query,
+        Place::Body => ParamPlace::Body,
+        Place::Header => {
+            let name = HeaderName::from_bytes(param.name.as_bytes())
+                .map_err(|_| PlanError::HeaderName(param.name.clone()))?;
+            let ours = is_reserved(&name) || name == http::header::CONTENT_TYPE;
+            if ours { ParamPlace::Nowhere } else { ParamPlace::Header(name) }
+        }
+        Place::Unspecified => return Err(PlanError::Place(param.name.clone())),
+    };
+    let default = match param.default_json.as_str() {
+        "" => None,
+        json => Some(serde_json::from_str(json).map_err(|_| PlanError::Default(param.name.clone()))?),
+    };
+    Ok(Param { name: param.name.clone(), place, required: param.required, default })
+}
+
+pub(super) fn segments(path: &str, params: &[Param]) -> Result<Vec<Segment>, PlanError> {
+    let malformed = || PlanError::Path(path.to_owned());
+    let mut segments = Vec::new();
+    let mut rest = path.trim_start_matches('/');
+    while let Some(open) = rest.find('{') {
+        let close = rest[open..].find('}').ok_or_else(malformed)? + open;
+        let name = &rest[open + 1..close];
+        let index = params.iter().position(|p| p.name == name && p.place == ParamPlace::Path);
+        let index = index.ok_or_else(|| PlanError::UnknownPathParam(name.to_owned()))?;
+        if open > 0 {
+            segments.push(Segment::Literal(rest[..open].to_owned()));
+        }
+        segments.push(Segment::Value(index));
+        rest = &rest[close + 1..];
+    }
+    if rest.contains('}') || path.contains(['\\', '\r', '\n', ' ']) {
+        return Err(malformed());
+    }
+    if !rest.is_empty() {
+        segments.push(Segment::Literal(rest.to_owned()));
+    }
+    Ok(segments)
+}
+
+pub(super) fn body(call: &v1::RestCall, params: &[Param]) -> Result<Body, PlanError> {
+    let count = params.iter().filter(|p| p.place == ParamPlace::Body).count();
+    match call.body() {
+        v1::BodyEncoding::None if count == 0 => Ok(Body::None),
+        v1::BodyEncoding::Json => Ok(Body::Json),
+        v1::BodyEncoding::Form => Ok(Body::Form),
+        v1::BodyEncoding::Text if count == 1 => Ok(Body::Text),
+        v1::BodyEncoding::Text => Err(PlanError::TextBody),
+        v1::BodyEncoding::None | v1::BodyEncoding::Unspecified => Err(PlanError::Encoding),
+    }
+}
+
+pub(super) fn content_type(text: &str) -> Result<Option<HeaderValue>, PlanError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    HeaderValue::from_str(text).map(Some).map_err(|_| PlanError::ContentType(text.to_owned()))
+}
