@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::tenants::{self, Tenant};
 
 /// Raise it when the same rows become another bundle than before: nodes then take every bundle again.
-const BUNDLE_FORMAT: u32 = 3;
+const BUNDLE_FORMAT: u32 = 4;
 
 /// A bundle with the connectors that it names, by hash.
 #[derive(Clone)]

@@ -14,12 +14,14 @@
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
 //!   how the body is written; another textual type carries the one body parameter as it is.
+//! - Keys beyond the language begin with `x-` and stand in `extensions`.
 //! - Tools whose names start with `_` are for composites only. Hints for unknown tools are passed over.
 
 mod answer;
 mod auth;
 mod diagnostic;
 mod document;
+mod extensions;
 mod fields;
 mod headers;
 mod jsonpath;

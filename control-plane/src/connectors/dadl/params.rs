@@ -6,10 +6,11 @@ use toolmesh_proto::v1::{Param, ParamType};
 
 use super::auth::Auth;
 use super::diagnostic::{Mark, Report, quote};
+use super::extensions::Extensions;
 use super::fields::{Field, one_of};
 use super::rules::Paging;
 use super::yaml::{Node, Value};
-use super::{headers, text};
+use super::{extensions, headers, text};
 
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", "file_url"];
 const PLACES: &[&str] = &["path", "query", "header", "body"];
@@ -23,6 +24,8 @@ pub(super) struct Params {
     properties: Map<String, Json>,
     /// A parameter takes a file by its URL.
     pub takes_files: bool,
+    /// A parameter is the whole body.
+    pub whole_body: bool,
     /// Names that are in the file, those that are ignored included.
     declared: Vec<String>,
 }
@@ -35,6 +38,7 @@ struct Declared {
     required: bool,
     default: Option<Json>,
     description: String,
+    more: Extensions,
 }
 
 /// Reads `params`; `placeholders` are the names in braces of the tool's path.
@@ -87,8 +91,10 @@ fn read_one(
     let required = fields.boolean("required", report).unwrap_or_default();
     let default = fields.get("default");
     let description = fields.text("description", report).map(|t| text::clean(&t)).unwrap_or_default();
+    let more = extensions::read(&mut fields, report);
     fields.finish(report);
     let ((kind, file), place) = (kind?, place?);
+    more.check(place, field, report);
     if (place == Place::Path) != in_path {
         mismatch(name, in_path, field, report);
         return None;
@@ -96,7 +102,7 @@ fn read_one(
     let default = default.map(|default| read_default(&default, kind, report));
     let required = (required || place == Place::Path) && default.is_none();
     let name = name.to_owned();
-    Some((Declared { name, at, place, kind, required, default, description }, file))
+    Some((Declared { name, at, place, kind, required, default, description, more }, file))
 }
 
 fn mismatch(name: &str, in_path: bool, field: &Field<'_>, report: &mut Report) {
@@ -178,7 +184,8 @@ fn read_default(field: &Field<'_>, kind: ParamType, report: &mut Report) -> Json
 
 /// Headers and query parameters that the gateway sets itself are not for callers.
 fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut Report) -> bool {
-    let name = declared.name.as_str();
+    let wire = declared.more.wire_name.as_str();
+    let name = if wire.is_empty() { declared.name.as_str() } else { wire };
     let reserved = match declared.place {
         Place::Header if !headers::is_name(name) => {
             report.error(declared.at, &field.path, format!("{} is not a header name", quote(name)), "");
@@ -200,11 +207,24 @@ fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut 
 
 impl Params {
     fn push(&mut self, declared: Declared) {
-        let Declared { name, place, kind, required, default, description, .. } = declared;
-        self.properties.insert(name.clone(), property(kind, &description, default.as_ref()));
+        let Declared { name, place, kind, required, default, description, more, .. } = declared;
+        let mut property = property(kind, &description, default.as_ref());
+        more.refine(&mut property);
+        self.properties.insert(name.clone(), Json::Object(property));
+        self.whole_body |= more.whole_body;
         let default_json = default.map(|value| value.to_string()).unwrap_or_default();
         let (place, kind) = (place.into(), kind.into());
-        self.list.push(Param { name, place, r#type: kind, required, default_json, ..Default::default() });
+        let (style, wire_name) = (more.style.into(), more.wire_name);
+        self.list.push(Param {
+            name,
+            place,
+            r#type: kind,
+            required,
+            default_json,
+            style,
+            wire_name,
+            ..Default::default()
+        });
     }
 
     /// Whether the file names the parameter, usable or not.
@@ -235,7 +255,17 @@ impl Params {
             if !self.declared.contains(name) {
                 self.declared.push(name.clone());
                 let (name, at, place) = (name.clone(), Mark::default(), Place::Query);
-                self.push(Declared { name, at, place, kind, required: false, default: None, description });
+                let more = Extensions::default();
+                self.push(Declared {
+                    name,
+                    at,
+                    place,
+                    kind,
+                    required: false,
+                    default: None,
+                    description,
+                    more,
+                });
             }
         }
     }
@@ -253,7 +283,7 @@ impl Params {
     }
 }
 
-fn property(kind: ParamType, description: &str, default: Option<&Json>) -> Json {
+fn property(kind: ParamType, description: &str, default: Option<&Json>) -> Map<String, Json> {
     let mut property = Map::new();
     let word = match kind {
         ParamType::Integer => "integer",
@@ -273,5 +303,5 @@ fn property(kind: ParamType, description: &str, default: Option<&Json>) -> Json 
     if let Some(default) = default {
         property.insert("default".to_owned(), default.clone());
     }
-    Json::Object(property)
+    property
 }

@@ -12,7 +12,7 @@ use super::diagnostic::{Mark, Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::params::{self, Params};
 use super::rules::{self, Defaults};
-use super::{answer, text};
+use super::{answer, extensions, text};
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 const MAX_NAME: usize = 96;
@@ -70,6 +70,7 @@ pub(super) fn read(
     check_placeholders(&fields, &placeholders, &params, report);
     let description = describe(&mut fields, context, report);
     let access = read_access(&mut fields, report);
+    let tags = extensions::read_tags(&mut fields, report);
     let content_type = fields.get("content_type").and_then(|field| rules::media_type(&field, report));
     let nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or(context.defaults.nest_body_keys);
     let answer = answer::read(&mut fields, method, context, report);
@@ -78,6 +79,7 @@ pub(super) fn read(
         blocked.push("idempotency keys");
     }
     fields.skip(&["max_body_size"]);
+    let params_at = Field { node: field.node, path: format!("{}.params", fields.path) };
     fields.finish(report);
 
     if params.takes_files {
@@ -91,6 +93,7 @@ pub(super) fn read(
         blocked.push(reason);
         BodyEncoding::None
     });
+    let body = if params.whole_body { whole_body(body, count, &params_at, report) } else { body };
     if report.error_count() > had {
         return Outcome::Broken;
     }
@@ -122,6 +125,7 @@ pub(super) fn read(
         access,
         input_schema_json,
         call: Some(v1::tool::Call::Rest(rest)),
+        tags,
         ..Default::default()
     };
     Outcome::Ready(Box::new(tool), limit)
@@ -271,6 +275,15 @@ pub(super) fn append(description: &mut String, note: &str) {
         description.push('\n');
         description.push_str(note);
     }
+}
+
+/// A parameter that is the whole body is alone in it, and the body is JSON.
+fn whole_body(body: BodyEncoding, count: usize, params: &Field<'_>, report: &mut Report) -> BodyEncoding {
+    if body != BodyEncoding::Json || count != 1 {
+        let help = "leave x-whole-body out, or make it the one body parameter of a JSON body";
+        params.error(report, "hold one that is marked x-whole-body beside others, or in a body that is not JSON", help);
+    }
+    BodyEncoding::WholeJson
 }
 
 /// How a body is written, from its media type and the number of its parameters; or what it would need.

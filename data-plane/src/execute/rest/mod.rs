@@ -5,6 +5,7 @@ pub mod jsonpath;
 pub mod plan;
 pub mod request;
 pub mod response;
+pub mod style;
 
 pub use plan::Plan;
 

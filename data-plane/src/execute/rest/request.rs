@@ -9,8 +9,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::encode;
 use super::plan::{Body, Param, ParamPlace, Plan, Segment};
+use super::{encode, style};
 use crate::execute::credentials::Placement;
 use crate::execute::outbound::OutboundRequest;
 
@@ -70,14 +70,15 @@ fn path(plan: &Plan, base: &Url, arguments: &Arguments) -> Result<Url, ArgumentE
             Segment::Value(index) => {
                 let Some(param) = plan.params.get(*index) else { continue };
                 let value = value(param, arguments)?.ok_or_else(|| fault(param, "is required"))?;
-                let text = encode::scalar(value).ok_or_else(|| fault(param, "must be a text or a number"))?;
-                if text.is_empty() || has_dot_segment(&text) {
+                let written = style::path(&param.wire_name, value, param.style);
+                let text = written.ok_or_else(|| fault(param, "must be a text or a number"))?;
+                if text.is_empty() || has_dot_segment(&text.plain) {
                     return Err(fault(
                         param,
                         "must not be empty or hold \".\" or \"..\" as a part of a path",
                     ));
                 }
-                encode::percent(&text, &mut path);
+                path.push_str(&text.encoded);
                 last = Some(param);
             }
         }
@@ -105,7 +106,10 @@ fn query(plan: &Plan, arguments: &Arguments) -> Result<String, ArgumentError> {
     let mut query = plan.fixed_query.clone();
     for param in plan.params.iter().filter(|param| param.place == ParamPlace::Query) {
         if let Some(value) = value(param, arguments)? {
-            encode::query(&mut query, &param.name, value);
+            if style::spread_names(value, param.style).any(|name| plan.is_reserved_query(name)) {
+                return Err(fault(param, "must not hold the name of the credential's parameter"));
+            }
+            style::query(&mut query, &param.wire_name, value, param.style);
         }
     }
     Ok(query)
@@ -115,10 +119,7 @@ fn header_params(plan: &Plan, arguments: &Arguments, headers: &mut HeaderMap) ->
     for param in &plan.params {
         let ParamPlace::Header(name) = &param.place else { continue };
         let Some(value) = value(param, arguments)? else { continue };
-        let text = match value {
-            Value::Array(items) => items.iter().map(encode::text).collect::<Vec<_>>().join(", "),
-            other => encode::text(other),
-        };
+        let text = style::header(value, param.style);
         if text.is_empty() {
             if param.required {
                 return Err(fault(param, "must not be empty"));
@@ -147,7 +148,11 @@ fn body(plan: &Plan, arguments: &Arguments, headers: &mut HeaderMap) -> Result<O
     let (bytes, own_type) = match plan.body {
         Body::None => return Ok(None),
         Body::Json => (Value::Object(object(plan, &fields)?).to_string().into_bytes(), "application/json"),
-        Body::Form => (form(&object(plan, &fields)?), "application/x-www-form-urlencoded"),
+        Body::WholeJson => {
+            let whole = fields.first().map(|(_, value)| value.to_string()).unwrap_or_default();
+            (whole.into_bytes(), "application/json")
+        }
+        Body::Form => (form(plan, &fields)?, "application/x-www-form-urlencoded"),
         Body::Text => (
             fields.iter().map(|(_, value)| encode::text(value)).collect::<String>().into_bytes(),
             "text/plain",
@@ -162,11 +167,11 @@ fn object(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Arguments, Argumen
     let mut object = Map::new();
     for (param, value) in fields {
         if plan.nest_body_keys {
-            let keys: Vec<&str> = param.name.split('.').collect();
+            let keys: Vec<&str> = param.wire_name.split('.').collect();
             nest(&mut object, &keys, value)
                 .ok_or_else(|| fault(param, "does not fit beside another argument of the same name"))?;
         } else {
-            object.insert(param.name.clone(), (*value).clone());
+            object.insert(param.wire_name.clone(), (*value).clone());
         }
     }
     Ok(object)
@@ -183,12 +188,18 @@ fn nest(object: &mut Map<String, Value>, keys: &[&str], value: &Value) -> Option
     }
 }
 
-fn form(object: &Arguments) -> Vec<u8> {
+/// Fields without a style of their own in bracket form, then the others in theirs.
+fn form(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Vec<u8>, ArgumentError> {
+    let (styled, plain): (Vec<_>, Vec<_>) = fields.iter().copied().partition(|(param, _)| param.style.is_named());
     let mut out = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in object {
+    for (name, value) in &object(plan, &plain)? {
         encode::form(&mut out, name, value);
     }
-    out.finish().into_bytes()
+    let mut out = out.finish();
+    for (param, value) in styled {
+        style::query(&mut out, &param.wire_name, value, param.style);
+    }
+    Ok(out.into_bytes())
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct Plan {
     pub content_type: Option<HeaderValue>,
     pub nest_body_keys: bool,
     pub answer: Answer,
+    /// The query parameter that carries the credential.
+    reserved_query: Option<String>,
 }
 
 /// Why a definition cannot be executed.
@@ -49,6 +51,10 @@ pub enum PlanError {
     Encoding,
     #[error("a text body needs exactly one body parameter")]
     TextBody,
+    #[error("a body that is one parameter needs exactly one body parameter")]
+    WholeBody,
+    #[error("the style of parameter {0:?} is unknown")]
+    Style(String),
     #[error("content type {0:?} is malformed")]
     ContentType(String),
     #[error(transparent)]
@@ -75,6 +81,7 @@ impl Plan {
             content_type: request::content_type(&call.content_type)?,
             nest_body_keys: call.nest_body_keys,
             answer: Answer::compile(call)?,
+            reserved_query: None,
         })
     }
 }
@@ -84,7 +91,7 @@ impl Plan {
     /// credential under this name must be the only one.
     pub fn reserve_query(&mut self, name: &str) {
         for param in &mut self.params {
-            if param.place == ParamPlace::Query && same_query_name(&param.name, name) {
+            if param.place == ParamPlace::Query && same_query_name(&param.wire_name, name) {
                 param.place = ParamPlace::Nowhere;
             }
         }
@@ -94,6 +101,13 @@ impl Plan {
                 .is_none_or(|(key, _)| !same_query_name(&key, name))
         });
         self.fixed_query = pairs.collect::<Vec<_>>().join("&");
+        self.reserved_query = Some(name.to_owned());
+    }
+
+    /// Whether a name that a caller chose, as a member of an object that is spread over the query, is the credential's.
+    #[must_use]
+    pub fn is_reserved_query(&self, name: &str) -> bool {
+        self.reserved_query.as_deref().is_some_and(|reserved| same_query_name(name, reserved))
     }
 }
 
@@ -159,6 +173,8 @@ mod tests {
             v1::RestCall { method: "CONNECT".into(), ..call("/x", vec![]) },
             v1::RestCall { body: 0, ..call("/x", vec![]) },
             v1::RestCall { body: 99, ..call("/x", vec![]) },
+            v1::RestCall { body: v1::BodyEncoding::WholeJson.into(), ..call("/x", vec![]) },
+            call("/x", vec![v1::Param { style: 99, ..param_in("a", Place::Query) }]),
             v1::RestCall { body: v1::BodyEncoding::Text.into(), ..call("/x", vec![]) },
         ] {
             assert!(Plan::compile(&bad).is_err(), "{bad:?}");

@@ -8,6 +8,7 @@ use toolmesh_proto::v1::param::Place;
 
 use super::PlanError;
 use super::headers::is_reserved;
+use crate::execute::rest::style::Style;
 
 /// A part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub enum Segment {
 #[derive(Clone, Debug)]
 pub struct Param {
     pub name: String,
+    /// Its name in the request.
+    pub wire_name: String,
+    pub style: Style,
     pub place: ParamPlace,
     pub required: bool,
     pub default: Option<Value>,
@@ -44,6 +48,8 @@ pub enum Body {
     Json,
     Form,
     Text,
+    /// The one parameter is the body.
+    WholeJson,
 }
 
 pub(super) fn method(text: &str) -> Result<Method, PlanError> {
@@ -53,13 +59,15 @@ pub(super) fn method(text: &str) -> Result<Method, PlanError> {
 }
 
 pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
+    let wire_name = if param.wire_name.is_empty() { &param.name } else { &param.wire_name };
+    let style = v1::ParamStyle::try_from(param.style).map_err(|_| PlanError::Style(param.name.clone()))?;
     let place = match param.place() {
         Place::Path => ParamPlace::Path,
         Place::Query => ParamPlace::Query,
         Place::Body => ParamPlace::Body,
         Place::Header => {
-            let name = HeaderName::from_bytes(param.name.as_bytes())
-                .map_err(|_| PlanError::HeaderName(param.name.clone()))?;
+            let name = HeaderName::from_bytes(wire_name.as_bytes())
+                .map_err(|_| PlanError::HeaderName(wire_name.clone()))?;
             let ours = is_reserved(&name) || name == http::header::CONTENT_TYPE;
             if ours { ParamPlace::Nowhere } else { ParamPlace::Header(name) }
         }
@@ -69,7 +77,14 @@ pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
         "" => None,
         json => Some(serde_json::from_str(json).map_err(|_| PlanError::Default(param.name.clone()))?),
     };
-    Ok(Param { name: param.name.clone(), place, required: param.required, default })
+    Ok(Param {
+        name: param.name.clone(),
+        wire_name: wire_name.clone(),
+        style: Style::of(style),
+        place,
+        required: param.required,
+        default,
+    })
 }
 
 pub(super) fn segments(path: &str, params: &[Param]) -> Result<Vec<Segment>, PlanError> {
@@ -79,7 +94,8 @@ pub(super) fn segments(path: &str, params: &[Param]) -> Result<Vec<Segment>, Pla
     while let Some(open) = rest.find('{') {
         let close = rest[open..].find('}').ok_or_else(malformed)? + open;
         let name = &rest[open + 1..close];
-        let index = params.iter().position(|p| p.name == name && p.place == ParamPlace::Path);
+        let goes_by = |p: &Param| p.place == ParamPlace::Path && (p.wire_name == name || p.name == name);
+        let index = params.iter().position(goes_by);
         let index = index.ok_or_else(|| PlanError::UnknownPathParam(name.to_owned()))?;
         if open > 0 {
             segments.push(Segment::Literal(rest[..open].to_owned()));
@@ -104,6 +120,8 @@ pub(super) fn body(call: &v1::RestCall, params: &[Param]) -> Result<Body, PlanEr
         v1::BodyEncoding::Form => Ok(Body::Form),
         v1::BodyEncoding::Text if count == 1 => Ok(Body::Text),
         v1::BodyEncoding::Text => Err(PlanError::TextBody),
+        v1::BodyEncoding::WholeJson if count == 1 => Ok(Body::WholeJson),
+        v1::BodyEncoding::WholeJson => Err(PlanError::WholeBody),
         v1::BodyEncoding::None | v1::BodyEncoding::Unspecified => Err(PlanError::Encoding),
     }
 }
