@@ -156,7 +156,9 @@ fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {
 fn style(word: &str, explode: Option<bool>) -> ParamStyle {
     match (word, explode.unwrap_or(word == "form")) {
         ("form", false) => ParamStyle::Form,
-        ("form", true) | ("spaceDelimited" | "pipeDelimited" | "tabDelimited", true) => ParamStyle::FormExplode,
+        ("form", true) | ("spaceDelimited" | "pipeDelimited" | "tabDelimited", true) => {
+            ParamStyle::FormExplode
+        }
         ("spaceDelimited", false) => ParamStyle::SpaceDelimited,
         ("pipeDelimited", false) => ParamStyle::PipeDelimited,
         ("tabDelimited", false) => ParamStyle::TabDelimited,

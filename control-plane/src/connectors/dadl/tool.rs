@@ -281,7 +281,11 @@ pub(super) fn append(description: &mut String, note: &str) {
 fn whole_body(body: BodyEncoding, count: usize, params: &Field<'_>, report: &mut Report) -> BodyEncoding {
     if body != BodyEncoding::Json || count != 1 {
         let help = "leave x-whole-body out, or make it the one body parameter of a JSON body";
-        params.error(report, "hold one that is marked x-whole-body beside others, or in a body that is not JSON", help);
+        params.error(
+            report,
+            "hold one that is marked x-whole-body beside others, or in a body that is not JSON",
+            help,
+        );
     }
     BodyEncoding::WholeJson
 }

@@ -190,7 +190,8 @@ fn nest(object: &mut Map<String, Value>, keys: &[&str], value: &Value) -> Option
 
 /// Fields without a style of their own in bracket form, then the others in theirs.
 fn form(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Vec<u8>, ArgumentError> {
-    let (styled, plain): (Vec<_>, Vec<_>) = fields.iter().copied().partition(|(param, _)| param.style.is_named());
+    let (styled, plain): (Vec<_>, Vec<_>) =
+        fields.iter().copied().partition(|(param, _)| param.style.is_named());
     let mut out = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in &object(plan, &plain)? {
         encode::form(&mut out, name, value);

@@ -307,10 +307,7 @@ mod tests {
             ["color=blue", "color=blue&color=black&color=brown", "R=100&G=200&B=150"]
         );
         assert_eq!(in_query(Style::of(ParamStyle::SpaceDelimited))[1], "color=blue%20black%20brown");
-        assert_eq!(
-            in_query(Style::of(ParamStyle::PipeDelimited))[2],
-            "color=R%7C100%7CG%7C200%7CB%7C150"
-        );
+        assert_eq!(in_query(Style::of(ParamStyle::PipeDelimited))[2], "color=R%7C100%7CG%7C200%7CB%7C150");
         assert_eq!(in_query(Style::DeepObject)[2], "color%5BR%5D=100&color%5BG%5D=200&color%5BB%5D=150");
         assert_eq!(in_query(Style::Json)[1], "color=%5B%22blue%22%2C%22black%22%2C%22brown%22%5D");
     }
