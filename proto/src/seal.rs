@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::ids::{InstallationId, TenantId};
 use crate::v1::SealedCredential;
 
+/// What an access token of OAuth 2 is called where it is sealed. A connector's own credentials cannot have a name with a space.
+pub const ACCESS_TOKEN: &str = "access token";
+
 /// Seals and opens credentials of all tenants of one deployment.
 #[derive(Clone)]
 pub struct Sealer(std::sync::Arc<LessSafeKey>);

@@ -71,6 +71,8 @@ pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
         Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],
         Some(Kind::Basic(auth)) => vec![auth.username_credential.clone()],
         Some(Kind::ApiKey(auth)) => vec![auth.credential.clone()],
+        Some(Kind::Oauth2(auth)) => of_oauth2(auth),
+        Some(Kind::Session(auth)) => each_once(auth.secrets.iter().map(|secret| &secret.credential)),
         Some(Kind::None(_)) | None => Vec::new(),
     }
 }
@@ -83,4 +85,31 @@ pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
         names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
     }
     names
+}
+
+/// How a connector gets access tokens, if it does.
+#[must_use]
+pub fn oauth2(connector: &v1::Connector) -> Option<&v1::OAuth2Auth> {
+    match connector.auth.as_ref()?.kind.as_ref()? {
+        v1::auth::Kind::Oauth2(auth) => Some(auth),
+        _ => None,
+    }
+}
+
+/// What people enter. The refresh token of somebody's consent comes back with them and is entered by nobody.
+fn of_oauth2(auth: &v1::OAuth2Auth) -> Vec<String> {
+    let entered = auth.flow() == v1::o_auth2_auth::Flow::RefreshToken;
+    let refresh = Some(&auth.refresh_token_credential).filter(|_| entered);
+    let names = [&auth.client_id_credential, &auth.client_secret_credential, &auth.service_account_credential];
+    each_once(names.into_iter().chain(refresh))
+}
+
+fn each_once<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for name in names.filter(|name| !name.is_empty()) {
+        if !once.contains(name) {
+            once.push(name.clone());
+        }
+    }
+    once
 }

@@ -11,7 +11,7 @@ use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
 use super::catalog::Catalog;
-use super::installation::{Installation, ToolRow, known_credentials};
+use super::installation::{Installation, ToolRow, known_credentials, oauth2};
 use super::{dadl, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
@@ -228,13 +228,16 @@ impl Installations {
         let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
         let pushed = |row: store::InstallationRow| {
             let connector = decode(&row)?;
+            // What access tokens are got with stays here; a node asks for the tokens.
+            let sealed = credentials.remove(&row.id).filter(|_| oauth2(&connector).is_none());
             let installation = v1::Installation {
                 id: row.id.to_string(),
                 name: row.name,
                 connector_hash: row.connector_hash,
                 base_url: row.base_url,
-                credentials: credentials.remove(&row.id).unwrap_or_default(),
+                credentials: sealed.unwrap_or_default(),
                 disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
+                grant_epoch: 0,
             };
             Ok((installation, connector))
         };
@@ -280,6 +283,7 @@ impl Installations {
             base_url,
             credentials,
             disabled_tools: Vec::new(),
+            grant_epoch: 0,
         };
         Ok((connector, installation))
     }

@@ -195,6 +195,12 @@ pub(super) fn auth_words(connector: &v1::Connector) -> &'static str {
         Some(Kind::Bearer(_)) => "Access token",
         Some(Kind::Basic(_)) => "User name and password",
         Some(Kind::ApiKey(_)) => "API key",
+        Some(Kind::Oauth2(auth)) => match auth.flow() {
+            v1::o_auth2_auth::Flow::AuthorizationCode => "Log in at the provider (OAuth 2)",
+            v1::o_auth2_auth::Flow::JwtBearer => "Service account",
+            _ => "OAuth 2 client",
+        },
+        Some(Kind::Session(_)) => "User name and password (login)",
         Some(Kind::None(_)) | None => "No credential needed",
     }
 }

@@ -81,6 +81,7 @@ pub fn bundle() -> v1::TenantBundle {
             base_url: "https://api.github.com".into(),
             credentials: vec![],
             disabled_tools: vec!["delete_repo".into()],
+            ..Default::default()
         }],
         members: vec![v1::Member {
             user_id: USER.into(),

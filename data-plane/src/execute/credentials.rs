@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use toolmesh_proto::ids::{InstallationId, TenantId};
-use toolmesh_proto::seal::Sealer;
+use toolmesh_proto::seal::{ACCESS_TOKEN, Sealer};
 use toolmesh_proto::v1;
 use zeroize::Zeroizing;
 
@@ -29,6 +29,10 @@ pub enum Auth {
     Header { credential: String, header: HeaderName, prefix: String },
     Basic { username: String, password: Option<String> },
     Query { credential: String, name: String, prefix: String },
+    /// An access token that the control plane hands out.
+    OAuth2 { header: HeaderName, prefix: String },
+    /// A login that the node makes itself.
+    Session(Box<v1::SessionAuth>),
 }
 
 /// An auth block that cannot be executed.
@@ -62,6 +66,11 @@ impl Auth {
                 username: basic.username_credential.clone(),
                 password: Some(basic.password_credential.clone()).filter(|name| !name.is_empty()),
             }),
+            Kind::Oauth2(oauth2) => Ok(Self::OAuth2 {
+                header: header(&oauth2.header)?,
+                prefix: oauth2.prefix.clone(),
+            }),
+            Kind::Session(session) => Ok(Self::Session(Box::new(session.clone()))),
             Kind::ApiKey(key) => match key.place.as_ref().ok_or(AuthError::Place)? {
                 Place::Header(name) => Ok(Self::Header {
                     credential: key.credential.clone(),
@@ -169,6 +178,12 @@ impl Opened {
                 placement.derived = Some(encoded);
                 Ok(placement)
             }
+            Auth::OAuth2 { header, prefix } => {
+                let secret = self.get(ACCESS_TOKEN)?;
+                let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
+                Placement::header(header.clone(), &text, ACCESS_TOKEN)
+            }
+            Auth::Session(_) => Err(CredentialError::Missing("session".to_owned())),
             Auth::Query { credential, name, prefix } => {
                 let secret = self.get(credential)?;
                 let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));

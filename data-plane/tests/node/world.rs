@@ -130,6 +130,7 @@ pub fn bundle(base_url: &str, revision: u64) -> v1::TenantBundle {
             base_url: base_url.into(),
             credentials: vec![sealer.seal(place, 1, &SecretString::from(SECRET)).unwrap()],
             disabled_tools: vec!["off".into()],
+            ..Default::default()
         }],
         members: vec![v1::Member {
             user_id: USER.into(),

@@ -23,7 +23,14 @@ const SPEC_URLS: [&str; 4] = [
 const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 0];
 
 /// Features of `requires.features` that are executed.
-const FEATURES: &[&str] = &["returns", "deprecation"];
+const FEATURES: &[&str] = &[
+    "returns",
+    "deprecation",
+    "refresh_token",
+    "refresh_token_rotation",
+    "jwt_bearer",
+    "authorization_code",
+];
 
 /// Reads a whole document. `None` only after errors.
 pub(super) fn read(root: &Node, report: &mut Report) -> Option<Compiled> {

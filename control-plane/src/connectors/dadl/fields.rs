@@ -125,6 +125,15 @@ impl<'a> Fields<'a> {
         Some(Field { node, path: join(&self.path, name) })
     }
 
+    /// The value of a key that belongs elsewhere, for a message that says so; it does not count as known otherwise.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Field<'a>> {
+        let field = self.get(name);
+        if field.is_none() {
+            self.known.pop();
+        }
+        field
+    }
+
     pub(super) fn need(&mut self, name: &'static str, report: &mut Report, help: &str) -> Option<Field<'a>> {
         let field = self.get(name);
         if field.is_none() {

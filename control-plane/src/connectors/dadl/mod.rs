@@ -8,7 +8,7 @@
 //! Where the language leaves room, this is what holds:
 //! - `required` with a `default` means optional, in the schema and for the node. `default: null` is no default.
 //! - A bare number is text where text is wanted, as it is spelled: `version: 1.10`, `default: 007`.
-//! - An empty `prefix` is empty, also for bearer. `inject_into: query` on bearer and `header_name` on basic have no effect.
+//! - An empty `prefix` is empty, also for bearer; `header_name` and `prefix` hold for access tokens of OAuth 2 too. `inject_into: query` on bearer and `header_name` on basic have no effect.
 //! - A tool's `response`, `errors` and `pagination` replace the inherited ones as a whole; `redact` adds up.
 //! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
@@ -30,6 +30,8 @@ mod probe;
 mod rules;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_auth;
 #[cfg(test)]
 mod tests_hostile;
 #[cfg(test)]

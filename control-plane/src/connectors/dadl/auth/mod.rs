@@ -1,4 +1,8 @@
-//! How an API wants its credential, and which fields a person fills in for it.
+//! How an API wants its credential, and which fields a person fills in for it. The kinds that get what they show from a login
+//! stand in files of their own.
+
+mod oauth2;
+mod session;
 
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::auth::Kind;
@@ -7,7 +11,28 @@ use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::{CredentialField, headers, text};
 
-const TYPES: &[&str] = &["bearer", "basic", "apikey", "api_key", "oauth2", "session", "none"];
+/// The last is another spelling of the third.
+const TYPES: &[&str] = &["bearer", "basic", "apikey", "oauth2", "session", "none", "api_key"];
+
+/// Keys that say something in one kind alone; in another they are a mistake that nobody could make sense of.
+const OAUTH2_ALONE: &[&str] = &[
+    "flow",
+    "token_url",
+    "authorize_url",
+    "client_id_credential",
+    "client_secret_credential",
+    "refresh_token_credential",
+    "rotates_refresh_token",
+    "service_account_credential",
+    "subject",
+    "scopes",
+    "token_auth",
+    "authorization_params",
+    "redirect_uri",
+    "token_cache_key",
+    "refresh_before_expiry",
+];
+const SESSION_ALONE: &[&str] = &["login", "inject", "refresh"];
 
 /// The name that stands for "no secret".
 const NO_CREDENTIAL: &str = "none";
@@ -28,6 +53,11 @@ impl Auth {
     pub(super) fn owns_header(&self, name: &str) -> bool {
         let header = match &self.kind {
             Kind::Bearer(bearer) => bearer.header.as_str(),
+            Kind::Oauth2(oauth2) => oauth2.header.as_str(),
+            Kind::Session(session) => {
+                return name.eq_ignore_ascii_case("cookie")
+                    || session.inject.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+            }
             Kind::ApiKey(v1::ApiKeyAuth { place: Some(v1::api_key_auth::Place::Header(header)), .. }) => {
                 header
             }
@@ -48,27 +78,29 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
     let Some(field) = field else { return Auth::nothing() };
     let Some(mut fields) = field.fields(report) else { return Auth::nothing() };
     let Some(kind) = fields.get("type") else {
-        field.warn(report, "names no type, so that no credential is sent", one_of(&TYPES[..4]));
+        field.warn(report, "names no type, so that no credential is sent", one_of(&TYPES[..6]));
         fields.finish(report);
         return Auth::nothing();
     };
     let word = kind.text(report).unwrap_or_default();
+    match word.as_str() {
+        "oauth2" => refuse_keys(&mut fields, &[SESSION_ALONE, &SECRETS], &word, report),
+        "session" => refuse_keys(&mut fields, &[OAUTH2_ALONE, &["credential"]], &word, report),
+        _ => refuse_keys(&mut fields, &[OAUTH2_ALONE, SESSION_ALONE], &word, report),
+    }
     let auth = match word.as_str() {
         "bearer" => bearer(&mut fields, report),
         "basic" => basic(&mut fields, report),
         "apikey" | "api_key" => api_key(&mut fields, report),
-        "oauth2" | "session" => {
-            let help = "use a token with `type: bearer` or `type: apikey`, if the API has one";
-            kind.error(report, format!("{} sign-in is not executed by this version", quote(&word)), help);
-            return Auth::nothing();
-        }
+        "oauth2" => oauth2::read(&mut fields, report),
+        "session" => session::read(&mut fields, report),
         "none" => Some(Auth::nothing()),
         "" => None,
         other => {
             kind.error(
                 report,
                 format!("{} is not a kind of authentication", quote(other)),
-                one_of(&TYPES[..4]),
+                one_of(&TYPES[..6]),
             );
             return Auth::nothing();
         }
@@ -77,11 +109,24 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
     auth.unwrap_or_else(Auth::nothing)
 }
 
+/// Names of credentials that OAuth 2 has its own keys for.
+const SECRETS: [&str; 3] = ["credential", "username_credential", "password_credential"];
+
+/// Reports keys that belong to another kind.
+fn refuse_keys(fields: &mut Fields<'_>, keys: &[&[&'static str]], kind: &str, report: &mut Report) {
+    for key in keys.iter().copied().flatten() {
+        if let Some(field) = fields.take(key) {
+            let help = format!("take it out, or name another `type` than {kind}");
+            field.error(report, format!("is not for {} authentication", quote(kind)), help);
+        }
+    }
+}
+
 fn bearer(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
     let credential = credential(fields, "credential", true, report);
     let header = header(fields, "Authorization", report);
     let prefix = prefix(fields, report);
-    fields.skip(&["query_param"]);
+    fields.skip(&["query_param", "username_credential", "password_credential"]);
     if let Some(place) = fields.get("inject_into")
         && fields.word("inject_into", &["header", "query"], report) == Some("query")
     {
@@ -131,6 +176,7 @@ fn api_key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
     let header = header(fields, "X-API-Key", report);
     let prefix = prefix(fields, report);
     let query = fields.get("query_param");
+    fields.skip(&["username_credential", "password_credential"]);
     let name = credential?;
     if name == NO_CREDENTIAL {
         return Some(Auth::nothing());
@@ -163,10 +209,13 @@ fn credential(
 ) -> Option<String> {
     let help = "give the credential a name, such as `api_token`, or `none` where there is no secret";
     let field = if needed { fields.need(key, report, help) } else { fields.get(key) }?;
+    credential_name(&field, report)
+}
+
+/// A value that is the logical name of a credential.
+fn credential_name(field: &Field<'_>, report: &mut Report) -> Option<String> {
     let name = field.text(report)?;
-    let fits = (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/'));
-    if !fits {
+    if !is_credential_name(&name) {
         let message = format!("{} is not a name of a credential", quote(&name));
         field.error(
             report,
@@ -176,6 +225,11 @@ fn credential(
         return None;
     }
     Some(name)
+}
+
+fn is_credential_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/'))
 }
 
 /// The header that carries the credential; `None` after an error.
