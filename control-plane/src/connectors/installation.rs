@@ -100,7 +100,8 @@ pub fn oauth2(connector: &v1::Connector) -> Option<&v1::OAuth2Auth> {
 fn of_oauth2(auth: &v1::OAuth2Auth) -> Vec<String> {
     let entered = auth.flow() == v1::o_auth2_auth::Flow::RefreshToken;
     let refresh = Some(&auth.refresh_token_credential).filter(|_| entered);
-    let names = [&auth.client_id_credential, &auth.client_secret_credential, &auth.service_account_credential];
+    let names =
+        [&auth.client_id_credential, &auth.client_secret_credential, &auth.service_account_credential];
     each_once(names.into_iter().chain(refresh))
 }
 

@@ -26,11 +26,25 @@ const SHORTEST_DIGITS: usize = 16;
 #[derive(Clone, Debug)]
 pub enum Auth {
     None,
-    Header { credential: String, header: HeaderName, prefix: String },
-    Basic { username: String, password: Option<String> },
-    Query { credential: String, name: String, prefix: String },
+    Header {
+        credential: String,
+        header: HeaderName,
+        prefix: String,
+    },
+    Basic {
+        username: String,
+        password: Option<String>,
+    },
+    Query {
+        credential: String,
+        name: String,
+        prefix: String,
+    },
     /// An access token that the control plane hands out.
-    OAuth2 { header: HeaderName, prefix: String },
+    OAuth2 {
+        header: HeaderName,
+        prefix: String,
+    },
     /// A login that the node makes itself.
     Session(Box<v1::SessionAuth>),
 }
@@ -66,10 +80,9 @@ impl Auth {
                 username: basic.username_credential.clone(),
                 password: Some(basic.password_credential.clone()).filter(|name| !name.is_empty()),
             }),
-            Kind::Oauth2(oauth2) => Ok(Self::OAuth2 {
-                header: header(&oauth2.header)?,
-                prefix: oauth2.prefix.clone(),
-            }),
+            Kind::Oauth2(oauth2) => {
+                Ok(Self::OAuth2 { header: header(&oauth2.header)?, prefix: oauth2.prefix.clone() })
+            }
             Kind::Session(session) => Ok(Self::Session(Box::new(session.clone()))),
             Kind::ApiKey(key) => match key.place.as_ref().ok_or(AuthError::Place)? {
                 Place::Header(name) => Ok(Self::Header {

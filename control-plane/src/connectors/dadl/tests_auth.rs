@@ -4,7 +4,7 @@ use toolmesh_proto::v1::auth::Kind;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 use toolmesh_proto::v1::{OAuth2Auth, SessionAuth};
 
-use super::{Compiled, CompileErrors, Setup, compile};
+use super::{CompileErrors, Compiled, Setup, compile};
 
 fn document(auth: &str) -> Result<Compiled, CompileErrors> {
     let source = format!(
@@ -61,7 +61,8 @@ fn each_flow_of_oauth2_has_its_keys_its_defaults_and_its_fields() {
         "{type: oauth2, flow: authorization_code, authorize_url: https://x.example/auth, token_url: https://x.example/token, client_id_credential: id, client_secret_credential: secret, refresh_token_credential: refresh, token_auth: basic, authorization_params: {access_type: offline, prompt: consent}}",
     );
     assert_eq!((found.flow(), found.basic_client_auth), (Flow::AuthorizationCode, true));
-    let params: Vec<_> = found.authorization_params.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
+    let params: Vec<_> =
+        found.authorization_params.iter().map(|p| (p.name.as_str(), p.value.as_str())).collect();
     assert_eq!(params, [("access_type", "offline"), ("prompt", "consent")]);
     // Nobody enters the refresh token: it comes back with whoever consents.
     assert_eq!(asked(&compiled.setup), [("id", false), ("secret", true)]);
@@ -73,21 +74,40 @@ fn what_a_flow_lacks_or_cannot_have_is_told_with_its_place() {
     let code = "type: oauth2, flow: authorization_code, token_url: https://x.example/t, client_id_credential: i, refresh_token_credential: r";
     for (auth, words) in [
         ("{type: oauth2}".to_owned(), "token_url: is missing"),
-        ("{type: oauth2, token_url: https://x.example/t, client_id_credential: i}".to_owned(), "client_secret_credential: is missing"),
-        ("{type: oauth2, flow: refresh_token, token_url: https://x.example/t, client_id_credential: i}".to_owned(), "refresh_token_credential: is missing"),
+        (
+            "{type: oauth2, token_url: https://x.example/t, client_id_credential: i}".to_owned(),
+            "client_secret_credential: is missing",
+        ),
+        (
+            "{type: oauth2, flow: refresh_token, token_url: https://x.example/t, client_id_credential: i}"
+                .to_owned(),
+            "refresh_token_credential: is missing",
+        ),
         ("{type: oauth2, flow: jwt_bearer}".to_owned(), "service_account_credential: is missing"),
         (format!("{{{code}}}"), "authorize_url: is missing"),
         (format!("{{{code}, authorize_url: 'javascript:alert(1)'}}"), "must start with https://"),
         (format!("{{{code}, authorize_url: //evil.example}}"), "is not a URL"),
         (format!("{{{code}, authorize_url: 'https://u:p@x.example/'}}"), "user name or password"),
-        (format!("{{{code}, authorize_url: /a, authorization_params: {{state: mine}}}}"), "is filled in by the console"),
+        (
+            format!("{{{code}, authorize_url: /a, authorization_params: {{state: mine}}}}"),
+            "is filled in by the console",
+        ),
         (format!("{{{code}, authorize_url: /a, token_auth: basic}}"), "needs a client secret"),
         (format!("{{{code}, authorize_url: /a, scopes: ['a b']}}"), "is not a scope"),
         (format!("{{{code}, authorize_url: /a, refresh_before_expiry: soon}}"), "is not a span of time"),
         (format!("{{{code}, authorize_url: /a, login: {{}}}}"), "is not for \"oauth2\" authentication"),
-        ("{type: oauth2, flow: password, token_url: https://x.example/t}".to_owned(), "\"password\" is not known"),
-        ("{type: bearer, credential: c, token_url: https://x.example/t}".to_owned(), "is not for \"bearer\" authentication"),
-        ("{type: oauth2, credential: c, token_url: https://x.example/t}".to_owned(), "is not for \"oauth2\" authentication"),
+        (
+            "{type: oauth2, flow: password, token_url: https://x.example/t}".to_owned(),
+            "\"password\" is not known",
+        ),
+        (
+            "{type: bearer, credential: c, token_url: https://x.example/t}".to_owned(),
+            "is not for \"bearer\" authentication",
+        ),
+        (
+            "{type: oauth2, credential: c, token_url: https://x.example/t}".to_owned(),
+            "is not for \"oauth2\" authentication",
+        ),
     ] {
         let errors = document(&auth).map(|_| ()).unwrap_err();
         let found = errors.errors.iter().find(|error| error.to_string().contains(words));
@@ -115,7 +135,9 @@ fn a_login_names_its_secrets_at_any_depth_and_in_both_spellings() {
     assert_eq!(found.extract[0].path, "$.data.token");
     assert_eq!(asked(&compiled.setup), [("user_name", false), ("pass", true)]);
     // A caller's header of the same name would stand in the session's way.
-    let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &compiled.connector.tools[0].call else { panic!() };
+    let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &compiled.connector.tools[0].call else {
+        panic!()
+    };
     assert!(call.params.is_empty(), "{call:?}");
 }
 
@@ -135,16 +157,40 @@ fn a_login_that_could_not_work_is_refused() {
         ("{type: session, login: {method: POST, path: /l}}", "inject: is missing"),
         ("{type: session, login: {path: /l}, inject: []}", "method: is missing"),
         ("{type: session, login: {method: DELETE, path: /l}, inject: []}", "\"DELETE\" is not known"),
-        ("{type: session, login: {method: POST, path: 'https://evil.example/l'}, inject: []}", "is not a path below"),
+        (
+            "{type: session, login: {method: POST, path: 'https://evil.example/l'}, inject: []}",
+            "is not a path below",
+        ),
         ("{type: session, login: {method: POST, path: /a/../../l}, inject: []}", "is not a path below"),
         ("{type: session, login: {method: POST, path: //evil.example}, inject: []}", "is not a path below"),
-        ("{type: session, login: {method: POST, path: /l, extract: {t: '$.a[*]'}}, inject: []}", "several values"),
-        ("{type: session, login: {method: POST, path: /l, extract: {t: a.b}}, inject: []}", "a JSONPath starts with"),
-        ("{type: session, login: {method: POST, path: /l}, inject: [{header: X-A, value: '{{t}}'}]}", "is not extracted"),
-        ("{type: session, login: {method: POST, path: /l}, inject: [{header: Host, value: a}]}", "cannot carry"),
-        ("{type: session, login: {method: POST, path: /l, body: {p: 'credential:a b'}}, inject: []}", "is not a name of a credential"),
-        ("{type: session, login: {method: POST, path: /l}, inject: [], refresh: {action: exchange}}", "\"exchange\" is not known"),
-        ("{type: session, login: {method: POST, path: /l}, inject: [], scopes: [a]}", "is not for \"session\""),
+        (
+            "{type: session, login: {method: POST, path: /l, extract: {t: '$.a[*]'}}, inject: []}",
+            "several values",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l, extract: {t: a.b}}, inject: []}",
+            "a JSONPath starts with",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l}, inject: [{header: X-A, value: '{{t}}'}]}",
+            "is not extracted",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l}, inject: [{header: Host, value: a}]}",
+            "cannot carry",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l, body: {p: 'credential:a b'}}, inject: []}",
+            "is not a name of a credential",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l}, inject: [], refresh: {action: exchange}}",
+            "\"exchange\" is not known",
+        ),
+        (
+            "{type: session, login: {method: POST, path: /l}, inject: [], scopes: [a]}",
+            "is not for \"session\"",
+        ),
     ] {
         let errors = document(auth).map(|_| ()).unwrap_err();
         assert!(errors.to_string().contains(words), "{auth}: {errors}");

@@ -11,9 +11,9 @@ use toolmesh_proto::v1::auth::Kind;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 use url::Url;
 
+use super::super::CredentialField;
 use super::super::diagnostic::{Report, quote};
 use super::super::fields::{Field, Fields};
-use super::super::CredentialField;
 use super::{Auth, credential, header, prefix};
 
 const FLOWS: &[&str] = &["client_credentials", "refresh_token", "jwt_bearer", "authorization_code"];
@@ -118,12 +118,7 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth>
         client_id_credential: named(fields, "client_id_credential", keys.client, report),
         client_secret_credential: named(fields, "client_secret_credential", keys.secret, report),
         refresh_token_credential: named(fields, "refresh_token_credential", keys.refresh, report),
-        service_account_credential: named(
-            fields,
-            "service_account_credential",
-            keys.service_account,
-            report,
-        ),
+        service_account_credential: named(fields, "service_account_credential", keys.service_account, report),
         rotates_refresh_token: fields.boolean("rotates_refresh_token", report).unwrap_or_default(),
         subject: fields.text("subject", report).unwrap_or_default(),
         scopes: fields.get("scopes").map(|field| scopes(&field, report)).unwrap_or_default(),
@@ -196,8 +191,7 @@ fn scopes(field: &Field<'_>, report: &mut Report) -> Vec<String> {
     let mut scopes = Vec::new();
     for item in items {
         let Some(scope) = item.text(report) else { continue };
-        let fits = !scope.is_empty()
-            && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        let fits = !scope.is_empty() && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         if fits {
             scopes.push(scope);
         } else {
@@ -229,7 +223,11 @@ fn refresh_before(fields: &mut Fields<'_>, report: &mut Report) -> u32 {
         let text = field.text(report)?;
         let found = duration(&text).filter(|found| *found <= MOST_BEFORE);
         if found.is_none() {
-            field.error(report, format!("{} is not a span of time", quote(&text)), "write 30s, or 5m at most 30m");
+            field.error(
+                report,
+                format!("{} is not a span of time", quote(&text)),
+                "write 30s, or 5m at most 30m",
+            );
         }
         found
     };
@@ -275,7 +273,11 @@ fn asked_for(oauth2: &v1::OAuth2Auth, flow: Flow) -> Vec<CredentialField> {
         "Names ToolMesh to the provider: the client id of an OAuth app that you register there.",
         false,
     );
-    ask(&oauth2.client_secret_credential, "The secret of that OAuth app. It stays in the control plane.", true);
+    ask(
+        &oauth2.client_secret_credential,
+        "The secret of that OAuth app. It stays in the control plane.",
+        true,
+    );
     if flow == Flow::RefreshToken {
         let help = if oauth2.rotates_refresh_token {
             "Exchanged for access tokens. It changes with each use and is then kept here alone."

@@ -196,7 +196,11 @@ fn read_inject(field: &Field<'_>, extract: &[v1::SessionValue], report: &mut Rep
         let (Some(name), Some(value)) = (name, value) else { continue };
         let (Some(header), Some(template)) = (name.text(report), value.text(report)) else { continue };
         if !headers::may_carry_a_credential(&header) {
-            name.error(report, format!("{} cannot carry a credential", quote(&header)), "name another header");
+            name.error(
+                report,
+                format!("{} cannot carry a credential", quote(&header)),
+                "name another header",
+            );
         } else if !headers::is_value(&template) {
             value.error(report, "holds characters that no header may hold", "write it in one line");
         } else if let Some(unknown) = unknown_name(&template, extract) {
@@ -229,7 +233,11 @@ fn read_refresh(field: &Field<'_>, report: &mut Report) {
     if let Some(trigger) = fields.get("trigger") {
         let text = trigger.text(report).unwrap_or_default();
         if !matches!(text.as_str(), "401" | "status_401" | "http_401" | "on_401" | "unauthorized" | "") {
-            trigger.warn(report, "has no effect: a login is made anew when the API answers 401", "write \"401\"");
+            trigger.warn(
+                report,
+                "has no effect: a login is made anew when the API answers 401",
+                "write \"401\"",
+            );
         }
     }
     fields.finish(report);
@@ -243,7 +251,8 @@ fn asked_for(session: &v1::SessionAuth) -> Vec<CredentialField> {
         }
         let key = secret.pointer.rsplit('/').next().unwrap_or_default();
         let help = format!("Sent as {key} when the gateway logs in; every call then shows that login.");
-        let public = matches!(key.to_ascii_lowercase().as_str(), "user" | "username" | "login" | "email" | "name");
+        let public =
+            matches!(key.to_ascii_lowercase().as_str(), "user" | "username" | "login" | "email" | "name");
         let field = CredentialField::secret(&secret.credential, help);
         asked.push(CredentialField { secret: !public, ..field });
     }
