@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 use serde_json::json;
+use toolmesh_tests::oauth::{REDIRECT, Server, with};
+use toolmesh_tests::signer::Signer;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Console, Mcp, Page, System, TestResult, Workspace, eventually};
@@ -264,5 +266,128 @@ async fn another_workspaces_service_accounts_and_keys_are_not_found() -> TestRes
     assert!(after.contains("Enabled") && after.contains("robot") && !after.contains("evil"), "{after}");
     let mcp: Mcp = system.mcp(&ours, &key);
     assert_eq!(mcp.request("ping", json!({})).await?.status, StatusCode::OK);
+    Ok(())
+}
+
+/// A client of a service account: its id, and the key that it signs with.
+async fn machine(console: &Console, account: &str) -> Result<(String, Signer)> {
+    let signer = Signer::new()?;
+    let keys = signer.jwks().to_string();
+    let fields = [("client_name", "pipeline"), ("keys", keys.as_str())];
+    console.submit(account, &format!("{account}/clients"), &fields).await?.ok()?;
+    let page = console.visit(account).await?.ok()?;
+    let form = page.form(&format!("{account}/clients/remove"))?;
+    let id = form.fields.iter().find(|(name, _)| name == "client_id").context("no client id on the page")?;
+    Ok((id.1.clone(), signer))
+}
+
+/// What a machine sends.
+fn asks(server: &Server, assertion: &str) -> Vec<(String, String)> {
+    let pairs = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", assertion),
+        ("resource", server.resource.as_str()),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+#[tokio::test]
+async fn a_machine_gets_a_token_by_its_own_key_and_acts_as_its_service_account() -> TestResult {
+    let echo = Echo::new().await?;
+    let (system, workspace) = (echo.system, &echo.workspace);
+    let console = system.console(&workspace.owner).await?;
+    let name = format!("robot {}", unique());
+    let account = service_account(&console, workspace, &name).await?;
+    let (client, signer) = machine(&console, &account).await?;
+    let server = system.oauth(workspace).await?;
+    let endpoint = server.endpoint("token_endpoint")?;
+    let assertion = signer.assertion(&client, &endpoint, &[]);
+    let answer = server.token(&asks(&server, &assertion)).await?;
+    ensure!(answer.status == StatusCode::OK, "{}: {}", answer.status, answer.body);
+    let json = answer.json()?;
+    assert!(json.get("refresh_token").is_none(), "{json}");
+    assert_eq!((&json["scope"], &json["token_type"]), (&json!("mcp:tools"), &json!("Bearer")));
+    let token = json["access_token"].as_str().context("no token")?.to_owned();
+    everywhere(system, workspace, &token, StatusCode::OK).await?;
+    system.mcp(workspace, &token).call("echo_create_item", json!({"title": "x"})).await?.text()?;
+    let log = format!("/w/{}/audit", workspace.slug);
+    eventually("the service account is in the log", SOON, || async {
+        let text = console.visit(&log).await?.ok()?.text();
+        Ok((text.contains(&name) && text.contains("pipeline")).then_some(()))
+    })
+    .await?;
+
+    // One assertion is good once.
+    let again = server.token(&asks(&server, &assertion)).await?;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED, "{}", again.body);
+
+    console.submit(&account, &format!("{account}/state"), &[("disabled", "true")]).await?.ok()?;
+    everywhere(system, workspace, &token, StatusCode::UNAUTHORIZED).await?;
+    let refused = server.token(&asks(&server, &signer.assertion(&client, &endpoint, &[]))).await?;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+    assert_eq!(refused.json()?["error"], "unauthorized_client");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_machine_is_believed_for_its_own_signature_alone_and_gets_nothing_else() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let console = system.console(&workspace.owner).await?;
+    let account = service_account(&console, &workspace, "robot").await?;
+    let (client, signer) = machine(&console, &account).await?;
+    let server = system.oauth(&workspace).await?;
+    let endpoint = server.endpoint("token_endpoint")?;
+    let thief = Signer::new()?;
+    let forged = server.token(&asks(&server, &thief.assertion(&client, &endpoint, &[]))).await?;
+    assert_eq!(forged.status, StatusCode::UNAUTHORIZED, "{}", forged.body);
+    let bare = vec![
+        ("grant_type".to_owned(), "client_credentials".to_owned()),
+        ("client_id".to_owned(), client.clone()),
+    ];
+    assert_eq!(server.token(&bare).await?.status, StatusCode::UNAUTHORIZED);
+    let fresh = || signer.assertion(&client, &endpoint, &[]);
+    for (name, value, error) in [
+        ("resource", "https://evil.example/mcp", "invalid_target"),
+        ("grant_type", "authorization_code", "unauthorized_client"),
+        ("grant_type", "refresh_token", "unauthorized_client"),
+        ("grant_type", "password", "unsupported_grant_type"),
+    ] {
+        let answer = server.token(&with(asks(&server, &fresh()), name, value)).await?;
+        ensure!(answer.json()?["error"] == error, "{name}={value}: {}", answer.body);
+    }
+    // A public client of the same workspace gets no token of a machine.
+    let public = server.client(REDIRECT).await?;
+    let answer = server.token(&with(bare.clone(), "client_id", &public)).await?;
+    assert_eq!(answer.json()?["error"], "unauthorized_client");
+
+    let answer = server.token(&asks(&server, &fresh())).await?;
+    let token = answer.json()?["access_token"].as_str().context("no token")?.to_owned();
+    everywhere(system, &workspace, &token, StatusCode::OK).await?;
+    let remove = format!("{account}/clients/remove");
+    console.submit(&account, &remove, &[("client_id", &client)]).await?.ok()?;
+    everywhere(system, &workspace, &token, StatusCode::UNAUTHORIZED).await?;
+    let gone = server.token(&asks(&server, &fresh())).await?;
+    assert_eq!(gone.status, StatusCode::UNAUTHORIZED, "{}", gone.body);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_registered_is_named_and_what_was_typed_stays() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let console = system.console(&workspace.owner).await?;
+    let account = service_account(&console, &workspace, "robot").await?;
+    let clients = format!("{account}/clients");
+    let mut private = Signer::new()?.jwk();
+    private["d"] = json!("AAAA");
+    for keys in ["", "{", "{\"keys\":[]}", "http://insecure.example/keys", &private.to_string()] {
+        let fields = [("client_name", "kept & shown"), ("keys", keys)];
+        let page = console.submit(&account, &clients, &fields).await?;
+        ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{keys}: {}", page.status);
+        let kept = page.form(&clients)?.fields;
+        ensure!(kept.iter().any(|(_, value)| value == "kept & shown"), "{keys}: {kept:?}");
+    }
     Ok(())
 }

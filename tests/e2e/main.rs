@@ -11,6 +11,7 @@ mod endpoint;
 mod flows;
 mod groups;
 mod headers;
+mod identity_assertions;
 mod invitations;
 mod isolation;
 mod live_changes;
@@ -26,6 +27,7 @@ mod sign_in;
 mod signup_and_mail;
 mod up;
 mod workspaces;
+mod write_scope;
 
 use anyhow::Result;
 use toolmesh_tests::upstream::{Auth, connector};

@@ -93,7 +93,8 @@ async fn the_discovery_documents_say_what_is() -> TestResult {
         }
         assert_eq!(json["response_types_supported"], json!(["code"]));
         assert_eq!(json["code_challenge_methods_supported"], json!(["S256"]));
-        assert_eq!(json["grant_types_supported"], json!(["authorization_code", "refresh_token"]));
+        let types = json!(["authorization_code", "refresh_token", "client_credentials"]);
+        assert_eq!(json["grant_types_supported"], types);
         assert_eq!(json["authorization_response_iss_parameter_supported"], true);
         assert_eq!(json["scopes_supported"], json!(["mcp:tools", "offline_access"]));
         assert_eq!(answer.header("access-control-allow-origin"), "*");

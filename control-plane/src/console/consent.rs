@@ -4,6 +4,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use serde::Deserialize;
+use toolmesh_proto::access::Access;
+use toolmesh_proto::claims::Scopes;
 use url::Url;
 
 use super::App;
@@ -16,13 +18,13 @@ use super::view::{
 };
 use crate::accounts::factors::requirement;
 use crate::accounts::members::{self, Membership, Permission};
-use crate::connectors::Installation;
+use crate::connectors::{Installation, ToolRow};
 use crate::error::{Error, Result};
 use crate::oauth::authorize::{Params, Refusal, Request};
 use crate::oauth::clients::{Client, Kind, Standing};
 use crate::oauth::redirect;
 use crate::oauth::refusals::{Endpoint, Refused};
-use crate::tenants::{self, Tenant};
+use crate::tenants::{self, Tenant, access};
 
 #[derive(Deserialize)]
 pub(super) struct SlugPath {
@@ -202,12 +204,14 @@ async fn view(
     here: &str,
 ) -> Result<ConsentPage> {
     let installations = app.installations.list(tenant.id).await?;
-    let tools: Vec<_> =
-        installations.iter().flat_map(Installation::tools).filter(|tool| tool.enabled).collect();
+    let apart = access::of(&app.db, tenant.id).await?.writes_need_scope;
+    let writing = apart.then(|| Scopes::parse(&request.scope).write);
+    let given = |tool: &ToolRow| tool.enabled && (writing != Some(false) || tool.access == Access::Read);
+    let tools: Vec<_> = installations.iter().flat_map(Installation::tools).filter(&given).collect();
     let connector = |installation: &Installation| ConsentConnector {
         connector: installation.connector.name.clone(),
         name: installation.name.clone(),
-        tools: installation.tools().iter().filter(|tool| tool.enabled).count(),
+        tools: installation.tools().into_iter().filter(&given).count(),
     };
     Ok(ConsentPage {
         focus: visitor.focus(&format!("Allow {}", request.client.name)).await?,
@@ -223,6 +227,7 @@ async fn view(
         role: ViewRole::parse(member.role.as_str()),
         counts: AccessCounts::count(tools.iter().map(|tool| tool.access.as_str())),
         connectors: installations.iter().map(connector).filter(|c| c.tools > 0).collect(),
+        writing,
         switch_user: format!("{}&switch=1", login_address(here)),
     })
 }

@@ -6,6 +6,7 @@
 pub mod assets;
 pub mod view;
 
+mod access;
 mod account;
 mod account_sign_in;
 mod add;
@@ -19,6 +20,7 @@ mod csrf;
 mod forms;
 mod groups;
 mod headers;
+mod identity_providers;
 mod installations;
 mod invitations;
 mod keys;
@@ -234,6 +236,8 @@ fn workspace_pages() -> Routes<App> {
         .route("/service-accounts/{id}/state", post(service_accounts::set_state))
         .route("/service-accounts/{id}/delete", post(service_accounts::delete))
         .route("/service-accounts/{id}/keys", post(service_accounts::create_key))
+        .route("/service-accounts/{id}/clients", post(service_accounts::register_client))
+        .route("/service-accounts/{id}/clients/remove", post(service_accounts::remove_client))
         .route("/audit", get(audit::list))
         .route("/audit/{id}", get(audit::show))
         .route("/settings", get(settings::show).post(settings::save))
@@ -247,4 +251,7 @@ fn workspace_pages() -> Routes<App> {
         .route("/settings/sign-in/domains", post(settings_sign_in::add_domain))
         .route("/settings/sign-in/domains/check", post(settings_sign_in::check_domain))
         .route("/settings/sign-in/domains/remove", post(settings_sign_in::remove_domain))
+        .route("/settings/access", get(access::show).post(access::save))
+        .route("/settings/identity-providers", get(identity_providers::list).post(identity_providers::add))
+        .route("/settings/identity-providers/{id}/remove", post(identity_providers::remove))
 }

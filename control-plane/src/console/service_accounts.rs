@@ -12,10 +12,13 @@ use super::forms::Fields;
 use super::keys::{form, make, row, shown_once, tabs};
 use super::respond::{Page, page, see_other, with_status};
 use super::session::{Workspace, person};
-use super::view::{Field, Moment, Nav, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
+use super::view::{
+    Field, MachineClientRow, Moment, Nav, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage,
+};
 use crate::accounts::keys;
 use crate::accounts::service_accounts::{self, ServiceAccount};
 use crate::error::{Error, Result};
+use crate::oauth::clients::machines::{self, MachineClient};
 
 #[derive(Deserialize)]
 pub(super) struct AccountPath {
@@ -130,6 +133,46 @@ pub(super) async fn create_key(
     }
 }
 
+pub(super) async fn register_client(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<AccountPath>,
+    fields: Fields,
+) -> Page {
+    let id = path.id()?;
+    let back = at.path(&format!("/service-accounts/{id}"));
+    at.visitor.require_recent(&back)?;
+    let (name, keys) = (fields.get("client_name"), fields.get("keys"));
+    match machines::register(&app.db, &at.member, id, name, keys).await {
+        Ok(client) => {
+            at.flash(format!("The client {} is registered as {}.", client.name, client.client_id)).await?;
+            see_other(&back)
+        }
+        Err(Error::Field { field, message }) => {
+            let (name, keys) = (Field::of(name), Field::of(keys));
+            let (client_name, client_keys) = match field {
+                "keys" => (name, keys.refused(message)),
+                _ => (name.refused(message), keys),
+            };
+            let view = ServiceAccountPage { client_name, client_keys, ..one(&app, &at, id).await? };
+            with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn remove_client(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<AccountPath>,
+    fields: Fields,
+) -> Page {
+    let id = path.id()?;
+    machines::remove(&app.db, &at.member, id, fields.get("client_id")).await?;
+    at.flash("The client is removed. It gets no more tokens.").await?;
+    see_other(&at.path(&format!("/service-accounts/{id}")))
+}
+
 /// The two fields with what was wrong, if that can be mended.
 fn refused(name: &str, description: &str, error: Error) -> Result<(Field, Field)> {
     let (name, description) = (Field::of(name), Field::of(description));
@@ -164,6 +207,7 @@ async fn listed(app: &App, at: &Workspace, name: Field, description: Field) -> R
 async fn one(app: &App, at: &Workspace, id: ServiceAccountId) -> Result<ServiceAccountPage> {
     let account = service_accounts::get(&app.db, &at.member, id).await?;
     let found = keys::of_service_account(&app.db, &at.member, id).await?;
+    let clients = machines::list(&app.db, &at.member, id).await?;
     let now = OffsetDateTime::now_utc();
     let moment = |at: OffsetDateTime| Moment::new(at, now);
     Ok(ServiceAccountPage {
@@ -178,7 +222,21 @@ async fn one(app: &App, at: &Workspace, id: ServiceAccountId) -> Result<ServiceA
         subject: Subject::Service(id).to_string(),
         rows: found.into_iter().map(|key| row(at, key)).collect(),
         form: form(at.path(&format!("/service-accounts/{id}/keys")), None),
+        clients: clients.into_iter().map(|client| client_row(client, now)).collect(),
+        client_name: Field::empty(),
+        client_keys: Field::empty(),
+        token_endpoint: format!("{}/oauth/{}/token", app.console_origin, at.tenant.slug),
         confirm: Field::empty(),
         prove: at.prove(&format!("/service-accounts/{id}")),
     })
+}
+
+fn client_row(client: MachineClient, now: OffsetDateTime) -> MachineClientRow {
+    MachineClientRow {
+        client_id: client.client_id,
+        name: client.name,
+        keys_at: client.jwks_uri,
+        registered: Moment::new(client.first_seen_at, now),
+        last_used: client.last_seen_at.map(|at| Moment::new(at, now)),
+    }
 }

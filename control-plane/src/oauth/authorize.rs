@@ -3,13 +3,13 @@
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
-use toolmesh_proto::claims::{self, SCOPE_TOOLS};
+use toolmesh_proto::claims;
 use toolmesh_proto::ids::{GrantId, UserId};
 use url::Url;
 
 use super::clients::{self, Client, Kind, Standing, documents, policy};
 use super::redirect;
-use super::{Oauth, store};
+use super::{Oauth, scopes, store};
 use crate::accounts::members::{self, Membership};
 use crate::credentials::token::Token;
 use crate::error::{Error, Result};
@@ -134,8 +134,9 @@ impl Oauth {
             }
             Ok(challenge) => {
                 let ask = params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|p| p != "none"));
-                let scope = SCOPE_TOOLS.to_owned();
-                Ok(Ok(Request { client, redirect_uri, state, challenge, scope, ask }))
+                let mut tx = self.db.tenant(tenant.id).await?;
+                let scope = scopes::grantable(&mut tx, params.get("scope").unwrap_or_default()).await?;
+                Ok(Ok(Request { client, redirect_uri, state, challenge, scope: scope.to_string(), ask }))
             }
         }
     }

@@ -60,7 +60,9 @@ impl From<TokenError> for OauthError {
         let text = error.to_string();
         match error {
             TokenError::InvalidRequest(_) => Self(StatusCode::BAD_REQUEST, "invalid_request", text),
-            TokenError::InvalidGrant(_) => Self(StatusCode::BAD_REQUEST, "invalid_grant", text),
+            TokenError::InvalidGrant(_) | TokenError::InvalidAssertion(_) => {
+                Self(StatusCode::BAD_REQUEST, "invalid_grant", text)
+            }
             TokenError::InvalidTarget => Self(StatusCode::BAD_REQUEST, "invalid_target", text),
             TokenError::UnsupportedGrantType => Self(StatusCode::BAD_REQUEST, "unsupported_grant_type", text),
             TokenError::InvalidClient { .. } => Self(StatusCode::UNAUTHORIZED, "invalid_client", text),

@@ -72,6 +72,11 @@ impl KeySets {
         Self { outbound, known }
     }
 
+    /// The client that sets are fetched with.
+    pub(super) const fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
+
     /// The keys at an address that may have made a signature.
     ///
     /// # Errors

@@ -7,11 +7,15 @@ pub mod authorize;
 pub mod clients;
 pub mod connections;
 pub mod http;
+mod id_jag;
+pub mod identity_providers;
 pub mod key_sets;
 pub mod keys;
+mod machines;
 pub mod redirect;
 pub mod refusals;
 pub mod schedule;
+mod scopes;
 pub mod store;
 pub mod tokens;
 

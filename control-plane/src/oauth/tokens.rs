@@ -11,11 +11,13 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
-use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims, Subject};
+use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims, Scopes, Subject};
 use toolmesh_proto::ids::GrantId;
 
 use super::clients::{self, AuthMethod, Client, SEEN_EVERY};
-use super::{Oauth, authorize, store};
+use super::id_jag::JWT_BEARER;
+use super::machines::CLIENT_CREDENTIALS;
+use super::{Oauth, authorize, scopes, store};
 use crate::accounts::factors::requirement;
 use crate::accounts::members;
 use crate::credentials::token::{self, Token};
@@ -32,8 +34,8 @@ const REFRESH_ABSOLUTE: Duration = Duration::days(90);
 const GRACE: Duration = Duration::seconds(30);
 const GRACE_USES: i32 = 3;
 
-/// The grant types of this endpoint.
-const GRANT_TYPES: [&str; 2] = ["authorization_code", "refresh_token"];
+/// The grant types that a client must be registered for. An identity provider's assertion names its client itself.
+const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", CLIENT_CREDENTIALS];
 
 /// What a client sends; also the body of a revocation. It does not print: most of it is secret.
 #[derive(Default, Deserialize)]
@@ -49,6 +51,8 @@ pub struct TokenRequest {
     pub code_verifier: String,
     pub refresh_token: String,
     pub resource: String,
+    pub scope: String,
+    pub assertion: String,
     pub token: String,
 }
 
@@ -58,8 +62,18 @@ pub struct TokenAnswer {
     pub access_token: String,
     pub token_type: &'static str,
     pub expires_in: i64,
-    pub refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
     pub scope: String,
+}
+
+/// What an access token says.
+pub(super) struct Bearer<'a> {
+    pub origin: &'a str,
+    pub subject: Subject,
+    pub client_id: &'a str,
+    pub grant: GrantId,
+    pub scopes: Scopes,
 }
 
 /// Why a client gets nothing (RFC 6749, section 5.2).
@@ -69,6 +83,9 @@ pub enum TokenError {
     InvalidRequest(&'static str),
     #[error("{0}")]
     InvalidGrant(&'static str),
+    /// The same of an identity provider's assertion, which can be wrong in more ways than one can list.
+    #[error("{0}")]
+    InvalidAssertion(Cow<'static, str>),
     /// It is not who it says; `basic` where it said so in the header.
     #[error("{reason}")]
     InvalidClient { reason: Cow<'static, str>, basic: bool },
@@ -77,7 +94,9 @@ pub enum TokenError {
     UnauthorizedClient(&'static str),
     #[error("resource must be this workspace's MCP endpoint")]
     InvalidTarget,
-    #[error("grant_type must be authorization_code or refresh_token")]
+    #[error(
+        "grant_type must be authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:jwt-bearer"
+    )]
     UnsupportedGrantType,
     #[error(transparent)]
     Internal(#[from] Error),
@@ -106,6 +125,9 @@ impl Oauth {
         if !request.resource.is_empty() && !authorize::is_resource(&request.resource, &origin) {
             return Err(TokenError::InvalidTarget);
         }
+        if request.grant_type == JWT_BEARER {
+            return self.identity_assertion(tenant, headers, request).await;
+        }
         let caller = self.authenticate_client(tenant, headers, request).await?;
         let client = &caller.client;
         if GRANT_TYPES.contains(&request.grant_type.as_str()) && !client.may(&request.grant_type) {
@@ -116,6 +138,7 @@ impl Oauth {
         match request.grant_type.as_str() {
             "authorization_code" => self.redeem_code(tx, &origin, client, request).await,
             "refresh_token" => self.refresh(tx, &origin, client, request).await,
+            CLIENT_CREDENTIALS => self.client_credentials(tx, &origin, &caller, request).await,
             _ => Err(TokenError::UnsupportedGrantType),
         }
     }
@@ -150,7 +173,8 @@ impl Oauth {
         }
         store::mark_code_used(&mut tx, &hash).await?;
         let grant = grant.filter(|g| g.revoked_at.is_none()).ok_or(dead)?;
-        self.issue(tx, origin, &grant, None).await
+        let scopes = Scopes::parse(&grant.scope);
+        self.issue(tx, origin, &grant, scopes, None).await
     }
 
     async fn refresh(
@@ -182,14 +206,17 @@ impl Oauth {
             }
         }
         store::mark_rotated(&mut tx, &hash).await?;
-        self.issue(tx, origin, &grant, Some(hash)).await
+        let scopes = scopes::narrowed(&grant.scope, &request.scope);
+        self.issue(tx, origin, &grant, scopes, Some(hash)).await
     }
 
+    /// An access token with a refresh token of the same grant. The scopes may be fewer than the grant's, which keeps its own.
     async fn issue(
         &self,
         mut tx: TenantTx,
         origin: &str,
         grant: &store::GrantRow,
+        scopes: Scopes,
         parent: Option<Vec<u8>>,
     ) -> Result<TokenAnswer> {
         if requirement::stops(&mut tx, grant.user_id).await? {
@@ -204,29 +231,45 @@ impl Oauth {
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
         store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;
-        let after = revocations::issue_after(&mut tx, &grant.client_id, Subject::User(grant.user_id)).await?;
+        let answer = self.bearer(
+            &mut tx,
+            &Bearer {
+                origin,
+                subject: Subject::User(grant.user_id),
+                client_id: &grant.client_id,
+                grant: grant.id,
+                scopes,
+            },
+        );
+        let answer = answer.await?;
+        tx.commit().await?;
+        Ok(TokenAnswer { refresh_token: Some(refresh.secret.expose_secret().to_owned()), ..answer })
+    }
+
+    /// An access token alone.
+    pub(super) async fn bearer(&self, tx: &mut TenantTx, bearer: &Bearer<'_>) -> Result<TokenAnswer> {
+        let after = revocations::issue_after(tx, bearer.client_id, bearer.subject).await?;
         let iat = OffsetDateTime::now_utc().unix_timestamp().max(after + 1);
-        store::set_last_iat(&mut tx, grant.id, iat).await?;
+        store::set_last_iat(tx, bearer.grant, iat).await?;
+        let scope = bearer.scopes.to_string();
         let claims = AccessClaims {
-            iss: origin.to_owned(),
-            aud: claims::resource(origin),
-            sub: grant.user_id.to_string(),
-            client_id: grant.client_id.clone(),
+            iss: bearer.origin.to_owned(),
+            aud: claims::resource(bearer.origin),
+            sub: bearer.subject.to_string(),
+            client_id: bearer.client_id.to_owned(),
             tid: tx.tenant().to_string(),
-            sid: grant.id.to_string(),
+            sid: bearer.grant.to_string(),
             jti: uuid::Uuid::new_v4().to_string(),
             iat,
             exp: iat + ACCESS_TOKEN_SECONDS,
-            scope: grant.scope.clone(),
+            scope: scope.clone(),
         };
-        let access_token = self.keys.sign(&claims)?;
-        tx.commit().await?;
         Ok(TokenAnswer {
-            access_token,
+            access_token: self.keys.sign(&claims)?,
             token_type: "Bearer",
             expires_in: ACCESS_TOKEN_SECONDS,
-            refresh_token: refresh.secret.expose_secret().to_owned(),
-            scope: grant.scope.clone(),
+            refresh_token: None,
+            scope,
         })
     }
 

@@ -14,6 +14,7 @@ use crate::accounts::{groups, keys, members, service_accounts};
 use crate::connectors::Installations;
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::oauth::identity_providers;
 use crate::tenants::{self, Tenant};
 
 /// Raise it when the same rows become another bundle than before: nodes then take every bundle again.
@@ -59,6 +60,7 @@ impl Compiler {
         let keys = keys::store::for_nodes(&mut tx).await?;
         let service_accounts = service_accounts::store::for_nodes(&mut tx).await?;
         let access = tenants::access::for_nodes(&mut tx).await?;
+        let trusts_identity_provider = identity_providers::store::any(&mut tx).await?;
         let installations = self.installations.for_nodes(&mut tx).await?;
         tx.commit().await?;
         let mut connectors = BTreeMap::new();
@@ -77,6 +79,7 @@ impl Compiler {
             groups: groups.into_iter().map(|g| v1::Group { id: g.id.to_string(), name: g.name }).collect(),
             api_keys: keys.into_iter().flat_map(api_keys).collect(),
             service_accounts: service_accounts.into_iter().map(service_account).collect(),
+            trusts_identity_provider,
             writes_need_scope: access.writes_need_scope,
             ..self.head(tenant)
         };

@@ -1,5 +1,7 @@
 //! How a workspace is used from outside: whether writing needs a permission of its own.
 
+use toolmesh_proto::ids::TenantId;
+
 use crate::accounts::members::{self, Membership, Permission};
 use crate::db::{Db, TenantTx};
 use crate::error::Result;
@@ -19,6 +21,15 @@ pub struct Access {
 /// When the database fails.
 pub async fn for_nodes(tx: &mut TenantTx) -> Result<Access> {
     store::access(tx).await
+}
+
+/// What is in force, for whoever is about to be asked for something.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of(db: &Db, tenant: TenantId) -> Result<Access> {
+    let mut tx = db.tenant(tenant).await?;
+    store::access(&mut tx).await
 }
 
 /// What is in force, for a page.

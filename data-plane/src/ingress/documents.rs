@@ -73,7 +73,7 @@ fn authorization_server(tenant: &Tenant) -> Value {
     } else {
         &[SCOPE_TOOLS, SCOPE_OFFLINE]
     };
-    json!({
+    let mut document = json!({
         "issuer": tenant.origin,
         "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}/token"),
@@ -82,7 +82,7 @@ fn authorization_server(tenant: &Tenant) -> Value {
         "jwks_uri": format!("{base}/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
         "token_endpoint_auth_signing_alg_values_supported": CLIENT_SIGNATURES,
@@ -91,7 +91,15 @@ fn authorization_server(tenant: &Tenant) -> Value {
         "client_id_metadata_document_supported": true,
         "authorization_response_iss_parameter_supported": true,
         "scopes_supported": scopes,
-    })
+    });
+    if tenant.trusts_identity_provider {
+        if let Some(types) = document["grant_types_supported"].as_array_mut() {
+            types.push(json!("urn:ietf:params:oauth:grant-type:jwt-bearer"));
+        }
+        document["authorization_grant_profiles_supported"] =
+            json!(["urn:ietf:params:oauth:grant-profile:id-jag"]);
+    }
+    document
 }
 
 #[cfg(test)]
@@ -107,5 +115,23 @@ mod tests {
         assert_eq!(resource["resource"], format!("{}/mcp", samples::ORIGIN));
         assert_eq!(server["token_endpoint"], "http://localhost:8080/oauth/acme/token");
         assert!(!resource.to_string().contains("offline_access"));
+    }
+
+    #[test]
+    fn what_only_some_workspaces_have_is_said_only_by_them() {
+        let plain = authorization_server(&samples::tenant());
+        assert!(!plain.to_string().contains("jwt-bearer") && !plain.to_string().contains("id-jag"));
+        assert_eq!(plain["scopes_supported"], json!(["mcp:tools", "offline_access"]));
+        let mut bundle = samples::bundle();
+        bundle.trusts_identity_provider = true;
+        bundle.writes_need_scope = true;
+        let tenant = samples::compile(&bundle);
+        let document = authorization_server(&tenant);
+        let types = document["grant_types_supported"].as_array().unwrap();
+        assert!(types.contains(&json!("urn:ietf:params:oauth:grant-type:jwt-bearer")), "{types:?}");
+        let profiles = &document["authorization_grant_profiles_supported"];
+        assert_eq!(profiles, &json!(["urn:ietf:params:oauth:grant-profile:id-jag"]));
+        assert_eq!(document["scopes_supported"], json!(["mcp:tools", "mcp:write", "offline_access"]));
+        assert_eq!(protected_resource(&tenant)["scopes_supported"], json!(["mcp:tools"]));
     }
 }

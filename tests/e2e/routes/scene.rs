@@ -10,7 +10,7 @@ use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Console, Person, System, Upstream, Workspace, eventually, paths};
 
-use super::table::{PARAMETERS, ROLES};
+use super::table::{MACHINE, PARAMETERS, ROLES};
 
 pub struct Scene {
     pub workspace: Workspace,
@@ -77,7 +77,9 @@ impl Scene {
         let group = group.location().context("no group was made")?.path().to_owned();
         owner.submit(&group, &format!("{group}/members"), &[("user", &bystander.user_id)]).await?.ok()?;
         let accounts = format!("{base}/service-accounts");
-        owner.submit(&accounts, &accounts, &[("name", "robot")]).await?.ok()?;
+        let account = owner.submit(&accounts, &accounts, &[("name", "robot")]).await?.ok()?;
+        let account = account.location().context("the service account has no page")?.path().to_owned();
+        owner.submit(&account, &format!("{account}/clients"), MACHINE).await?.ok()?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

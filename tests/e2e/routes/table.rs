@@ -215,7 +215,18 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/service-accounts/{id}/state", PEOPLE, &[("disabled", "true")]),
     form("POST /w/{slug}/service-accounts/{id}/delete", PEOPLE, &[("confirm", "another name")]),
     form("POST /w/{slug}/service-accounts/{id}/keys", PEOPLE, &[("name", "one more")]),
+    form("POST /w/{slug}/service-accounts/{id}/clients", PEOPLE, MACHINE),
+    form(
+        "POST /w/{slug}/service-accounts/{id}/clients/remove",
+        PEOPLE,
+        &[("client_id", "{machine-clients}")],
+    ),
     page("GET /w/{slug}/settings", SETTINGS),
+    page("GET /w/{slug}/settings/access", SETTINGS),
+    form("POST /w/{slug}/settings/access", SETTINGS, &[("writes_need_scope", "false")]),
+    page("GET /w/{slug}/settings/identity-providers", SETTINGS),
+    form("POST /w/{slug}/settings/identity-providers", SETTINGS, &[("issuer", "http://127.0.0.1:1")]),
+    form("POST /w/{slug}/settings/identity-providers/{id}/remove", NOBODYS, &[]),
     page("GET /w/{slug}/settings/clients", CLIENTS),
     form("POST /w/{slug}/settings/clients", CLIENTS, &[("policy", "approve")]),
     form("POST /w/{slug}/settings", SETTINGS, &[("name", "Another name")]),
@@ -239,9 +250,20 @@ pub const TABLE: &[Line] = &[
 const ENABLE: &[(&str, &str)] =
     &[("name", "walked"), ("base_url", "http://127.0.0.1:1"), ("credential.token", "a token")];
 
+/// A client of a service account, with a public key.
+pub const MACHINE: &[(&str, &str)] = &[
+    ("client_name", "robot"),
+    ("keys", r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#),
+];
+
 /// What stands for a parameter: the part of the path before it, and the row that it is.
 pub const PARAMETERS: &[(&str, &str)] = &[
     ("service-accounts", "SELECT id::text FROM service_accounts WHERE tenant_id = {tenant} LIMIT 1"),
+    (
+        "machine-clients",
+        "SELECT client_id FROM oauth_clients WHERE tenant_id = {tenant} AND service_account_id IS NOT NULL LIMIT 1",
+    ),
+    ("identity-providers", "SELECT gen_random_uuid()::text"),
     (
         "clients",
         "SELECT encode(sha256(convert_to(client_id, 'UTF8')), 'hex') FROM oauth_clients \

@@ -52,7 +52,7 @@ pub(super) async fn count(tx: &mut TenantTx) -> Result<i64> {
 }
 
 /// Locks one; false where there is none.
-pub(in crate::accounts) async fn lock(tx: &mut TenantTx, id: ServiceAccountId) -> Result<bool> {
+pub(crate) async fn lock(tx: &mut TenantTx, id: ServiceAccountId) -> Result<bool> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT id FROM service_accounts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE";
     Ok(sqlx::query(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?.is_some())
@@ -105,4 +105,11 @@ pub(crate) async fn for_nodes(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> 
     let sql =
         "SELECT id, name FROM service_accounts WHERE tenant_id = $1 AND disabled_at IS NULL ORDER BY id";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+/// Whether one is there and may act.
+pub(crate) async fn is_active(tx: &mut TenantTx, id: ServiceAccountId) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT EXISTS (SELECT FROM service_accounts WHERE tenant_id = $1 AND id = $2 AND disabled_at IS NULL)";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_one(tx.conn()).await?)
 }

@@ -70,8 +70,8 @@ pub use security::{
     AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
     SecondFactorRulePage, SecurityPage,
 };
-pub use service_accounts::{ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
-pub use settings::SettingsPage;
+pub use service_accounts::{MachineClientRow, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
+pub use settings::{AccessPage, IdentityProviderRow, IdentityProvidersPage, SettingsPage};
 pub use settings_sign_in::{
     DomainRow, OwnerRow, ProviderForm, ProviderState, SignInSettingsPage, TestResult,
 };

@@ -69,6 +69,8 @@ pub struct ConsentPage {
     /// The tools this person would give it, by access class.
     pub counts: AccessCounts,
     pub connectors: Vec<ConsentConnector>,
+    /// Whether it may change things, where the workspace keeps that apart from reading.
+    pub writing: Option<bool>,
     /// Where to log in as somebody else, with the way back.
     pub switch_user: String,
 }

@@ -42,6 +42,16 @@ pub struct ServiceAccountsPage {
     pub description: Field,
 }
 
+/// A client that acts as one of them.
+pub struct MachineClientRow {
+    pub client_id: String,
+    pub name: String,
+    /// Where its keys are fetched; they were pasted where there is none.
+    pub keys_at: Option<String>,
+    pub registered: Moment,
+    pub last_used: Option<Moment>,
+}
+
 /// GET /w/{slug}/service-accounts/{id}, and the answers to its forms that have to be mended.
 #[derive(Template)]
 #[template(path = "service_account.html")]
@@ -58,6 +68,11 @@ pub struct ServiceAccountPage {
     pub subject: String,
     pub rows: Vec<KeyRow>,
     pub form: KeyForm,
+    pub clients: Vec<MachineClientRow>,
+    pub client_name: Field,
+    pub client_keys: Field,
+    /// Where its clients ask for tokens.
+    pub token_endpoint: String,
     pub confirm: Field,
     /// Where to prove again who one is, before secrets and what cannot be undone.
     pub prove: Option<String>,

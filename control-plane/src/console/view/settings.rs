@@ -16,3 +16,42 @@ pub struct SettingsPage {
     pub tenant_id: String,
     pub created: Moment,
 }
+
+/// GET and POST /w/{slug}/settings/access.
+#[derive(Template)]
+#[template(path = "settings_access.html")]
+pub struct AccessPage {
+    pub shell: Shell,
+    pub tabs: Tabs,
+    pub writes_need_scope: bool,
+}
+
+/// One trusted identity provider.
+pub struct IdentityProviderRow {
+    pub id: String,
+    pub issuer: String,
+    pub jwks_uri: String,
+    /// None for all.
+    pub client_ids: Vec<String>,
+    pub added: Moment,
+    pub added_by: String,
+    pub last_used: Option<Moment>,
+    /// Members it has vouched for.
+    pub people: i64,
+}
+
+/// GET and POST /w/{slug}/settings/identity-providers.
+#[derive(Template)]
+#[template(path = "settings_identity_providers.html")]
+pub struct IdentityProvidersPage {
+    pub shell: Shell,
+    pub tabs: Tabs,
+    pub rows: Vec<IdentityProviderRow>,
+    pub issuer: Field,
+    pub jwks_uri: Field,
+    pub client_ids: Field,
+    /// What the provider has to be told of this workspace.
+    pub audience: String,
+    /// Where to prove again who one is, before trust can be given.
+    pub prove: Option<String>,
+}

@@ -28,9 +28,11 @@ const CLIENTS: &[Tab] = &[tab("Clients", ""), tab("Sign-in problems", "/refusals
 /// The pages of a workspace's settings, at `/w/SLUG/settings` and below.
 const SETTINGS: &[Tab] = &[
     tab("General", ""),
+    tab("Access", "/access"),
     tab("Clients", "/clients"),
     tab("Sign-in", "/sign-in"),
     tab("Second factor", "/second-factor"),
+    tab("Identity providers", "/identity-providers"),
 ];
 
 /// The ways in for what has no login, below `/w/SLUG`.

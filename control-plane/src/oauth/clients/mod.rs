@@ -8,6 +8,7 @@ pub mod admin;
 pub mod assertion;
 pub mod authentication;
 pub mod documents;
+pub mod machines;
 pub mod manual;
 pub mod policy;
 pub mod registered;
