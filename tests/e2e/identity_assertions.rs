@@ -17,6 +17,8 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 struct Company {
     system: &'static System,
     workspace: Workspace,
+    /// Proven to be its own.
+    domain: String,
     server: Server,
     console: Console,
     idp: TlsSite,
@@ -27,7 +29,9 @@ struct Company {
 impl Company {
     async fn new() -> Result<Self> {
         let system = System::shared().await?;
-        let workspace = system.workspace().await?;
+        let domain = format!("{}.example", unique());
+        let workspace = system.workspace_of(system.person_at(&domain).await?).await?;
+        system.admin(&["verify-domain", "--workspace", &workspace.slug, "--domain", &domain]).await?;
         let console = system.console(&workspace.owner).await?;
         let (idp, signer) = (TlsSite::start().await?, Signer::new()?);
         let issuer = idp.url("");
@@ -36,7 +40,7 @@ impl Company {
         idp.put("/keys", Reply::json(&signer.jwks()));
         let server = system.oauth(&workspace).await?;
         let client = server.client(REDIRECT).await?;
-        let company = Self { system, workspace, server, console, idp, signer, client };
+        let company = Self { system, workspace, domain, server, console, idp, signer, client };
         company.trust(&[("issuer", &issuer)]).await?;
         Ok(company)
     }
@@ -165,7 +169,8 @@ async fn an_assertion_is_good_once_and_only_for_what_it_says() -> TestResult {
 async fn only_active_members_are_vouched_for_and_an_address_that_moves_on_takes_nothing_along() -> TestResult
 {
     let company = Company::new().await?;
-    let (ada, bob) = (company.system.person().await?, company.system.person().await?);
+    let colleague = || company.system.person_at(&company.domain);
+    let (ada, bob) = (colleague().await?, colleague().await?);
     let stranger = company.claims(&ada);
     assert!(company.refused(&stranger).await?.contains("no active member"));
     company.system.join(&company.workspace, &ada, "member").await?;
@@ -185,6 +190,71 @@ async fn only_active_members_are_vouched_for_and_an_address_that_moves_on_takes_
     })
     .await?;
     company.refused(&with(&claims, "exp", json!(now() + 200))).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_speaks_for_the_workspaces_own_domains_alone() -> TestResult {
+    let company = Company::new().await?;
+    let guest = company.system.person().await?;
+    company.system.join(&company.workspace, &guest, "member").await?;
+    let body = company.refused(&company.claims(&guest)).await?;
+    assert!(body.contains("no domain that this workspace has proven"), "{body}");
+    // The settings show who was refused, and why.
+    let refusals = format!("/w/{}/clients/refusals", company.workspace.slug);
+    let text = company.console.visit(&refusals).await?.ok()?.text();
+    assert!(text.contains("no domain that this workspace has proven"), "{text}");
+    let text = company.console.visit(&company.page()).await?.ok()?.text();
+    assert!(text.contains(&company.domain), "{text}");
+
+    // Nor for anybody any more, once the domain is given up.
+    let claims = company.claims(&company.workspace.owner);
+    company.token(&claims).await?;
+    let page = format!("/w/{}/settings/sign-in", company.workspace.slug);
+    let remove = format!("{page}/domains/remove");
+    company.console.submit(&page, &remove, &[("domain", &company.domain)]).await?.ok()?;
+    company.refused(&with(&claims, "exp", json!(now() + 200))).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_lacks_the_second_factor_that_the_workspace_requires_is_not_let_in_by_a_provider() -> TestResult {
+    let company = Company::new().await?;
+    let ada = company.system.person_at(&company.domain).await?;
+    company.system.join(&company.workspace, &ada, "member").await?;
+    let claims = company.claims(&ada);
+    company.token(&claims).await?;
+    company.console.set_up_app().await?;
+    let page = format!("/w/{}/settings/second-factor", company.workspace.slug);
+    company.console.submit(&page, &page, &[("grace", "now")]).await?.ok()?;
+    let body = company.refused(&with(&claims, "exp", json!(now() + 200))).await?;
+    assert!(body.contains("second factor"), "{body}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_of_machines_gets_nothing_for_a_person() -> TestResult {
+    let company = Company::new().await?;
+    let accounts = format!("/w/{}/service-accounts", company.workspace.slug);
+    let made = company.console.submit(&accounts, &accounts, &[("name", "robot")]).await?;
+    let account = made.location().context("the service account has no page")?.path().to_owned();
+    let machine = Signer::new()?;
+    let fields = [("client_name", "robot"), ("keys", &*machine.jwks().to_string())];
+    company.console.submit(&account, &format!("{account}/clients"), &fields).await?.ok()?;
+    let form = company.console.visit(&account).await?.ok()?.form(&format!("{account}/clients/remove"))?;
+    let id = form.fields.iter().find(|(name, _)| name == "client_id").context("no client")?.1.clone();
+    let claims = with(&company.claims(&company.workspace.owner), "client_id", json!(id));
+    let assertion = company.signer.sign(Some("oauth-id-jag+jwt"), &claims);
+    let proof = machine.assertion(&id, &company.server.endpoint("token_endpoint")?, &[]);
+    let pairs = [
+        ("grant_type", GRANT),
+        ("assertion", &assertion),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", &proof),
+    ];
+    let answer =
+        company.server.token(&pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))).await?;
+    assert_eq!(answer.json()?["error"], "unauthorized_client", "{}", answer.body);
     Ok(())
 }
 
@@ -230,6 +300,8 @@ async fn a_provider_that_cannot_be_checked_is_not_trusted_and_what_was_typed_sta
         ("https://idp.example/?x=1", ""),
         (company.idp.url("/nothing").as_str(), ""),
         (other.as_str(), ""),
+        (company.idp.url("/x").as_str(), company.idp.url("/no-keys").as_str()),
+        // Trying again at once does not help.
         (company.idp.url("/x").as_str(), company.idp.url("/no-keys").as_str()),
         (company.idp.url("").as_str(), ""),
     ] {

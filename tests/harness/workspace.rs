@@ -57,7 +57,15 @@ impl System {
     /// # Errors
     /// When the command line refuses.
     pub async fn person(&self) -> Result<Person> {
-        let email = format!("{}@example.org", unique());
+        self.person_at("example.org").await
+    }
+
+    /// The same, with an address in some domain.
+    ///
+    /// # Errors
+    /// When the command line refuses.
+    pub async fn person_at(&self, domain: &str) -> Result<Person> {
+        let email = format!("{}@{domain}", unique());
         let password = format!("correct horse {}", unique());
         let args = ["create-user", "--email", &email, "--password", &password, "--verified"];
         let made = self.admin(&args).await?;

@@ -79,11 +79,12 @@ async fn view(app: &App, at: &Workspace) -> Result<IdentityProvidersPage> {
         last_used: provider.last_used_at.map(|at| Moment::new(at, now)),
         people: provider.people,
     };
-    let found = identity_providers::list(&app.db, &at.member).await?;
+    let found = identity_providers::overview(&app.db, &at.member).await?;
     Ok(IdentityProvidersPage {
         shell: at.shell("Identity providers", Nav::Settings).await?,
         tabs: Tabs::settings(at.path("/settings"), "/identity-providers"),
-        rows: found.into_iter().map(row).collect(),
+        rows: found.providers.into_iter().map(row).collect(),
+        domains: found.domains,
         issuer: Field::empty(),
         jwks_uri: Field::empty(),
         client_ids: Field::empty(),

@@ -224,16 +224,8 @@ impl Oauth {
         if client.standing != Standing::Allowed {
             return Err(Error::Refused(format!("{} may not be used in this workspace.", client.name)));
         }
-        match client.kind {
-            // What an admin made is there or is not; a consent does not make it again.
-            Kind::Manual => {
-                clients::store::client(&mut tx, &client.client_id).await?.ok_or_else(stale)?;
-                clients::store::seen(&mut tx, &client.client_id, OffsetDateTime::now_utc()).await?;
-            }
-            Kind::MetadataDocument | Kind::Registered => {
-                let fingerprint = policy::fingerprint(&client);
-                clients::store::upsert(&mut tx, &client, &fingerprint, Some(member.user)).await?;
-            }
+        if !clients::note_use(&mut tx, &client, member.user).await? {
+            return Err(stale());
         }
         let grant = store::NewGrant {
             id: GrantId::new(),

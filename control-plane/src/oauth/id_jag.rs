@@ -10,16 +10,18 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use toolmesh_proto::claims::{Scopes, Subject};
-use toolmesh_proto::ids::UserId;
 
-use super::clients::{self, Client, Standing, documents, policy};
+use super::clients::{self, Client, Standing, documents};
 use super::identity_providers::store::{self as providers, Trusted};
 use super::key_sets::ALGORITHMS;
+use super::machines::CLIENT_CREDENTIALS;
 use super::tokens::{Bearer, TokenAnswer, TokenError, TokenRequest};
 use super::{Oauth, authorize, scopes, store};
+use crate::accounts::external::domains;
 use crate::accounts::factors::requirement;
 use crate::accounts::members::{self, Membership};
 use crate::db::TenantTx;
+use crate::error::Error;
 use crate::tenants::Tenant;
 
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -83,6 +85,22 @@ fn refused(reason: impl Into<Cow<'static, str>>) -> TokenError {
     TokenError::InvalidAssertion(reason.into())
 }
 
+fn untrusted() -> TokenError {
+    refused("this workspace does not trust the issuer of the assertion; an admin can add it in the settings")
+}
+
+fn nobody() -> TokenError {
+    refused("the person of the assertion is no active member of this workspace")
+}
+
+/// Of somebody who is no member, or a suspended one.
+fn shut_out(error: Error) -> TokenError {
+    match error {
+        Error::NotFound | Error::Forbidden(_) => nobody(),
+        error => error.into(),
+    }
+}
+
 impl Oauth {
     /// Answers an assertion with an access token for the member it speaks of. The assertion comes first: only one that a
     /// trusted provider has signed gives a client, whom nobody here may have seen before, a claim on being looked up.
@@ -95,28 +113,23 @@ impl Oauth {
         let origin = self.origin(tenant.slug.as_str());
         let (provider, claims) = self.vouched(tenant, &origin, &request.assertion).await?;
         self.use_up(tenant, &claims).await?;
-        let user = self.person(tenant, &provider, &claims).await?;
-        let member = members::membership(&self.db, tenant.id, user).await?;
-        let client = self.introduced(&member, &claims.client_id).await?;
-        let caller = self.authenticate_client(tenant, headers, request).await?;
-        if caller.client.client_id != claims.client_id {
-            return Err(refused("the assertion was made for another client"));
-        }
-        let client = client.unwrap_or(caller.client);
-        may_be_used(self.admit(&member, &client).await?)?;
+        let member = self.person(tenant, &provider, &claims).await?;
+        let client = self.bringer(tenant, headers, request, &member, &claims).await?;
         let mut tx = self.db.tenant(tenant.id).await?;
-        if requirement::stops(&mut tx, user).await? {
-            return Err(refused(
-                "this workspace requires a second factor; the person has to add one to their account in the console",
-            ));
-        }
+        still_good(&mut tx, &provider, &member).await?;
         let scopes = granted(&mut tx, &claims, &request.scope).await?;
-        clients::store::upsert(&mut tx, &client, &policy::fingerprint(&client), None).await?;
-        let grant = providers::grant(&mut tx, user, &client.client_id, &scopes.to_string()).await?;
+        if !clients::note_use(&mut tx, &client, member.user).await? {
+            return Err(TokenError::UnauthorizedClient("an admin of this workspace has removed the client"));
+        }
+        // Of two at once that name two people by one subject, the first stays.
+        if providers::link(&mut tx, provider.id, &claims.sub, member.user).await? != Some(member.user) {
+            return Err(nobody());
+        }
+        let grant = providers::grant(&mut tx, member.user, &client.client_id, &scopes.to_string()).await?;
         providers::used(&mut tx, provider.id).await?;
         let bearer = Bearer {
             origin: &origin,
-            subject: Subject::User(user),
+            subject: Subject::User(member.user),
             client_id: &client.client_id,
             grant,
             scopes,
@@ -138,9 +151,7 @@ impl Oauth {
         let provider = providers::by_issuer(&mut tx, &claimed.issuer).await?;
         // The keys may have to be fetched; nothing is held meanwhile.
         drop(tx);
-        let provider = provider.ok_or_else(|| {
-            refused("this workspace does not trust the issuer of the assertion; an admin can add it in the settings")
-        })?;
+        let provider = provider.ok_or_else(untrusted)?;
         let keys = self.key_sets.at(&provider.jwks_uri, claimed.kid.as_deref(), claimed.algorithm).await;
         let claims = verify(assertion, &claimed, &keys.map_err(|error| refused(error.to_string()))?)?;
         judge(&claims, &claimed, origin, OffsetDateTime::now_utc().unix_timestamp())?;
@@ -151,7 +162,31 @@ impl Oauth {
         }
     }
 
-    /// A client that is known by a document and was not here before, with its row made if the workspace's rules allow it.
+    /// The client that brings an assertion, which must be the one that it names.
+    async fn bringer(
+        &self,
+        tenant: &Tenant,
+        headers: &HeaderMap,
+        request: &TokenRequest,
+        member: &Membership,
+        claims: &Claims,
+    ) -> Result<Client, TokenError> {
+        let introduced = self.introduced(member, &claims.client_id).await?;
+        let caller = self.authenticate_client(tenant, headers, request).await?;
+        if caller.client.client_id != claims.client_id {
+            return Err(refused("the assertion was made for another client"));
+        }
+        let client = introduced.unwrap_or(caller.client);
+        if client.grant_types == [CLIENT_CREDENTIALS] {
+            return Err(TokenError::UnauthorizedClient(
+                "the client is registered for machines only, which act for no person",
+            ));
+        }
+        may_be_used(self.admit(member, &client).await?)?;
+        Ok(client)
+    }
+
+    /// A client that is known by a document, as that is now, with its row made if it is new and the workspace's rules allow it.
     async fn introduced(&self, member: &Membership, client_id: &str) -> Result<Option<Client>, TokenError> {
         if !documents::is_document(client_id) {
             return Ok(None);
@@ -160,20 +195,20 @@ impl Oauth {
         if !client.stored {
             may_be_used(self.admit(member, &client).await?)?;
             let mut tx = self.db.tenant(member.tenant).await?;
-            clients::store::upsert(&mut tx, &client, &policy::fingerprint(&client), None).await?;
+            clients::note_use(&mut tx, &client, member.user).await?;
             tx.commit().await?;
         }
         Ok(Some(client))
     }
 
-    /// The member that an assertion speaks of: known by the provider's subject, or, the first time, by the address.
+    /// The member that an assertion speaks of: known by the provider's subject, or, the first time, by the address. The
+    /// provider speaks for the workspace's own domains only: whoever may add one could else act as any other member.
     async fn person(
         &self,
         tenant: &Tenant,
         provider: &Trusted,
         claims: &Claims,
-    ) -> Result<UserId, TokenError> {
-        let nobody = || refused("the person of the assertion is no active member of this workspace");
+    ) -> Result<Membership, TokenError> {
         let mut tx = self.db.tenant(tenant.id).await?;
         let user = match providers::linked(&mut tx, provider.id, &claims.sub).await? {
             Some(user) => user,
@@ -181,16 +216,18 @@ impl Oauth {
                 let vouched = claims.email_verified != Some(false);
                 let email = claims.email.as_deref().filter(|_| vouched).ok_or_else(nobody)?;
                 let email = email.trim().to_lowercase();
-                let user = providers::member_with(&mut tx, &email).await?.ok_or_else(nobody)?;
-                providers::link(&mut tx, provider.id, &claims.sub, user).await?;
-                user
+                providers::member_with(&mut tx, &email).await?.ok_or_else(nobody)?
             }
         };
-        if !providers::is_active(&mut tx, user).await? {
-            return Err(nobody());
+        let email = providers::address_of(&mut tx, user).await?.ok_or_else(nobody)?;
+        if !domains::speaks_for(&mut tx, &email).await? {
+            return Err(refused(
+                "the person's address is in no domain that this workspace has proven to be its own; an admin can do that in \
+                 the settings, under Sign-in",
+            ));
         }
-        tx.commit().await?;
-        Ok(user)
+        drop(tx);
+        members::membership(&self.db, tenant.id, user).await.map_err(shut_out)
     }
 
     /// Makes an assertion good for nothing more, whatever becomes of this request.
@@ -204,6 +241,20 @@ impl Oauth {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// Looks again at what was found before, and keeps it as it is until the token is made.
+async fn still_good(tx: &mut TenantTx, provider: &Trusted, member: &Membership) -> Result<(), TokenError> {
+    members::still(tx, member).await.map_err(shut_out)?;
+    if !providers::lock(tx, provider.id).await? {
+        return Err(untrusted());
+    }
+    if requirement::stops(tx, member.user).await? {
+        return Err(refused(
+            "this workspace requires a second factor; the person has to add one to their account in the console",
+        ));
+    }
+    Ok(())
 }
 
 /// What is granted: what the provider or the client asks for, where both do what both do.

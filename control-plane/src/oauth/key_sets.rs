@@ -1,6 +1,6 @@
 //! Public keys of others (RFC 7517): of clients that sign, and of whoever else signs for a tenant. Read from a set that is
-//! given, or fetched through the guarded client, kept for an hour, and fetched anew for a key that is not known, a little
-//! while apart, so that nobody can make this plane ask somebody else over and over.
+//! given, or fetched through the guarded client, kept for an hour, and fetched anew at once for a key that is not known, but
+//! then a little while apart, so that nobody can make this plane ask somebody else over and over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(3600);
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// Least time between two requests for one set.
+/// Least time between two requests for a set that was not to be had, and for keys that a set does not hold.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The ways of signing that are believed. None of them has a secret that a verifier could sign with too.
@@ -62,7 +62,10 @@ pub struct KeySets {
 struct Slot {
     keys: Vec<Jwk>,
     fetched: Option<Instant>,
-    tried: Option<Instant>,
+    /// When it was asked again for a key that it does not hold.
+    missed: Option<Instant>,
+    /// The last request, where that brought nothing.
+    failed: Option<(Instant, KeySetError)>,
 }
 
 impl KeySets {
@@ -93,19 +96,25 @@ impl KeySets {
         let mut slot = slot.lock().await;
         let found = candidates(&slot.keys, kid, algorithm);
         let younger = |at: Option<Instant>, than: Duration| at.is_some_and(|at| at.elapsed() < than);
-        if (!found.is_empty() && younger(slot.fetched, FRESH)) || younger(slot.tried, PATIENCE) {
+        let (fresh, usable) = (younger(slot.fetched, FRESH), younger(slot.fetched, STALE));
+        if fresh && (!found.is_empty() || younger(slot.missed, PATIENCE)) {
             return Ok(found);
         }
-        slot.tried = Some(Instant::now());
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| at.elapsed() < PATIENCE) {
+            return if usable { Ok(found) } else { Err(error.clone()) };
+        }
+        if fresh {
+            slot.missed = Some(Instant::now());
+        }
         match self.fetch(url).await {
-            Ok(keys) => {
-                slot.keys = keys;
-                slot.fetched = Some(Instant::now());
-            }
-            Err(error) if younger(slot.fetched, STALE) => {
+            Ok(keys) => *slot = Slot { keys, fetched: Some(Instant::now()), missed: slot.missed, failed: None },
+            Err(error) => {
+                slot.failed = Some((Instant::now(), error.clone()));
+                if !usable {
+                    return Err(error);
+                }
                 tracing::warn!(%error, "an older copy of a key set is used");
             }
-            Err(error) => return Err(error),
         }
         Ok(candidates(&slot.keys, kid, algorithm))
     }

@@ -231,17 +231,14 @@ impl Oauth {
         let refresh = Token::new("")?;
         let expires_at = OffsetDateTime::now_utc() + REFRESH_IDLE;
         store::insert_refresh(&mut tx, &refresh.hash, grant.id, expires_at, parent.as_deref()).await?;
-        let answer = self.bearer(
-            &mut tx,
-            &Bearer {
-                origin,
-                subject: Subject::User(grant.user_id),
-                client_id: &grant.client_id,
-                grant: grant.id,
-                scopes,
-            },
-        );
-        let answer = answer.await?;
+        let bearer = Bearer {
+            origin,
+            subject: Subject::User(grant.user_id),
+            client_id: &grant.client_id,
+            grant: grant.id,
+            scopes,
+        };
+        let answer = self.bearer(&mut tx, &bearer).await?;
         tx.commit().await?;
         Ok(TokenAnswer { refresh_token: Some(refresh.secret.expose_secret().to_owned()), ..answer })
     }

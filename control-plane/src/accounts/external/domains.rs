@@ -15,6 +15,7 @@ use toolmesh_proto::ids::TenantId;
 use super::{External, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials::token::Token;
+use crate::db::TenantTx;
 use crate::error::{Error, OnConstraint as _, Result};
 
 /// Domains of one workspace.
@@ -181,6 +182,23 @@ pub fn parse(text: &str) -> Result<String> {
     Ok(domain)
 }
 
+/// Whether a workspace has proven the domain of an address.
+///
+/// # Errors
+/// When the database fails.
+pub async fn speaks_for(tx: &mut TenantTx, email: &str) -> Result<bool> {
+    store::owns_domain(tx, of(email)).await
+}
+
+/// The domains that a workspace has proven.
+///
+/// # Errors
+/// When the database fails.
+pub async fn proven(tx: &mut TenantTx) -> Result<Vec<String>> {
+    let listed = store::domains(tx).await?;
+    Ok(listed.into_iter().filter(|of| of.verified_at.is_some()).map(|of| of.domain).collect())
+}
+
 /// The domain of an address.
 pub(super) fn of(email: &str) -> &str {
     email.rsplit_once('@').map_or("", |(_, domain)| domain)
@@ -285,10 +303,10 @@ impl External {
         Ok(tx.commit().await?)
     }
 
-    /// Whether a workspace has proven the domain of an address.
+    /// The same as [`speaks_for`], for who has no transaction at hand.
     pub(super) async fn speaks_for(&self, tenant: TenantId, email: &str) -> Result<bool> {
-        let mut tx = self.db.global().await?;
-        Ok(store::domain_owner(&mut tx, of(email)).await? == Some(tenant))
+        let mut tx = self.db.tenant(tenant).await?;
+        speaks_for(&mut tx, email).await
     }
 
     /// The texts of a name's TXT records; none where there is no such name.

@@ -342,6 +342,12 @@ pub(super) async fn own_domain(tx: &mut TenantTx, domain: &str) -> Result<bool> 
         .bind(tenant)
         .execute(tx.conn())
         .await?;
+    owns_domain(tx, domain).await
+}
+
+/// Whether the tenant is a domain's owner.
+pub(super) async fn owns_domain(tx: &mut TenantTx, domain: &str) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
     let sql = "SELECT EXISTS (SELECT FROM domain_owners WHERE domain = $1 AND owner = $2)";
     Ok(sqlx::query_scalar(sql).bind(domain).bind(tenant).fetch_one(tx.conn()).await?)
 }

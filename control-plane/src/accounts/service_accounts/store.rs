@@ -107,9 +107,10 @@ pub(crate) async fn for_nodes(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> 
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
 }
 
-/// Whether one is there and may act.
+/// Whether one is there and may act; it stays so until the transaction ends.
 pub(crate) async fn is_active(tx: &mut TenantTx, id: ServiceAccountId) -> Result<bool> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT EXISTS (SELECT FROM service_accounts WHERE tenant_id = $1 AND id = $2 AND disabled_at IS NULL)";
-    Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_one(tx.conn()).await?)
+    let sql = "SELECT id FROM service_accounts
+               WHERE tenant_id = $1 AND id = $2 AND disabled_at IS NULL FOR SHARE";
+    Ok(sqlx::query(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?.is_some())
 }

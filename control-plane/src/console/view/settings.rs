@@ -47,6 +47,8 @@ pub struct IdentityProvidersPage {
     pub shell: Shell,
     pub tabs: Tabs,
     pub rows: Vec<IdentityProviderRow>,
+    /// The domains that the workspace has proven; the providers speak for their addresses alone.
+    pub domains: Vec<String>,
     pub issuer: Field,
     pub jwks_uri: Field,
     pub client_ids: Field,

@@ -15,8 +15,8 @@ pub mod registered;
 pub mod store;
 
 use serde_json::Value;
-use time::Duration;
-use toolmesh_proto::ids::TenantId;
+use time::{Duration, OffsetDateTime};
+use toolmesh_proto::ids::{TenantId, UserId};
 use url::Url;
 
 use super::{Oauth, redirect};
@@ -193,6 +193,22 @@ impl Oauth {
         match store::client(tx, client_id).await? {
             Some(known) => Ok(Some(known)),
             None => Ok(self.fresh_registration(tx.tenant(), client_id)),
+        }
+    }
+}
+
+/// Notes that a client is used for somebody, who may be the first. What an admin made is there or is not: using it does not make
+/// it again. False where it is not.
+pub(super) async fn note_use(tx: &mut TenantTx, client: &Client, by: UserId) -> Result<bool> {
+    match client.kind {
+        Kind::Manual => {
+            let there = store::client(tx, &client.client_id).await?.is_some();
+            store::seen(tx, &client.client_id, OffsetDateTime::now_utc()).await?;
+            Ok(there)
+        }
+        Kind::MetadataDocument | Kind::Registered => {
+            store::upsert(tx, client, &policy::fingerprint(client), Some(by)).await?;
+            Ok(true)
         }
     }
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::Oauth;
 use super::key_sets::{self, ALGORITHMS};
+use crate::accounts::external::domains;
 use crate::accounts::members::{self, Membership, Permission};
 use crate::db::Db;
 use crate::error::{Error, OnConstraint as _, Result};
@@ -52,14 +53,20 @@ pub struct NewProvider<'a> {
     pub client_ids: &'a str,
 }
 
-/// All of them, by issuer.
-///
+/// Everything the settings page shows.
+pub struct Overview {
+    /// By issuer.
+    pub providers: Vec<IdentityProvider>,
+    /// The domains whose addresses they speak for.
+    pub domains: Vec<String>,
+}
+
 /// # Errors
 /// `Forbidden` for who may not see settings.
-pub async fn list(db: &Db, by: &Membership) -> Result<Vec<IdentityProvider>> {
+pub async fn overview(db: &Db, by: &Membership) -> Result<Overview> {
     by.require(Permission::Settings)?;
     let mut tx = db.tenant(by.tenant).await?;
-    store::list(&mut tx).await
+    Ok(Overview { providers: store::list(&mut tx).await?, domains: domains::proven(&mut tx).await? })
 }
 
 /// Ends the trust in a provider, and what clients got through it.

@@ -95,6 +95,13 @@ pub(in crate::oauth) async fn by_issuer(tx: &mut TenantTx, issuer: &str) -> Resu
     Ok(sqlx::query_as(sql).bind(tenant).bind(issuer).fetch_optional(tx.conn()).await?)
 }
 
+/// Keeps a provider from being removed until the transaction ends; false where it is gone.
+pub(in crate::oauth) async fn lock(tx: &mut TenantTx, id: IdentityProviderId) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT id FROM identity_providers WHERE tenant_id = $1 AND id = $2 FOR KEY SHARE";
+    Ok(sqlx::query(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?.is_some())
+}
+
 /// Notes that a provider vouched for somebody, once a minute.
 pub(in crate::oauth) async fn used(tx: &mut TenantTx, id: IdentityProviderId) -> Result<()> {
     let tenant = tx.tenant().uuid();
@@ -118,19 +125,19 @@ pub(in crate::oauth) async fn linked(
     Ok(id.map(UserId::from))
 }
 
-/// Keeps whom a subject was found to be; who was first stays.
+/// Keeps whom a subject was found to be, and answers whom it is now; who was first stays.
 pub(in crate::oauth) async fn link(
     tx: &mut TenantTx,
     provider: IdentityProviderId,
     subject: &str,
     user: UserId,
-) -> Result<()> {
+) -> Result<Option<UserId>> {
     let tenant = tx.tenant().uuid();
     let sql = "INSERT INTO identity_links (tenant_id, provider_id, subject, user_id) VALUES ($1, $2, $3, $4)
                ON CONFLICT DO NOTHING";
     let query = sqlx::query(sql).bind(tenant).bind(provider.uuid()).bind(subject).bind(user.uuid());
     query.execute(tx.conn()).await?;
-    Ok(())
+    linked(tx, provider, subject).await
 }
 
 /// The member with a confirmed address.
@@ -142,16 +149,16 @@ pub(in crate::oauth) async fn member_with(tx: &mut TenantTx, email: &str) -> Res
     Ok(id.map(UserId::from))
 }
 
-/// Whether somebody is a member now, and not suspended; their row is locked until the transaction ends.
-pub(in crate::oauth) async fn is_active(tx: &mut TenantTx, user: UserId) -> Result<bool> {
+/// The confirmed address of an account.
+pub(in crate::oauth) async fn address_of(tx: &mut TenantTx, user: UserId) -> Result<Option<String>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT user_id FROM memberships
-               WHERE tenant_id = $1 AND user_id = $2 AND suspended_at IS NULL FOR KEY SHARE";
-    Ok(sqlx::query(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?.is_some())
+    let sql = "SELECT u.email FROM memberships m JOIN users u ON u.id = m.user_id
+               WHERE m.tenant_id = $1 AND m.user_id = $2 AND u.verified_at IS NOT NULL";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_optional(tx.conn()).await?)
 }
 
 /// The grant by which a client acts for somebody because a provider vouches for both; a young one goes on, so that an hourly
-/// assertion leaves two rows a day and not twenty-four.
+/// assertion leaves two rows a day and not twenty-four. It is locked: nobody ends it before its token is made.
 pub(in crate::oauth) async fn grant(
     tx: &mut TenantTx,
     user: UserId,
@@ -162,7 +169,7 @@ pub(in crate::oauth) async fn grant(
     let sql = "SELECT id FROM oauth_grants
                WHERE tenant_id = $1 AND user_id = $2 AND client_id = $3 AND scope = $4 AND via = 'identity_provider'
                  AND revoked_at IS NULL AND created_at > now() - interval '12 hours'
-               ORDER BY created_at DESC LIMIT 1";
+               ORDER BY created_at DESC LIMIT 1 FOR UPDATE";
     let query = sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).bind(client_id).bind(scope);
     let young: Option<Uuid> = query.fetch_optional(tx.conn()).await?;
     if let Some(id) = young {

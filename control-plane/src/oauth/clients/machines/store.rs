@@ -30,13 +30,14 @@ pub(super) async fn delete(tx: &mut TenantTx, account: ServiceAccountId, client_
     Ok(query.execute(tx.conn()).await?.rows_affected() == 1)
 }
 
-/// The service account that a client acts as.
+/// The service account that a client acts as; nobody removes the client until the transaction ends.
 pub(in crate::oauth) async fn account_of(
     tx: &mut TenantTx,
     client_id: &str,
 ) -> Result<Option<ServiceAccountId>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT service_account_id FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2";
+    let sql =
+        "SELECT service_account_id FROM oauth_clients WHERE tenant_id = $1 AND client_id = $2 FOR SHARE";
     let id: Option<Option<Uuid>> =
         sqlx::query_scalar(sql).bind(tenant).bind(client_id).fetch_optional(tx.conn()).await?;
     Ok(id.flatten().map(ServiceAccountId::from))
