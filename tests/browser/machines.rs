@@ -99,6 +99,7 @@ async fn clients_of_machines_and_the_settings_for_access_are_finished_pages() ->
 
     browser.go(&page("/settings/identity-providers")).await?;
     browser.read("None is trusted").await?;
+    browser.read("None is proven yet").await?;
     browser.inspect("94-identity-providers-none").await?;
     let idp = TlsSite::start().await?;
     browser.fill("issuer", &idp.url("")).await?;
