@@ -80,6 +80,13 @@ impl Scene {
         let account = owner.submit(&accounts, &accounts, &[("name", "robot")]).await?.ok()?;
         let account = account.location().context("the service account has no page")?.path().to_owned();
         owner.submit(&account, &format!("{account}/clients"), MACHINE).await?.ok()?;
+        // Beside the product: not every system in the walk trusts the tests' https sites, where its keys would be.
+        let provider = format!(
+            "INSERT INTO identity_providers (tenant_id, id, issuer, jwks_uri, created_by) \
+             VALUES ('{}', gen_random_uuid(), 'https://idp.example', 'https://idp.example/keys', '{}')",
+            workspace.tenant_id, workspace.owner.user_id
+        );
+        system.sql(&provider).await?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

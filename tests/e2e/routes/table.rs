@@ -226,7 +226,7 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/settings/access", SETTINGS, &[("writes_need_scope", "false")]),
     page("GET /w/{slug}/settings/identity-providers", SETTINGS),
     form("POST /w/{slug}/settings/identity-providers", SETTINGS, &[("issuer", "http://127.0.0.1:1")]),
-    form("POST /w/{slug}/settings/identity-providers/{id}/remove", NOBODYS, &[]),
+    form("POST /w/{slug}/settings/identity-providers/{id}/remove", SETTINGS, &[]),
     page("GET /w/{slug}/settings/clients", CLIENTS),
     form("POST /w/{slug}/settings/clients", CLIENTS, &[("policy", "approve")]),
     form("POST /w/{slug}/settings", SETTINGS, &[("name", "Another name")]),
@@ -263,11 +263,11 @@ pub const PARAMETERS: &[(&str, &str)] = &[
         "machine-clients",
         "SELECT client_id FROM oauth_clients WHERE tenant_id = {tenant} AND service_account_id IS NOT NULL LIMIT 1",
     ),
-    ("identity-providers", "SELECT gen_random_uuid()::text"),
+    ("identity-providers", "SELECT id::text FROM identity_providers WHERE tenant_id = {tenant} LIMIT 1"),
     (
         "clients",
         "SELECT encode(sha256(convert_to(client_id, 'UTF8')), 'hex') FROM oauth_clients \
-         WHERE tenant_id = {tenant} AND kind = 'manual' LIMIT 1",
+         WHERE tenant_id = {tenant} AND kind = 'manual' AND service_account_id IS NULL LIMIT 1",
     ),
     ("audit", "SELECT id::text FROM audit_events WHERE tenant_id = {tenant} ORDER BY at LIMIT 1"),
     ("groups", "SELECT id::text FROM groups WHERE tenant_id = {tenant} LIMIT 1"),
