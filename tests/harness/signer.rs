@@ -44,7 +44,8 @@ impl Signer {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).ok().context("no key could be made")?;
         // RFC 8017, appendix A.1.1: modulus and exponent, which is 65537, one after the other.
         let der = pair.public_key().as_ref();
-        let modulus = der.strip_suffix(&[2, 3, 1, 0, 1]).and_then(|rest| rest.get(rest.len().checked_sub(256)?..));
+        let modulus =
+            der.strip_suffix(&[2, 3, 1, 0, 1]).and_then(|rest| rest.get(rest.len().checked_sub(256)?..));
         let modulus = modulus.context("a public key of another shape")?.to_vec();
         ensure!(modulus.first().is_some_and(|first| *first >= 0x80), "a modulus of another length");
         Ok(Self { pair: Pair::Rs256(pair, modulus), kid: unique() })

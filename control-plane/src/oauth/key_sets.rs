@@ -107,7 +107,9 @@ impl KeySets {
             slot.missed = Some(Instant::now());
         }
         match self.fetch(url).await {
-            Ok(keys) => *slot = Slot { keys, fetched: Some(Instant::now()), missed: slot.missed, failed: None },
+            Ok(keys) => {
+                *slot = Slot { keys, fetched: Some(Instant::now()), missed: slot.missed, failed: None }
+            }
             Err(error) => {
                 slot.failed = Some((Instant::now(), error.clone()));
                 if !usable {
