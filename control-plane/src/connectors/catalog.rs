@@ -1,58 +1,12 @@
 //! The built-in catalog: connectors of our own, compiled once when the control plane starts.
 //!
-//! Owns which files there are, their category and their search. Knows nothing of workspaces; what one has enabled is in
-//! `installations`.
+//! Owns what is known of each and their search; which files there are is in `built_in`. Knows nothing of workspaces; what one
+//! has enabled is in `installations`.
 
 use toolmesh_proto::connector_hash;
 
+use super::built_in::{BUILT_IN, BuiltIn};
 use super::dadl::{self, AccessCounts, CompileErrors, Compiled};
-
-/// The files, in the order in which they are shown.
-const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        name: "github",
-        category: "Development",
-        logo: "connectors/github.svg",
-        source: include_str!("../../catalog/github.dadl"),
-    },
-    BuiltIn {
-        name: "slack",
-        category: "Communication",
-        logo: "connectors/generic.svg",
-        source: include_str!("../../catalog/slack.dadl"),
-    },
-    BuiltIn {
-        name: "stripe",
-        category: "Finance",
-        logo: "connectors/generic.svg",
-        source: include_str!("../../catalog/stripe.dadl"),
-    },
-    BuiltIn {
-        name: "wikipedia",
-        category: "Knowledge",
-        logo: "connectors/wikipedia.svg",
-        source: include_str!("../../catalog/wikipedia.dadl"),
-    },
-    BuiltIn {
-        name: "openstreetmap",
-        category: "Places",
-        logo: "connectors/openstreetmap.svg",
-        source: include_str!("../../catalog/openstreetmap.dadl"),
-    },
-    BuiltIn {
-        name: "hackernews",
-        category: "News",
-        logo: "connectors/hackernews.svg",
-        source: include_str!("../../catalog/hackernews.dadl"),
-    },
-];
-
-struct BuiltIn {
-    name: &'static str,
-    category: &'static str,
-    logo: &'static str,
-    source: &'static str,
-}
 
 /// A connector that can be enabled with a click.
 #[derive(Clone, Debug)]
@@ -173,8 +127,10 @@ impl CatalogEntry {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::path::Path;
 
     use serde_json::Value as Json;
+    use toolmesh_proto::{names, v1};
 
     use super::*;
 
@@ -186,24 +142,74 @@ mod tests {
     fn every_built_in_connector_is_whole_and_explains_itself() {
         for entry in catalog().all() {
             let name = &entry.name;
-            let Compiled { warnings, left_out, connector, about, .. } = &entry.compiled;
+            let Compiled { warnings, left_out, connector, about, examples, setup, .. } = &entry.compiled;
             assert!(left_out.is_empty(), "{name}: {left_out:?}");
             let shown: Vec<String> = warnings.iter().map(ToString::to_string).collect();
             assert!(shown.is_empty(), "{}", shown.join("\n"));
             assert_eq!(about.credits, ["ToolMesh"], "{name}");
-            assert!(!entry.hosts.is_empty() && !connector.probe_tool.is_empty(), "{name}");
-            assert!(!entry.needs_credential || entry.compiled.setup.steps.len() >= 3, "{name}");
-            for tool in &connector.tools {
-                let place = format!("{name}.{}", tool.name);
-                assert!(["read", "write", "admin", "dangerous"].contains(&tool.access.as_str()), "{place}");
-                assert!((15..=400).contains(&tool.description.len()), "{place}: {}", tool.description);
-                let schema: Json = serde_json::from_str(&tool.input_schema_json).unwrap();
-                assert_eq!(schema["additionalProperties"], false, "{place}");
-                for (argument, property) in schema["properties"].as_object().unwrap() {
-                    assert!(
-                        property["description"].as_str().is_some_and(|d| d.len() > 5),
-                        "{place}.{argument}"
-                    );
+            assert!(!connector.probe_tool.is_empty(), "{name} has no harmless call to test a connection with");
+            assert!((20..=120).contains(&entry.summary.len()), "{name}: {}", entry.summary);
+            // Who runs the service oneself says where it is, and the steps say so first.
+            let at_home = setup.steps.first().is_some_and(|step| step.starts_with("Set the base URL"));
+            assert!(entry.hosts.is_empty() == at_home, "{name}");
+            assert!(setup.credentials.is_empty() || setup.steps.len() >= 3, "{name}");
+            assert!(!setup.docs_url.is_empty(), "{name}");
+            assert!(examples.len() >= 3, "{name}");
+            for example in examples {
+                let whole = example.description.ends_with(['.', '?']) && example.code.contains("await api.");
+                assert!(whole && !example.name.is_empty(), "{name}: {example:?}");
+            }
+            connector.tools.iter().for_each(|tool| assert_tool_explains_itself(name, tool));
+        }
+    }
+
+    fn assert_tool_explains_itself(connector: &str, tool: &v1::Tool) {
+        let place = format!("{connector}.{}", tool.name);
+        assert!(["read", "write", "admin", "dangerous"].contains(&tool.access.as_str()), "{place}");
+        let (length, end) = (tool.description.len(), tool.description.ends_with('.'));
+        assert!((15..=400).contains(&length) && end, "{place}: {}", tool.description);
+        assert!(names::tool_name(connector, &tool.name).len() <= 64, "{place} is too long for some clients");
+        let schema: Json = serde_json::from_str(&tool.input_schema_json).unwrap();
+        assert_eq!(schema["additionalProperties"], false, "{place}");
+        for (argument, property) in schema["properties"].as_object().unwrap() {
+            let description = property["description"].as_str().unwrap_or_default();
+            assert!((6..=400).contains(&description.len()), "{place}.{argument}: {description:?}");
+        }
+    }
+
+    #[test]
+    fn a_connector_begins_with_at_most_thirty_tools_and_with_most_of_what_it_has() {
+        for entry in catalog().all() {
+            let (off, all) = (entry.compiled.default_off.len(), entry.compiled.connector.tools.len());
+            assert!(all - off <= 30, "{}: {} tools are on", entry.name, all - off);
+            assert!(all - off >= 5 && off <= all / 2, "{}: {off} of {all} are off", entry.name);
+            assert!(!entry.compiled.default_off.contains("list_issues"), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn every_connector_has_a_logo_of_its_own() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/static");
+        let mut seen = HashSet::new();
+        for entry in catalog().all() {
+            let file = folder.join(&entry.logo);
+            let logo = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            assert!(logo.starts_with("<svg ") && logo.len() < 4096 && !logo.contains("<script"), "{}", entry.name);
+            assert!(entry.logo.ends_with(&format!("/{}.svg", entry.name)), "{}", entry.logo);
+            assert!(seen.insert(logo), "{} has the logo of another one", entry.name);
+        }
+    }
+
+    #[test]
+    fn the_examples_call_tools_that_there_are() {
+        for entry in catalog().all() {
+            for example in &entry.compiled.examples {
+                for call in example.code.split("api.").skip(1) {
+                    let tool: String =
+                        call.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                    let known = entry.compiled.connector.tools.iter().any(|known| known.name == tool);
+                    let url = call.starts_with(|c: char| !c.is_ascii_lowercase()) || !call.contains('(');
+                    assert!(known || url, "{}: {tool} in {}", entry.name, example.code);
                 }
             }
         }
@@ -211,16 +217,24 @@ mod tests {
 
     #[test]
     fn tools_that_only_read_do_not_use_a_method_that_writes_and_others_do_not_pass_for_reading() {
+        // These read by POST: whole APIs, and single calls whose questions do not fit into a URL.
+        const BY_POST: [&str; 3] = ["slack", "linear", "dokuwiki"];
+        const QUESTIONS: [&str; 3] = ["search", "query", "find"];
         for entry in catalog().all() {
             for tool in &entry.compiled.connector.tools {
                 let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &tool.call else { panic!("no call") };
-                // Slack reads by POST.
-                let reads = call.method == "GET" || entry.name == "slack";
+                let asks = QUESTIONS.iter().any(|word| tool.name.starts_with(word));
+                let reads = call.method == "GET" || BY_POST.contains(&entry.name.as_str()) || asks;
                 assert!(tool.access != "read" || reads, "{}.{}", entry.name, tool.name);
                 assert!(tool.access == "read" || call.method != "GET", "{}.{}", entry.name, tool.name);
+                let deletes = call.method == "DELETE" && tool.access == "write";
+                assert!(!deletes || UNDONE_EASILY.contains(&tool.name.as_str()), "{}.{}", entry.name, tool.name);
             }
         }
     }
+
+    /// What DELETE takes away here comes back with one call.
+    const UNDONE_EASILY: [&str; 3] = ["remove_issue_label", "remove_reaction", "end_silence"];
 
     #[test]
     fn github_has_what_people_ask_for() {
@@ -242,7 +256,7 @@ mod tests {
     #[test]
     fn some_connectors_need_no_credential() {
         let catalog = catalog();
-        for name in ["hackernews", "wikipedia", "openstreetmap"] {
+        for name in ["hackernews", "hackernews-search", "wikipedia", "openstreetmap", "prometheus"] {
             assert!(!catalog.get(name).unwrap().needs_credential, "{name}");
         }
     }
@@ -256,6 +270,15 @@ mod tests {
         assert!(names("pull request").contains(&"github".to_owned()));
         assert!(names("  addresses ").contains(&"openstreetmap".to_owned()));
         assert!(names("zzz").is_empty());
+    }
+
+    #[test]
+    fn the_catalog_has_what_people_use_at_work() {
+        let catalog = catalog();
+        assert!(catalog.all().len() >= 24, "{}", catalog.all().len());
+        for name in ["github", "slack", "jira", "notion", "gmail", "google-calendar", "zendesk", "hubspot"] {
+            assert!(catalog.get(name).is_some(), "{name}");
+        }
     }
 
     #[test]

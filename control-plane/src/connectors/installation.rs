@@ -63,9 +63,13 @@ impl Installation {
     }
 }
 
-/// Logical names of the credentials that a connector's auth uses; without the optional password of basic auth.
+/// Logical names of the credentials that a connector does not work without; the password of basic auth is none of them.
 #[must_use]
 pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
+    if connector.auth.as_ref().is_some_and(|auth| auth.optional) { Vec::new() } else { used(connector) }
+}
+
+fn used(connector: &v1::Connector) -> Vec<String> {
     use v1::auth::Kind;
     match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
         Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],
@@ -80,7 +84,7 @@ pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
 /// All logical names, the optional ones too.
 #[must_use]
 pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
-    let mut names = required_credentials(connector);
+    let mut names = used(connector);
     if let Some(v1::auth::Kind::Basic(auth)) = connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
         names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
     }

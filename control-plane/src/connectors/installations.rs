@@ -47,6 +47,8 @@ struct Prepared {
     connector: v1::Connector,
     hash: String,
     built_in: bool,
+    /// Tools that it begins without.
+    default_off: Vec<String>,
 }
 
 /// The capability with what it needs.
@@ -93,6 +95,7 @@ impl Installations {
         store::insert(&mut tx, id, &name, &prepared.hash, &base_url, by.user)
             .await
             .on_constraint("installations_name_key", || name_taken(&name))?;
+        store::set_tools(&mut tx, id, &prepared.default_off, false, by.user).await?;
         self.set_credentials(&mut tx, by.user, id, &prepared.connector, input.credentials).await?;
         let installation = self.load(&mut tx, id).await?;
         tx.commit_change().await?;
@@ -297,13 +300,20 @@ impl Installations {
                     connector: entry.compiled.connector.clone(),
                     hash: entry.connector_hash.clone(),
                     built_in: true,
+                    default_off: entry.compiled.default_off.iter().cloned().collect(),
                 })
             }
             Source::Dadl { text, origin } => {
                 let compiled =
                     dadl::compile(text, origin).map_err(|e| Error::field("source", e.to_string()))?;
                 let hash = connector_hash(&compiled.connector);
-                Ok(Prepared { source: text.clone(), connector: compiled.connector, hash, built_in: false })
+                Ok(Prepared {
+                    source: text.clone(),
+                    connector: compiled.connector,
+                    hash,
+                    built_in: false,
+                    default_off: compiled.default_off.into_iter().collect(),
+                })
             }
         }
     }

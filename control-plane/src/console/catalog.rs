@@ -191,6 +191,9 @@ fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
 
 pub(super) fn auth_words(connector: &v1::Connector) -> &'static str {
     use v1::auth::Kind;
+    if connector.auth.as_ref().is_some_and(|auth| auth.optional) {
+        return "Credential if the server asks for one";
+    }
     match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
         Some(Kind::Bearer(_)) => "Access token",
         Some(Kind::Basic(_)) => "User name and password",

@@ -106,7 +106,7 @@ impl Tool {
         // An unset call is a kind that this version does not know.
         let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
         let mut plan = Plan::compile(call).map_err(|error| ConnectorError::Plan(name(), error))?;
-        if let Auth::Query { name, .. } = auth {
+        if let Some(name) = auth.query_name() {
             plan.reserve_query(name);
         }
         let schema: Value =
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn an_auth_block_of_an_unknown_kind_is_refused() {
         let mut definition = samples::connector();
-        definition.auth = Some(v1::Auth { kind: None });
+        definition.auth = Some(v1::Auth { kind: None, optional: false });
         assert!(Connector::compile(&definition).is_err());
     }
 
@@ -166,6 +166,7 @@ mod tests {
                 prefix: String::new(),
                 place: Some(v1::api_key_auth::Place::Query("state".into())),
             })),
+            optional: true,
         });
         let connector = Connector::compile(&definition).unwrap();
         let places: Vec<_> = connector.tools[0].plan.params.iter().map(|param| &param.place).collect();

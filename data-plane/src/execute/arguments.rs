@@ -79,7 +79,7 @@ pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) 
 
 fn unknown(plan: &Plan, arguments: &Value) -> Vec<String> {
     let names = arguments.as_object().into_iter().flat_map(Map::keys);
-    let unknown = names.filter(|name| !plan.params.iter().any(|param| param.name == **name));
+    let unknown = names.filter(|name| !plan.params.iter().any(|param| !param.fixed && param.name == **name));
     unknown.take(LISTED).map(|name| cut(name)).collect()
 }
 
@@ -103,14 +103,15 @@ fn wording(error: &jsonschema::ValidationError<'_>, text: &str) -> String {
 
 /// `It takes owner (required), repo (required), state.`
 fn takes(plan: &Plan) -> String {
-    if plan.params.is_empty() {
+    let mut params = plan.params.iter().filter(|param| !param.fixed).peekable();
+    if params.peek().is_none() {
         return "It takes no arguments.".to_owned();
     }
     let name = |param: &super::rest::plan::Param| {
         let required = param.required && param.default.is_none();
         format!("{}{}", param.name, if required { " (required)" } else { "" })
     };
-    let names: Vec<String> = plan.params.iter().take(40).map(name).collect();
+    let names: Vec<String> = params.take(40).map(name).collect();
     format!("It takes {}.", names.join(", "))
 }
 

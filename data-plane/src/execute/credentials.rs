@@ -47,6 +47,8 @@ pub enum Auth {
     },
     /// A login that the node makes itself.
     Session(Box<v1::SessionAuth>),
+    /// Shown where one has been entered; without, the call leaves as it is.
+    Optional(Box<Auth>),
 }
 
 /// An auth block that cannot be executed.
@@ -69,6 +71,10 @@ impl Auth {
         use v1::api_key_auth::Place;
         use v1::auth::Kind;
         let Some(auth) = auth else { return Ok(Self::None) };
+        if auth.optional {
+            let needed = v1::Auth { kind: auth.kind.clone(), optional: false };
+            return Ok(Self::Optional(Box::new(Self::compile(Some(&needed))?)));
+        }
         match auth.kind.as_ref().ok_or(AuthError::Kind)? {
             Kind::None(_) => Ok(Self::None),
             Kind::Bearer(bearer) => Ok(Self::Header {
@@ -103,7 +109,21 @@ impl Auth {
     /// Whether a credential is a user's name beside a password: needed to log in, and no secret. Results and arguments are
     /// full of such names.
     fn is_public(&self, name: &str) -> bool {
-        matches!(self, Self::Basic { username, password: Some(_) } if username == name)
+        match self {
+            Self::Basic { username, password: Some(_) } => username == name,
+            Self::Optional(auth) => auth.is_public(name),
+            _ => false,
+        }
+    }
+
+    /// The query parameter that carries the credential.
+    #[must_use]
+    pub fn query_name(&self) -> Option<&str> {
+        match self {
+            Self::Query { name, .. } => Some(name),
+            Self::Optional(auth) => auth.query_name(),
+            _ => None,
+        }
     }
 }
 
@@ -176,6 +196,8 @@ impl Opened {
     pub fn place(&self, auth: &Auth) -> Result<Placement, CredentialError> {
         match auth {
             Auth::None => Ok(Placement::default()),
+            Auth::Optional(_) if self.0.is_empty() => Ok(Placement::default()),
+            Auth::Optional(auth) => self.place(auth),
             Auth::Header { credential, header, prefix } => {
                 let secret = self.get(credential)?;
                 let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));

@@ -331,6 +331,7 @@ mod tests {
                 header: "Authorization".into(),
                 prefix: "Bearer ".into(),
             })),
+            optional: false,
         });
         let mut installation = samples::bundle().installations.remove(0);
         installation.base_url = base_url.into();

@@ -8,9 +8,9 @@ use url::Url;
 use super::auth::{self, Auth};
 use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
-use super::tool::{self, Context, Outcome};
+use super::tool::{self, Context, Outcome, Ready};
 use super::yaml::Node;
-use super::{About, Compiled, Coverage, LeftOut, Setup, probe, rules, text};
+use super::{About, Compiled, Coverage, Example, LeftOut, Setup, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [
     "https://dadl.ai/spec/dadl-spec-v0.1.md",
@@ -151,31 +151,31 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let health = fields.get("health").and_then(|field| probe::read_health(&field, report));
     let tools = fields.need("tools", report, "describe at least one tool");
     let composites = fields.get("composites");
-    for documentary in ["types", "examples"] {
-        fields.skip(&[documentary]);
-    }
-    fields.skip(&["openapi_source", "arazzo_source", "scoping"]);
+    let examples = read_examples(fields.get("examples"), report);
+    fields.skip(&["types", "openapi_source", "arazzo_source", "scoping"]);
     fields.finish(report);
 
-    let (mut ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &hints, report);
+    let (ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &hints, report);
     left_out.extend(read_composites(composites, &ready, report));
     let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
     let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
     let name = name?;
     setup.credentials = auth.credentials;
+    let off = ready.iter().filter(|ready| ready.default_off);
+    let default_off = off.map(|ready| ready.tool.name.clone()).collect();
     let connector = v1::Connector {
         title: title.unwrap_or_else(|| text::title(&name)),
         name,
         description: description.unwrap_or_default(),
         version,
         base_url,
-        auth: Some(v1::Auth { kind: Some(auth.kind) }),
+        auth: Some(v1::Auth { kind: Some(auth.kind), optional: auth.optional }),
         default_headers: defaults.headers,
-        tools: ready.drain(..).map(|(tool, _)| tool).collect(),
+        tools: ready.into_iter().map(|ready| ready.tool).collect(),
         probe_tool,
         probe_arguments_json,
     };
-    Some(Compiled { connector, warnings: Vec::new(), left_out, setup, coverage, about })
+    Some(Compiled { connector, warnings: Vec::new(), left_out, default_off, examples, setup, coverage, about })
 }
 
 fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {
@@ -215,15 +215,13 @@ fn read_base_url(field: &Field<'_>, report: &mut Report) -> String {
     text.to_owned()
 }
 
-type Ready = Vec<(v1::Tool, Option<String>)>;
-
 fn read_tools(
     field: &Field<'_>,
     auth: &Auth,
     defaults: &rules::Defaults,
     hints: &HashMap<String, String>,
     report: &mut Report,
-) -> (Ready, Vec<LeftOut>) {
+) -> (Vec<Ready>, Vec<LeftOut>) {
     let children = field.children(report);
     let names: HashSet<&str> = children.iter().map(|(key, _)| key.name.as_str()).collect();
     let context = Context { auth, defaults, names };
@@ -232,11 +230,11 @@ fn read_tools(
     let had = report.error_count();
     for (key, child) in &children {
         match tool::read(&key.name, key.at, child, &context, report) {
-            Outcome::Ready(mut tool, limit) => {
+            Outcome::Ready(mut read) => {
                 if let Some(hint) = hints.get(&key.name) {
-                    tool::append(&mut tool.description, hint);
+                    tool::append(&mut read.tool.description, hint);
                 }
-                ready.push((*tool, limit));
+                ready.push(*read);
             }
             Outcome::LeftOut(reason) => left_out.push(LeftOut { tool: key.name.clone(), reason }),
             Outcome::Broken => {}
@@ -250,14 +248,14 @@ fn read_tools(
     (ready, left_out)
 }
 
-fn read_composites(field: Option<Field<'_>>, tools: &Ready, report: &mut Report) -> Vec<LeftOut> {
+fn read_composites(field: Option<Field<'_>>, tools: &[Ready], report: &mut Report) -> Vec<LeftOut> {
     let mut left_out = Vec::new();
     for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
         let Some(mut fields) = child.fields(report) else { continue };
         if !tool::is_name(&key.name) {
             report.error(key.at, &child.path, format!("{} is not a name of a tool", quote(&key.name)), "");
         }
-        if tools.iter().any(|(tool, _)| tool.name == key.name) {
+        if tools.iter().any(|ready| ready.tool.name == key.name) {
             report.error(key.at, &child.path, "has the name of a tool", "give the composite another name");
         }
         for needed in ["description", "code"] {
@@ -284,6 +282,18 @@ fn read_hints(field: Option<Field<'_>>, report: &mut Report) -> HashMap<String, 
         hints.insert(key.name.clone(), format!("Note: {}", notes.join("; ")));
     }
     hints
+}
+
+/// What people may ask for, each with the code that answers it.
+fn read_examples(field: Option<Field<'_>>, report: &mut Report) -> Vec<Example> {
+    let mut examples = Vec::new();
+    for item in field.map(|field| field.items(report)).unwrap_or_default() {
+        let Some(mut fields) = item.fields(report) else { continue };
+        let mut text = |key| fields.text(key, report).map(|text| text::clean(&text)).unwrap_or_default();
+        examples.push(Example { name: text("name"), description: text("description"), code: text("code") });
+        fields.finish(report);
+    }
+    examples
 }
 
 fn read_coverage(field: &Field<'_>, report: &mut Report) -> Option<Coverage> {

@@ -6,8 +6,10 @@
 //! - `x-style`, `x-explode`: how a list or an object is written: `form`, `spaceDelimited`, `pipeDelimited`, `tabDelimited`,
 //!   `deepObject`, `simple`, `label`, `matrix`, `json`; as in OpenAPI, `form` alone is exploded unless it says otherwise.
 //! - `x-whole-body`: the one body parameter is the whole JSON body, such as a list.
+//! - `x-fixed`: it is always sent with its default, and callers neither see nor set it (the text of a GraphQL query).
 //!
-//! On a tool: `x-tags`, the groups it belongs to.
+//! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, enabling the connector leaves it switched off.
+//! On `auth`: `x-optional`, without a credential calls leave without one.
 
 use serde_json::{Map, Value as Json};
 use toolmesh_proto::v1::ParamStyle;
@@ -56,6 +58,7 @@ pub(super) struct Extensions {
     pub wire_name: String,
     pub style: ParamStyle,
     pub whole_body: bool,
+    pub fixed: bool,
 }
 
 /// Reads the keys of a parameter.
@@ -65,7 +68,9 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Extensions {
     let explode = fields.boolean("x-explode", report);
     let style = fields.word("x-style", STYLES, report).map(|word| style(word, explode));
     let whole_body = fields.boolean("x-whole-body", report).unwrap_or_default();
+    let fixed = fields.boolean("x-fixed", report).unwrap_or_default();
     Extensions {
+        fixed,
         schema,
         wire_name: wire_name.unwrap_or_default(),
         style: style.unwrap_or_default(),
@@ -287,5 +292,32 @@ mod tests {
     #[test]
     fn a_property_that_is_called_like_a_keyword_is_no_reference() {
         tool("{a: {type: object, in: body, x-schema: {properties: {$ref: {type: string}}}}}");
+    }
+
+    #[test]
+    fn a_fixed_parameter_is_sent_and_not_shown() {
+        let source = document("{query: {type: string, in: body, default: '{ viewer }', x-fixed: true}}");
+        let compiled = compile(&source, "x.dadl").unwrap();
+        let tool = &compiled.connector.tools[0];
+        assert!(!tool.input_schema_json.contains("viewer"), "{}", tool.input_schema_json);
+        let Some(Call::Rest(call)) = &tool.call else { panic!("no call") };
+        let sent = call.params.iter().find(|param| param.name == "query").unwrap();
+        assert!(sent.fixed && sent.default_json.contains("viewer"));
+        let nothing = document("{query: {type: string, in: body, x-fixed: true}}");
+        assert!(compile(&nothing, "x.dadl").unwrap_err().to_string().contains("has no default to be sent"));
+    }
+
+    #[test]
+    fn a_tool_may_begin_switched_off_and_a_credential_be_optional() {
+        let basic = "auth: {type: basic, username_credential: u, password_credential: p, x-optional: true}";
+        let source = document("{q: {type: string, in: query}}")
+            .replace("      access: write\n", "      access: write\n      x-default-off: true\n")
+            .replace("auth: {type: none}", basic);
+        let compiled = compile(&source, "x.dadl").unwrap();
+        assert!(compiled.default_off.contains(&compiled.connector.tools[0].name), "{source}");
+        assert!(compiled.connector.auth.as_ref().is_some_and(|auth| auth.optional), "{source}");
+        assert!(compiled.setup.credentials.iter().all(|credential| credential.optional));
+        let nothing = source.replace(basic, "auth: {type: none, x-optional: true}");
+        assert!(compile(&nothing, "x.dadl").unwrap_err().to_string().contains("cannot be optional"));
     }
 }

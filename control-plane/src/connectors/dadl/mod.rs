@@ -40,6 +40,8 @@ mod text;
 mod tool;
 mod yaml;
 
+use std::collections::BTreeSet;
+
 use toolmesh_proto::access::Access;
 use toolmesh_proto::v1;
 
@@ -57,6 +59,9 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
     /// Tools and composites of the document that the connector does not have.
     pub left_out: Vec<LeftOut>,
+    /// Tools that enabling the connector leaves switched off, by name.
+    pub default_off: BTreeSet<String>,
+    pub examples: Vec<Example>,
     pub setup: Setup,
     pub coverage: Option<Coverage>,
     pub about: About,
@@ -68,6 +73,16 @@ pub struct LeftOut {
     pub tool: String,
     /// Completes the sentence that begins with the tool's name.
     pub reason: String,
+}
+
+/// Something that people ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Example {
+    pub name: String,
+    /// As a person would say it.
+    pub description: String,
+    /// How a program would do it.
+    pub code: String,
 }
 
 /// What a person needs to know and to fill in before the connector works.

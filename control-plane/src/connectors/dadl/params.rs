@@ -100,6 +100,9 @@ fn read_one(
         return None;
     }
     let default = default.map(|default| read_default(&default, kind, report));
+    if more.fixed && default.is_none() {
+        field.error(report, "is marked x-fixed, but has no default to be sent", "write the value as its default");
+    }
     let required = (required || place == Place::Path) && default.is_none();
     let name = name.to_owned();
     Some((Declared { name, at, place, kind, required, default, description, more }, file))
@@ -208,9 +211,11 @@ fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut 
 impl Params {
     fn push(&mut self, declared: Declared) {
         let Declared { name, place, kind, required, default, description, more, .. } = declared;
-        let mut property = property(kind, &description, default.as_ref());
-        more.refine(&mut property);
-        self.properties.insert(name.clone(), Json::Object(property));
+        if !more.fixed {
+            let mut property = property(kind, &description, default.as_ref());
+            more.refine(&mut property);
+            self.properties.insert(name.clone(), Json::Object(property));
+        }
         self.whole_body |= more.whole_body;
         let default_json = default.map(|value| value.to_string()).unwrap_or_default();
         let (place, kind) = (place.into(), kind.into());
@@ -223,6 +228,7 @@ impl Params {
             default_json,
             style,
             wire_name,
+            fixed: more.fixed,
             ..Default::default()
         });
     }

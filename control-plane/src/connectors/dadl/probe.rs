@@ -5,6 +5,7 @@ use toolmesh_proto::v1;
 
 use super::diagnostic::{Report, quote};
 use super::fields::Field;
+use super::tool::Ready;
 
 /// Parameters that usually limit a list.
 const LIMITS: &[&str] = &["limit", "per_page", "page_size", "pageSize", "maxResults", "max_results"];
@@ -63,14 +64,14 @@ pub(super) fn read_health<'a>(field: &Field<'a>, report: &mut Report) -> Option<
 
 /// The tool to test a connection with, and its arguments; empty where there is none.
 pub(super) fn choose(
-    tools: &[(v1::Tool, Option<String>)],
+    tools: &[Ready],
     health: Option<&Health<'_>>,
     report: &mut Report,
 ) -> (String, String) {
     if let Some(health) = health {
-        let named = tools.iter().find(|(tool, _)| tool.name == health.tool);
-        match named.filter(|(tool, _)| rank(tool).is_some()) {
-            Some((tool, limit)) => return (tool.name.clone(), one_item(tool, limit.as_deref())),
+        let named = tools.iter().find(|ready| ready.tool.name == health.tool);
+        match named.filter(|ready| rank(&ready.tool).is_some()) {
+            Some(ready) => return (ready.tool.name.clone(), one_item(&ready.tool, ready.limit.as_deref())),
             None => {
                 let message =
                     format!("{} is not a read tool that works without arguments", quote(&health.tool));
@@ -82,9 +83,11 @@ pub(super) fn choose(
             }
         }
     }
-    let best =
-        tools.iter().filter_map(|(tool, limit)| Some((rank(tool)?, tool, limit))).min_by_key(|(r, ..)| *r);
-    best.map(|(_, tool, limit)| (tool.name.clone(), one_item(tool, limit.as_deref()))).unwrap_or_default()
+    let best = tools.iter().filter_map(|ready| Some((rank(&ready.tool)?, ready))).min_by_key(|(rank, _)| *rank);
+    let call = |(_, ready): (usize, &Ready)| {
+        (ready.tool.name.clone(), one_item(&ready.tool, ready.limit.as_deref()))
+    };
+    best.map(call).unwrap_or_default()
 }
 
 /// The lower the better; `None` for a tool that may change something or needs arguments. The first of equals wins.

@@ -28,11 +28,20 @@ pub(super) struct Context<'a> {
     pub names: HashSet<&'a str>,
 }
 
+/// A tool that can be executed.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub tool: v1::Tool,
+    /// Name of the argument that limits a list, for a cheap test call.
+    pub limit: Option<String>,
+    /// Enabling the connector leaves it switched off.
+    pub default_off: bool,
+}
+
 /// What became of a tool.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// With the name of the argument that limits a list, for a cheap test call.
-    Ready(Box<v1::Tool>, Option<String>),
+    Ready(Box<Ready>),
     LeftOut(String),
     /// Errors were reported.
     Broken,
@@ -71,6 +80,7 @@ pub(super) fn read(
     let description = describe(&mut fields, context, report);
     let access = read_access(&mut fields, report);
     let tags = extensions::read_tags(&mut fields, report);
+    let default_off = fields.boolean("x-default-off", report).unwrap_or_default();
     let content_type = fields.get("content_type").and_then(|field| rules::media_type(&field, report));
     let nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or(context.defaults.nest_body_keys);
     let answer = answer::read(&mut fields, method, context, report);
@@ -128,7 +138,7 @@ pub(super) fn read(
         tags,
         ..Default::default()
     };
-    Outcome::Ready(Box::new(tool), limit)
+    Outcome::Ready(Box::new(Ready { tool, limit, default_off }))
 }
 
 fn read_method(field: &Field<'_>, report: &mut Report) -> Option<&'static str> {

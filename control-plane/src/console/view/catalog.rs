@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::parts::{Access, AccessCounts};
 use super::shell::Shell;
+use crate::connectors::built_in;
 
 /// A place where a connector is already enabled.
 #[derive(Clone, Debug)]
@@ -39,9 +40,7 @@ impl ConnectorCard {
 
 /// The logo of a connector by its name.
 pub(super) fn logo(connector: &str) -> String {
-    const DRAWN: [&str; 4] = ["github", "hackernews", "wikipedia", "openstreetmap"];
-    let name = DRAWN.into_iter().find(|name| *name == connector).unwrap_or("generic");
-    format!("connectors/{name}.svg")
+    built_in::logo(connector).to_owned()
 }
 
 /// GET /w/{slug}/catalog?q=.

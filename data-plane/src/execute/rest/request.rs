@@ -52,7 +52,7 @@ fn fault(param: &Param, reason: &'static str) -> ArgumentError {
 
 /// The argument or its default; `None` for a missing one that may be missing. Null counts as missing except in a body.
 fn value<'a>(param: &'a Param, arguments: &'a Arguments) -> Result<Option<&'a Value>, ArgumentError> {
-    let given = arguments.get(&param.name);
+    let given = arguments.get(&param.name).filter(|_| !param.fixed);
     let given = given.filter(|value| param.place == ParamPlace::Body || !value.is_null());
     match given.or(param.default.as_ref()) {
         None if param.required => Err(fault(param, "is required")),

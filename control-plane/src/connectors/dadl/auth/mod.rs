@@ -42,11 +42,13 @@ const NO_CREDENTIAL: &str = "none";
 pub(super) struct Auth {
     pub kind: Kind,
     pub credentials: Vec<CredentialField>,
+    /// `x-optional`: without a credential, calls leave as they are.
+    pub optional: bool,
 }
 
 impl Auth {
     const fn nothing() -> Self {
-        Self { kind: Kind::None(v1::NoAuth {}), credentials: Vec::new() }
+        Self { kind: Kind::None(v1::NoAuth {}), credentials: Vec::new(), optional: false }
     }
 
     /// Whether a header parameter of this name would collide with the credential.
@@ -105,8 +107,24 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
             return Auth::nothing();
         }
     };
+    let mut auth = auth.unwrap_or_else(Auth::nothing);
+    if fields.boolean("x-optional", report) == Some(true) {
+        make_optional(&kind, &mut auth, report);
+    }
     fields.finish(report);
-    auth.unwrap_or_else(Auth::nothing)
+    auth
+}
+
+/// Many servers ask for no credential at home and for one behind a proxy; what a login is for is never optional.
+fn make_optional(kind: &Field<'_>, auth: &mut Auth, report: &mut Report) {
+    if !matches!(auth.kind, Kind::Bearer(_) | Kind::Basic(_) | Kind::ApiKey(_)) {
+        kind.error(report, "cannot be optional", "take x-optional out; bearer, basic and apikey may have it");
+        return;
+    }
+    auth.optional = true;
+    for credential in &mut auth.credentials {
+        credential.optional = true;
+    }
 }
 
 /// Names of credentials that OAuth 2 has its own keys for.
@@ -141,7 +159,7 @@ fn bearer(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
     let help = format!("Sent as `{header}: {prefix}…` with every call.");
     let credentials = vec![CredentialField::secret(&name, help)];
     let kind = Kind::Bearer(v1::BearerAuth { credential: name, header, prefix });
-    Some(Auth { kind, credentials })
+    Some(Auth { kind, credentials, optional: false })
 }
 
 fn basic(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
@@ -167,7 +185,7 @@ fn basic(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
         credentials.push(CredentialField::secret(&password, help));
     }
     let kind = Kind::Basic(v1::BasicAuth { username_credential: username, password_credential: password });
-    Some(Auth { kind, credentials })
+    Some(Auth { kind, credentials, optional: false })
 }
 
 fn api_key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
@@ -197,7 +215,7 @@ fn api_key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
     };
     let credentials = vec![CredentialField::secret(&name, help)];
     let kind = Kind::ApiKey(v1::ApiKeyAuth { credential: name, place: Some(place), prefix });
-    Some(Auth { kind, credentials })
+    Some(Auth { kind, credentials, optional: false })
 }
 
 /// Reads the logical name of a credential.

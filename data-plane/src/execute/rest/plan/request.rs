@@ -28,6 +28,8 @@ pub struct Param {
     pub place: ParamPlace,
     pub required: bool,
     pub default: Option<Value>,
+    /// Sent with its default whatever a caller says; it is no argument.
+    pub fixed: bool,
 }
 
 /// Where an argument goes.
@@ -84,6 +86,7 @@ pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
         place,
         required: param.required,
         default,
+        fixed: param.fixed,
     })
 }
 
