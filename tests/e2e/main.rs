@@ -4,6 +4,8 @@
 mod accounts;
 mod attacks;
 mod audit;
+mod catalog_requests;
+mod catalog_services;
 mod cli;
 mod connected_apps;
 mod emulated_apis;

@@ -1,4 +1,4 @@
-//! APIs written by others: the npm package `emulate` answers as GitHub (and Slack, Stripe, Okta) on this machine, with
+//! APIs written by others: the npm package `emulate` answers as GitHub (and Slack, Stripe, Okta, Linear) on this machine, with
 //! state. Its GitHub starts with the people and repositories of `fixtures/emulate.json`; issues are filed here, over its API.
 
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub enum Service {
     Stripe,
     Okta,
     Google,
+    Linear,
 }
 
 impl Service {
@@ -40,6 +41,7 @@ impl Service {
             Self::Stripe => "stripe",
             Self::Okta => "okta",
             Self::Google => "google",
+            Self::Linear => "linear",
         }
     }
 }

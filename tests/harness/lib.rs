@@ -18,6 +18,7 @@ pub mod google;
 pub mod html;
 pub mod mailbox;
 pub mod mcp;
+pub mod monitoring;
 pub mod net;
 pub mod node;
 pub mod oauth;
