@@ -48,8 +48,9 @@ async fn assert_row(system: &System, row: Row) -> TestResult {
     let (upstream, workspace) = (Upstream::start().await?, system.workspace().await?);
     let url = format!("{}/echo", upstream.url());
     let credentials: Vec<_> = row.credentials.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let made =
-        system.enable(&workspace.slug, &["--connector", &row.connector, "--base-url", &url], &credentials).await?;
+    let made = system
+        .enable(&workspace.slug, &["--connector", &row.connector, "--base-url", &url], &credentials)
+        .await?;
     let public = |tool: &str| names::tool_name(&made.name, tool);
     let mcp = system.mcp(&workspace, &workspace.key);
     for call in &row.calls {
@@ -90,7 +91,8 @@ fn assert_request(call: &Call, seen: &Seen) -> TestResult {
 
 /// Decoded and in order of their names; values of one name stay in their order.
 fn pairs(text: &str) -> Vec<(String, String)> {
-    let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+    let mut pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
     pairs
 }
@@ -107,9 +109,13 @@ async fn no_connector_of_the_catalog_is_left_out_of_the_table() -> TestResult {
     names.dedup();
     ensure!(names.len() >= 24, "{names:?}");
     for link in names {
-        let name = link.trim_start_matches(&format!("{catalog}/")).split(['/', '?']).next().unwrap_or_default();
+        let name =
+            link.trim_start_matches(&format!("{catalog}/")).split(['/', '?']).next().unwrap_or_default();
         let row = rows.iter().find(|row| row.connector == name);
-        ensure!(BY_CONSENT.contains(&name) || row.is_some_and(|row| row.calls.len() >= 3), "{name} is not tried");
+        ensure!(
+            BY_CONSENT.contains(&name) || row.is_some_and(|row| row.calls.len() >= 3),
+            "{name} is not tried"
+        );
     }
     Ok(())
 }

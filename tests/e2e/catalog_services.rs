@@ -8,7 +8,12 @@ use toolmesh_tests::monitoring::Monitoring;
 use toolmesh_tests::{Mcp, System, TestResult, Workspace, eventually};
 
 /// A workspace with one connector of the catalog.
-async fn with(connector: &str, url: &str, credentials: &[(&str, &str)], tool: &str) -> anyhow::Result<(Workspace, Mcp)> {
+async fn with(
+    connector: &str,
+    url: &str,
+    credentials: &[(&str, &str)],
+    tool: &str,
+) -> anyhow::Result<(Workspace, Mcp)> {
     let system = System::shared().await?;
     let workspace = system.workspace().await?;
     system.enable(&workspace.slug, &["--connector", connector, "--base-url", url], credentials).await?;
@@ -32,9 +37,11 @@ async fn prometheus_answers_queries_and_says_what_is_wrong_with_one() -> TestRes
     .await?;
     let targets = mcp.call("prometheus_list_targets", json!({})).await?.result_json()?;
     ensure!(targets["activeTargets"][0]["health"] == "up", "{targets}");
-    let metrics = mcp.call("prometheus_list_metrics", json!({"match": ["{job=\"own\"}"]})).await?.result_json()?;
+    let metrics =
+        mcp.call("prometheus_list_metrics", json!({"match": ["{job=\"own\"}"]})).await?.result_json()?;
     ensure!(metrics.as_array().is_some_and(|names| names.iter().any(|name| name == "up")), "{metrics}");
-    let series = mcp.call("prometheus_find_series", json!({"match": ["up", "go_info"]})).await?.result_json()?;
+    let series =
+        mcp.call("prometheus_find_series", json!({"match": ["up", "go_info"]})).await?.result_json()?;
     ensure!(series.as_array().map(Vec::len) == Some(2), "{series}");
     eventually("the rule fires", toolmesh_tests::wait::START, || async {
         let alerts = mcp.call("prometheus_list_alerts", json!({})).await?.result_json()?;
@@ -103,7 +110,8 @@ async fn slack_posts_and_reads_messages() -> TestResult {
     let me = mcp.call("slack_auth_test", json!({})).await?.result_json()?;
     ensure!(me["ok"] == true, "{me}");
     let channels = mcp.call("slack_list_conversations", json!({})).await?.result_json()?;
-    let channel = channels["channels"][0]["id"].as_str().with_context(|| format!("no channel: {channels}"))?;
+    let channel =
+        channels["channels"][0]["id"].as_str().with_context(|| format!("no channel: {channels}"))?;
     let post = json!({"channel": channel, "text": "Hello from a tool"});
     let posted = mcp.call("slack_post_message", post).await?.result_json()?;
     ensure!(posted["ok"] == true, "{posted}");
@@ -138,10 +146,12 @@ async fn linear_files_an_issue_and_reads_it_with_its_comment() -> TestResult {
     ensure!(me["viewer"]["email"].is_string(), "{me}");
     let teams = mcp.call("linear_list_teams", json!({"first": 1})).await?.result_json()?;
     let team = &teams["nodes"][0];
-    let done = team["states"]["nodes"].as_array().into_iter().flatten().find(|state| state["type"] == "completed");
+    let done =
+        team["states"]["nodes"].as_array().into_iter().flatten().find(|state| state["type"] == "completed");
     let done = done.with_context(|| format!("no last state: {teams}"))?["id"].clone();
 
-    let issue = json!({"teamId": team["id"], "title": "Payments fail", "description": "In Safari.", "priority": 1});
+    let issue =
+        json!({"teamId": team["id"], "title": "Payments fail", "description": "In Safari.", "priority": 1});
     let made = mcp.call("linear_create_issue", issue).await?.result_json()?;
     ensure!(made["success"] == true && made["issue"]["title"] == "Payments fail", "{made}");
     let id = &made["issue"]["id"];

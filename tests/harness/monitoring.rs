@@ -52,7 +52,10 @@ impl Monitoring {
     pub async fn alertmanager() -> Result<Self> {
         let folder = paths::scratch("toolmesh-alertmanager-")?;
         let port = net::free_port()?;
-        std::fs::write(folder.path().join("config.yml"), "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")?;
+        std::fs::write(
+            folder.path().join("config.yml"),
+            "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n",
+        )?;
         let args = vec![
             format!("--config.file={}", folder.path().join("config.yml").display()),
             format!("--storage.path={}", folder.path().join("data").display()),
@@ -98,5 +101,7 @@ impl Monitoring {
 fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
-    found.find(|file| file.is_file()).with_context(|| format!("{name} is not installed; run tests/install e2e"))
+    found
+        .find(|file| file.is_file())
+        .with_context(|| format!("{name} is not installed; run tests/install e2e"))
 }

@@ -147,7 +147,10 @@ mod tests {
             let shown: Vec<String> = warnings.iter().map(ToString::to_string).collect();
             assert!(shown.is_empty(), "{}", shown.join("\n"));
             assert_eq!(about.credits, ["ToolMesh"], "{name}");
-            assert!(!connector.probe_tool.is_empty(), "{name} has no harmless call to test a connection with");
+            assert!(
+                !connector.probe_tool.is_empty(),
+                "{name} has no harmless call to test a connection with"
+            );
             assert!((20..=120).contains(&entry.summary.len()), "{name}: {}", entry.summary);
             // Who runs the service oneself says where it is, and the steps say so first.
             let at_home = setup.steps.first().is_some_and(|step| step.starts_with("Set the base URL"));
@@ -194,7 +197,11 @@ mod tests {
         for entry in catalog().all() {
             let file = folder.join(&entry.logo);
             let logo = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-            assert!(logo.starts_with("<svg ") && logo.len() < 4096 && !logo.contains("<script"), "{}", entry.name);
+            assert!(
+                logo.starts_with("<svg ") && logo.len() < 4096 && !logo.contains("<script"),
+                "{}",
+                entry.name
+            );
             assert!(entry.logo.ends_with(&format!("/{}.svg", entry.name)), "{}", entry.logo);
             assert!(seen.insert(logo), "{} has the logo of another one", entry.name);
         }
@@ -228,7 +235,12 @@ mod tests {
                 assert!(tool.access != "read" || reads, "{}.{}", entry.name, tool.name);
                 assert!(tool.access == "read" || call.method != "GET", "{}.{}", entry.name, tool.name);
                 let deletes = call.method == "DELETE" && tool.access == "write";
-                assert!(!deletes || UNDONE_EASILY.contains(&tool.name.as_str()), "{}.{}", entry.name, tool.name);
+                assert!(
+                    !deletes || UNDONE_EASILY.contains(&tool.name.as_str()),
+                    "{}.{}",
+                    entry.name,
+                    tool.name
+                );
             }
         }
     }

@@ -175,7 +175,16 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         probe_tool,
         probe_arguments_json,
     };
-    Some(Compiled { connector, warnings: Vec::new(), left_out, default_off, examples, setup, coverage, about })
+    Some(Compiled {
+        connector,
+        warnings: Vec::new(),
+        left_out,
+        default_off,
+        examples,
+        setup,
+        coverage,
+        about,
+    })
 }
 
 fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {

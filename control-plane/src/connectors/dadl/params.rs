@@ -101,7 +101,11 @@ fn read_one(
     }
     let default = default.map(|default| read_default(&default, kind, report));
     if more.fixed && default.is_none() {
-        field.error(report, "is marked x-fixed, but has no default to be sent", "write the value as its default");
+        field.error(
+            report,
+            "is marked x-fixed, but has no default to be sent",
+            "write the value as its default",
+        );
     }
     let required = (required || place == Place::Path) && default.is_none();
     let name = name.to_owned();

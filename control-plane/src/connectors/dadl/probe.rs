@@ -63,11 +63,7 @@ pub(super) fn read_health<'a>(field: &Field<'a>, report: &mut Report) -> Option<
 }
 
 /// The tool to test a connection with, and its arguments; empty where there is none.
-pub(super) fn choose(
-    tools: &[Ready],
-    health: Option<&Health<'_>>,
-    report: &mut Report,
-) -> (String, String) {
+pub(super) fn choose(tools: &[Ready], health: Option<&Health<'_>>, report: &mut Report) -> (String, String) {
     if let Some(health) = health {
         let named = tools.iter().find(|ready| ready.tool.name == health.tool);
         match named.filter(|ready| rank(&ready.tool).is_some()) {
@@ -83,7 +79,8 @@ pub(super) fn choose(
             }
         }
     }
-    let best = tools.iter().filter_map(|ready| Some((rank(&ready.tool)?, ready))).min_by_key(|(rank, _)| *rank);
+    let best =
+        tools.iter().filter_map(|ready| Some((rank(&ready.tool)?, ready))).min_by_key(|(rank, _)| *rank);
     let call = |(_, ready): (usize, &Ready)| {
         (ready.tool.name.clone(), one_item(&ready.tool, ready.limit.as_deref()))
     };
