@@ -96,10 +96,8 @@ impl Node {
         let local_addr = listener.local_addr().map_err(StartError::Listener)?;
         let lock = lock(&config)?;
         let control = ControlPlane::new(&config.control_url, &config.join_secret)?;
-        let executor = Executor {
-            outbound: Outbound::new(config.egress, &config.limits)?,
-            sealer: Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?,
-        };
+        let sealer = Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?;
+        let executor = Executor::new(Outbound::new(config.egress, &config.limits)?, sealer);
         let (table, limits) = (Arc::new(Table::default()), config.limits);
         let ledger = Ledger::open(&config.state_dir.join("ledger"), &config.join_secret)?;
         let mut applier = Applier::new(Arc::clone(&table), ledger);

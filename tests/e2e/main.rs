@@ -2,6 +2,7 @@
 //! workspaces in a system that all share, or starts a system of its own where it stops or breaks one.
 
 mod accounts;
+mod answers;
 mod attacks;
 mod audit;
 mod catalog_requests;

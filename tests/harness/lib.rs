@@ -4,6 +4,7 @@
 //! Every wait has a deadline, every process a keeper that stops it when the test run ends, however it ends.
 
 pub mod admin;
+mod answers;
 pub mod authenticator;
 pub mod browser;
 pub mod cable;

@@ -53,7 +53,7 @@ impl Seen {
     }
 }
 
-type Log = Arc<Mutex<Vec<Seen>>>;
+pub(crate) type Log = Arc<Mutex<Vec<Seen>>>;
 
 /// The running API.
 #[derive(Debug)]
@@ -89,6 +89,7 @@ impl Upstream {
             .route("/html", any(html))
             .route("/redirect", any(redirect))
             .route("/broken", any(broken))
+            .merge(crate::answers::routes())
             .layer(axum::middleware::from_fn_with_state(seen.clone(), record))
             .with_state(seen.clone());
         let serve = tokio::spawn(async move {

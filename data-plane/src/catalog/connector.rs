@@ -14,7 +14,7 @@ use toolmesh_proto::v1::tool::Call;
 use crate::execute::arguments::{self, SchemaError};
 use crate::execute::credentials::{Auth, AuthError};
 use crate::execute::rest::Plan;
-use crate::execute::rest::plan::{PlanError, default_headers};
+use crate::execute::rest::plan::{PlanError, Programs, default_headers};
 
 /// Most characters of a description that clients are shown.
 const DESCRIPTION_CHARS: usize = 1000;
@@ -74,7 +74,8 @@ impl Connector {
             return Err(ConnectorError::Twice(twice.name.clone()));
         }
         let auth = Auth::compile(definition.auth.as_ref())?;
-        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth).map(Arc::new));
+        let mut programs = Programs::new();
+        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs).map(Arc::new));
         let tools = tools.collect::<Result<_, _>>()?;
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
@@ -101,11 +102,11 @@ impl Connector {
 }
 
 impl Tool {
-    fn compile(tool: &v1::Tool, auth: &Auth) -> Result<Self, ConnectorError> {
+    fn compile(tool: &v1::Tool, auth: &Auth, programs: &mut Programs) -> Result<Self, ConnectorError> {
         let name = || tool.name.clone();
         // An unset call is a kind that this version does not know.
         let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
-        let mut plan = Plan::compile(call).map_err(|error| ConnectorError::Plan(name(), error))?;
+        let mut plan = Plan::compile_among(call, programs).map_err(|error| ConnectorError::Plan(name(), error))?;
         if let Some(name) = auth.query_name() {
             plan.reserve_query(name);
         }

@@ -79,7 +79,9 @@ pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) 
 
 fn unknown(plan: &Plan, arguments: &Value) -> Vec<String> {
     let names = arguments.as_object().into_iter().flat_map(Map::keys);
-    let unknown = names.filter(|name| !plan.params.iter().any(|param| !param.fixed && param.name == **name));
+    let known = |name: &str| plan.params.iter().any(|param| !param.fixed && param.name == name);
+    let program = |name: &str| plan.answer.takes_program && name == super::call::PROGRAM;
+    let unknown = names.filter(|name| !known(name) && !program(name));
     unknown.take(LISTED).map(|name| cut(name)).collect()
 }
 

@@ -4,6 +4,7 @@
 //! it knows nothing of MCP, HTTP handlers or the audit log.
 
 pub mod arguments;
+mod call;
 pub mod credentials;
 pub mod outbound;
 pub mod rest;
@@ -12,13 +13,15 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::header::ACCEPT;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use toolmesh_proto::seal::Sealer;
 
 use self::credentials::{CredentialError, Opened, Placement};
 use self::outbound::{Outbound, OutboundError, OutboundRequest, Reply};
+use self::rest::pipeline::Programs;
 use self::rest::request::ArgumentError;
-use self::rest::response::{AnswerError, Content, status_text};
+use self::rest::response::{AnswerError, Body, Content, status_text};
 use crate::catalog::{Installation, Tool};
 
 /// Carries out calls; one per node.
@@ -26,23 +29,49 @@ use crate::catalog::{Installation, Tool};
 pub struct Executor {
     pub outbound: Outbound,
     pub sealer: Sealer,
+    pub programs: Programs,
 }
 
 /// What became of a call, and how it got there.
 #[derive(Debug)]
 pub struct Execution {
     pub result: Result<Content, Failure>,
+    pub aside: Aside,
     pub trace: Trace,
+}
+
+/// What is said beside a result.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// Sentences for the caller: what of the whole is missing, and how to get it.
+    pub notes: Vec<String>,
+    /// Facts for programs, not for models.
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// Times and facts of one call, as far as it came.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     pub credential: Option<Duration>,
+    /// Over all requests of the call, without the waits between them.
     pub upstream: Option<Duration>,
     pub read: Option<Duration>,
-    /// The API's status; `None` where no answer came.
+    /// The API's last status; `None` where no answer came.
     pub status: Option<StatusCode>,
+    /// Requests that were made again, in order.
+    pub tries: Vec<Try>,
+    /// Pages that came.
+    pub pages: usize,
+}
+
+/// A request whose answer led to another try.
+#[derive(Clone, Debug)]
+pub struct Try {
+    /// The status, or what went wrong.
+    pub outcome: String,
+    pub took: Duration,
+    /// How long was waited before the next.
+    pub wait: Duration,
 }
 
 /// Why a call has no result.
@@ -50,11 +79,18 @@ pub struct Trace {
 pub enum Failure {
     Credential(CredentialError),
     Argument(ArgumentError),
+    /// The caller's own program, before anything was sent.
+    Program(String),
     Outbound(OutboundError),
     Answer(AnswerError),
 }
 
 impl Executor {
+    #[must_use]
+    pub fn new(outbound: Outbound, sealer: Sealer) -> Self {
+        Self { outbound, sealer, programs: Programs::default() }
+    }
+
     /// The installation's credentials, open.
     #[must_use]
     pub fn open(&self, installation: &Installation) -> Opened {
@@ -62,7 +98,7 @@ impl Executor {
         Opened::open(&self.sealer, installation.tenant, installation.id, &installation.credentials, auth)
     }
 
-    /// Makes the one request of a call and reads its answer.
+    /// Makes the requests of a call, usually one, and reads what comes of them.
     pub async fn call(
         &self,
         installation: &Installation,
@@ -71,34 +107,25 @@ impl Executor {
         arguments: &Map<String, Value>,
     ) -> Execution {
         let mut trace = Trace::default();
-        let result = self.attempt(installation, tool, opened, arguments, &mut trace).await;
-        Execution { result, trace }
+        let until = Instant::now() + self.outbound.longest();
+        let call = call::Call { executor: self, installation, tool, opened, until, trace: &mut trace };
+        match call.run(arguments).await {
+            Ok((content, aside)) => Execution { result: Ok(content), aside, trace },
+            Err(failure) => Execution { result: Err(failure), aside: Aside::default(), trace },
+        }
     }
 
-    async fn attempt(
-        &self,
-        installation: &Installation,
-        tool: &Tool,
-        opened: &Opened,
-        arguments: &Map<String, Value>,
-        trace: &mut Trace,
-    ) -> Result<Content, Failure> {
-        let start = Instant::now();
-        let prepared = prepare(installation, tool, opened, arguments);
-        trace.credential = Some(start.elapsed());
-        let (request, placement) = prepared?;
-        let wants_html = asks_for_html(&request);
-
-        let start = Instant::now();
-        let sent = self.outbound.send(request).await;
-        trace.upstream = Some(start.elapsed());
-        let reply = sent.map_err(Failure::Outbound)?;
-        trace.status = Some(reply.status);
-
-        let start = Instant::now();
-        let read = read(tool, &reply, wants_html, opened, &placement);
-        trace.read = Some(start.elapsed());
-        read
+    /// What a caller would be given of an answer that is the only one.
+    ///
+    /// # Errors
+    /// When the API said no or answered with what cannot be used.
+    pub async fn shape(&self, tool: &Tool, body: Body) -> Result<Content, Failure> {
+        let body = match body {
+            Body::Json(json) => Body::Json(rest::pipeline::part(&tool.plan, &json).map_err(Failure::Answer)?),
+            other => other,
+        };
+        let shaped = rest::pipeline::shape(&tool.plan, body, None, &self.programs).await;
+        shaped.map(|shaped| shaped.content).map_err(Failure::Answer)
     }
 }
 
@@ -125,7 +152,7 @@ pub fn prepare(
     Ok((request, placement))
 }
 
-/// Reads an answer by the tool's rules, scrubbed of credentials.
+/// Reads an answer, scrubbed of credentials.
 ///
 /// # Errors
 /// When the API said no or answered with what cannot be used.
@@ -135,7 +162,7 @@ pub fn read(
     wants_html: bool,
     opened: &Opened,
     placement: &Placement,
-) -> Result<Content, Failure> {
+) -> Result<Body, Failure> {
     let scrub = |text: &mut String| {
         opened.scrub(text);
         placement.scrub(text);
@@ -158,9 +185,20 @@ impl Failure {
         match self {
             Self::Credential(error) => format!("{api} was not called: {error}. Ask {admin} to do so."),
             Self::Argument(error) => format!("{api} was not called. {error}."),
+            Self::Program(error) => {
+                format!("{api} was not called. The program in /_jq cannot be read: {error}. Correct it, or leave it out.")
+            }
             Self::Outbound(error) => unreachable_text(error, api, &admin),
-            Self::Answer(AnswerError::Status { status, message, retry_after }) => {
-                status_sentence(api, *status, message, *retry_after, &admin)
+            Self::Answer(AnswerError::Status { status, message, retry_after, code, .. }) => {
+                let code = code.as_deref().filter(|code| !message.contains(code));
+                let message = code.map_or_else(|| message.clone(), |code| format!("{message} ({code})"));
+                status_sentence(api, *status, message.trim_start(), *retry_after, &admin)
+            }
+            Self::Answer(error @ AnswerError::Program(_)) => {
+                format!("{api} was called, but {error}. Correct it, or leave it out.")
+            }
+            Self::Answer(error @ AnswerError::Transform(_)) => {
+                format!("{api} was called, but {error}. Nothing of the answer is shown. Ask {admin} to check the connector.")
             }
             Self::Answer(error) => {
                 format!(
@@ -216,6 +254,7 @@ fn status_sentence(
         (403, _) => format!("The workspace's credential may not do this. If it should, ask {admin}."),
         (429, Some(seconds)) => format!("Too many calls. Try again in {seconds} seconds."),
         (429, None) => "Too many calls. Try again later.".to_owned(),
+        (200..=299, _) => "It has no answer yet. Try again in a moment.".to_owned(),
         (300..=399, _) => {
             format!("It pointed elsewhere, which is not followed. Ask {admin} to correct the base URL.")
         }
@@ -231,7 +270,13 @@ mod tests {
 
     fn told(status: u16, message: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
-        let error = AnswerError::Status { status, message: message.into(), retry_after: None };
+        let error = AnswerError::Status {
+            status,
+            message: message.into(),
+            retry_after: None,
+            kind: String::new(),
+            code: (status == StatusCode::CONFLICT).then(|| "E_LOCK".to_owned()),
+        };
         Failure::Answer(error).told("The GitHub API", "Acme")
     }
 
@@ -246,6 +291,12 @@ mod tests {
         let text = told(401, "Bad credentials");
         assert!(text.contains("Bad credentials. It refused the workspace's credential."), "{text}");
         assert!(text.contains("ask an owner or admin of Acme"), "{text}");
+    }
+
+    #[test]
+    fn an_apis_own_code_is_said_once() {
+        assert!(told(409, "Locked").ends_with("409 Conflict: Locked (E_LOCK)"));
+        assert!(told(409, "E_LOCK: locked").ends_with("409 Conflict: E_LOCK: locked"));
     }
 
     #[test]

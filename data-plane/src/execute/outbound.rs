@@ -138,22 +138,70 @@ impl Outbound {
         tokio::time::timeout(whole, exchange).await.map_err(|_| OutboundError::Timeout(whole))?
     }
 
+    /// Longest that one call may take.
+    #[must_use]
+    pub const fn longest(&self) -> Duration {
+        self.whole
+    }
+
+    /// As [`Self::send_within`], for an answer that need not end: reading stops after `reading`, or where `enough` says so of
+    /// what has come, or at the cap. What has come by then is the answer.
+    ///
+    /// # Errors
+    /// Says why there is no usable answer; an answer that began is one.
+    pub async fn collect(
+        &self,
+        request: OutboundRequest,
+        whole: Duration,
+        reading: Duration,
+        enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<Reply, OutboundError> {
+        self.policy.check_url(&request.url).map_err(OutboundError::Refused)?;
+        let head = tokio::time::timeout(whole, self.open(request)).await;
+        let mut response = head.map_err(|_| OutboundError::Timeout(whole))??;
+        if !response.status().is_success() {
+            let rest = tokio::time::timeout(whole, self.read(response)).await;
+            return rest.map_err(|_| OutboundError::Timeout(whole))?;
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (until, mut body) = (tokio::time::Instant::now() + reading, BytesMut::new());
+        while !enough(&body) && body.len() < self.answer_bytes {
+            match tokio::time::timeout_at(until, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => {
+                    let room = self.answer_bytes - body.len();
+                    body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                }
+                Ok(Err(_)) if body.is_empty() => return Err(OutboundError::Broken),
+                // The end, a break after something came, or the end of the time.
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+        }
+        Ok(Reply { status, headers, body: body.freeze() })
+    }
+
     async fn exchange(&self, request: OutboundRequest) -> Result<Reply, OutboundError> {
+        let response = self.open(request).await?;
+        self.read(response).await
+    }
+
+    /// Sends a request; the answer has begun.
+    async fn open(&self, request: OutboundRequest) -> Result<reqwest::Response, OutboundError> {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let mut out = reqwest::Request::new(request.method, request.url);
         *out.headers_mut() = request.headers;
         out.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         *out.body_mut() = request.body.map(reqwest::Body::from);
         let response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
-        self.read(response).await
+        let packed = response.headers().get(CONTENT_ENCODING);
+        let packed = packed.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !packed.is_empty() && !packed.eq_ignore_ascii_case("identity") {
+            return Err(OutboundError::Packed(packed.chars().take(20).collect()));
+        }
+        Ok(response)
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Reply, OutboundError> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let packed = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !packed.is_empty() && !packed.eq_ignore_ascii_case("identity") {
-            return Err(OutboundError::Packed(packed.chars().take(20).collect()));
-        }
         // A long error page is cut, not refused: its status says enough.
         let failed = !status.is_success();
         let most = if failed { ERROR_BYTES } else { self.answer_bytes };

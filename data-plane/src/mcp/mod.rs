@@ -6,6 +6,7 @@
 mod envelope;
 mod legacy;
 mod reply;
+mod result;
 mod revision;
 mod stream;
 mod tools;

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
@@ -16,12 +16,13 @@ use toolmesh_proto::claims::Subject;
 use toolmesh_proto::v1::{AuditEvent, Outcome};
 
 use super::envelope::{INTERNAL_ERROR, INVALID_PARAMS, Id};
+use super::result::CallResult;
 use super::revision::Revision;
 use super::{Context, reply};
 use crate::catalog::ToolEntry;
 use crate::execute::credentials::Opened;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
-use crate::execute::{Execution, Failure, Trace, arguments};
+use crate::execute::{Aside, Execution, Failure, Trace, arguments};
 use crate::identity::{Method, Reach};
 use crate::ingress::CallPermit;
 use crate::policy::{Decision, Reason, authorize};
@@ -93,7 +94,9 @@ pub(super) fn call(
         let _permit = permit;
         let said = run(&context, params.as_deref()).await;
         match said {
-            Said::Result(content) => reply::result(&call_id, CallResult::good(&content)),
+            Said::Result(content, aside) => {
+                reply::result(&call_id, CallResult::good(&content, &aside, revision))
+            }
             Said::Failed(text) => reply::result(&call_id, CallResult::bad(&text)),
             Said::Unfit(text) if revision.unfit_arguments_are_results() => {
                 reply::result(&call_id, CallResult::bad(&text))
@@ -106,39 +109,13 @@ pub(super) fn call(
 
 /// What the caller is told.
 enum Said {
-    Result(Content),
+    Result(Content, Aside),
     /// A result that is an error, for the model to read.
     Failed(String),
     /// Arguments that do not fit; what that is depends on the revision.
     Unfit(String),
     /// An error of the protocol.
     Refused(String),
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CallResult<'a> {
-    content: [TextContent<'a>; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    structured_content: Option<&'a RawValue>,
-    is_error: bool,
-}
-
-#[derive(Serialize)]
-struct TextContent<'a> {
-    r#type: &'static str,
-    text: &'a str,
-}
-
-impl<'a> CallResult<'a> {
-    fn good(content: &'a Content) -> Self {
-        let text = TextContent { r#type: "text", text: content.text() };
-        Self { content: [text], structured_content: content.object(), is_error: false }
-    }
-
-    fn bad(text: &'a str) -> Self {
-        Self { content: [TextContent { r#type: "text", text }], structured_content: None, is_error: true }
-    }
 }
 
 #[derive(Deserialize)]
@@ -304,20 +281,20 @@ async fn execute(
         }
         event.intend();
     }
-    let Execution { result, trace } =
+    let Execution { result, aside, trace } =
         context.app.executor.call(&entry.installation, &entry.tool, opened, arguments).await;
     note(&mut event, &trace, &result);
     match result {
         Ok(content) => {
-            event.facts().result_bytes = content.text().len() as u64;
+            event.facts().result_bytes = content.bytes() as u64;
             event.finish(Outcome::Ok, "");
-            Said::Result(content)
+            Said::Result(content, aside)
         }
         Err(failure) => {
             let told = failure.told(&entry.installation.connector.spoken(), &context.visit.tenant.name);
             event.finish(outcome(&failure), &told);
             match failure {
-                Failure::Argument(_) => Said::Unfit(told),
+                Failure::Argument(_) | Failure::Program(_) => Said::Unfit(told),
                 _ => Said::Failed(told),
             }
         }
@@ -326,7 +303,8 @@ async fn execute(
 
 const fn outcome(failure: &Failure) -> Outcome {
     match failure {
-        Failure::Argument(_) => Outcome::Invalid,
+        // The caller's own program, over an answer that came.
+        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => Outcome::Invalid,
         Failure::Answer(AnswerError::Status { .. }) => Outcome::UpstreamError,
         // A credential that is missing or unreadable: the API gave no usable answer since it was not asked.
         Failure::Credential(_) | Failure::Outbound(_) | Failure::Answer(_) => Outcome::UpstreamFailed,
@@ -344,10 +322,17 @@ fn note(event: &mut CallEvent, trace: &Trace, result: &Result<Content, Failure>)
         };
         event.step("credential", detail.is_none(), took, detail.unwrap_or_default());
     }
+    for earlier in &trace.tries {
+        let detail = format!("{}; tried again after {} ms", earlier.outcome, millis(earlier.wait));
+        event.step("upstream", false, earlier.took, detail);
+    }
     if let Some(took) = trace.upstream {
         let detail = match failure {
             Some(Failure::Outbound(error)) => error.to_string(),
-            _ => trace.status.map(status_text).unwrap_or_default(),
+            _ => {
+                let status = trace.status.map(status_text).unwrap_or_default();
+                if trace.pages > 1 { format!("{status}, {} pages", trace.pages) } else { status }
+            }
         };
         let ok = trace.status.is_some_and(|status| status.is_success());
         event.step("upstream", ok, took, detail);

@@ -89,9 +89,13 @@ impl Prober {
         let reply = self.send(request, steps).await?;
         status(&reply, &subject.tool, &opened, &placement, steps)?;
         let start = Instant::now();
-        match read(&subject.tool, &reply, wants_html, &opened, &placement) {
+        let shaped = match read(&subject.tool, &reply, wants_html, &opened, &placement) {
+            Ok(body) => self.executor.shape(&subject.tool, body).await,
+            Err(failure) => Err(failure),
+        };
+        match shaped {
             Ok(content) => {
-                steps.pass("answer", start, format!("{} bytes that can be used.", content.text().len()))
+                steps.pass("answer", start, format!("{} bytes that can be used.", content.bytes()))
             }
             Err(failure) => steps.fail("answer", start, &format!("{} Check the base URL.", words(&failure))),
         }
@@ -222,6 +226,7 @@ fn words(failure: &Failure) -> String {
         Failure::Argument(error) => sentence(&error.to_string()),
         Failure::Outbound(error) => sentence(&error.to_string()),
         Failure::Answer(error) => sentence(&error.to_string()),
+        Failure::Program(error) => sentence(error),
     }
 }
 
@@ -313,7 +318,7 @@ mod tests {
 
     fn prober(allow_private: bool) -> Prober {
         let outbound = Outbound::new(EgressPolicy { allow_private }, &Limits::default()).unwrap();
-        Prober::new(Executor { outbound, sealer: Sealer::new(&SecretString::from("join")).unwrap() })
+        Prober::new(Executor::new(outbound, Sealer::new(&SecretString::from("join")).unwrap()))
     }
 
     fn request(base_url: &str) -> v1::ProbeRequest {

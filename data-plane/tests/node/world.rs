@@ -103,7 +103,7 @@ fn tool(name: &str, access: &str, method: &str, path: &str, params: &[(&str, Pla
             path: path.into(),
             params: params.iter().map(param).collect(),
             body: if method == "POST" { v1::BodyEncoding::Json } else { v1::BodyEncoding::None }.into(),
-            errors: Some(v1::ErrorRule { message_path: "$.message".into() }),
+            errors: Some(v1::ErrorRule { message_path: "$.message".into(), ..Default::default() }),
             ..Default::default()
         })),
         ..Default::default()

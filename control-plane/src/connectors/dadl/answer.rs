@@ -1,28 +1,37 @@
-//! What a tool does with an answer: its own rules in place of the inherited ones, and the verdict on what this version
-//! does not execute.
+//! What a tool does with an answer: its own rules in place of the inherited ones.
 
 use toolmesh_proto::v1;
 
 use super::diagnostic::Report;
+use super::errors::{self, Errors};
 use super::fields::Fields;
-use super::rules::{self, Paging, Response};
 use super::tool::Context;
+use super::{paging, response};
 
 /// The answer half of a tool.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub paging: Option<Paging>,
-    /// What this version does not execute.
-    pub blocked: Vec<&'static str>,
+    pub paging: Option<v1::Paging>,
+    /// JSON Schema of what the tool gives; empty where the file does not say.
+    pub output_schema_json: String,
     response: v1::ResponseRule,
-    errors: v1::ErrorRule,
+    errors: Errors,
+    /// A second request does no harm.
+    repeatable: bool,
 }
 
 impl Answer {
+    /// Whether the caller may give a program of their own.
+    pub(super) const fn takes_program(&self) -> bool {
+        self.response.allow_jq
+    }
+
     /// Puts the rules into the compiled call.
     pub(super) fn write(self, call: &mut v1::RestCall) {
         call.response = Some(self.response);
-        call.errors = Some(self.errors);
+        call.retry = self.errors.retry.filter(|_| self.repeatable);
+        call.errors = Some(self.errors.rule);
+        call.paging = self.paging;
     }
 }
 
@@ -33,45 +42,26 @@ pub(super) fn read(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Answer {
-    let mut blocked = Vec::new();
-    let response = read_response(fields, context, &mut blocked, report);
-    let errors = fields.get("errors").map(|field| rules::read_errors(&field, report));
-    let paging = read_paging(fields, method, context, report);
-    if paging.as_ref().is_some_and(|paging| !paging.exposed) {
-        blocked.push("automatic paging");
-    }
-    fields.boolean("retry_unsafe", report);
-    fields.skip(&["returns"]);
-    let errors = errors.unwrap_or_else(|| context.defaults.errors.clone());
-    Answer { paging, blocked, response: response.rule, errors }
-}
-
-fn read_response(
-    fields: &mut Fields<'_>,
-    context: &Context<'_>,
-    blocked: &mut Vec<&'static str>,
-    report: &mut Report,
-) -> Response {
     let inherited = &context.defaults.response;
     // A tool's own rule replaces the inherited one as a whole, but what is masked stays masked.
-    let own = fields.get("response").map(|field| rules::read_response(&field, report));
-    let response = own.unwrap_or_else(|| inherited.clone());
-    blocked.extend(&response.blocked);
-    if response.redacts || inherited.redacts {
-        blocked.push("masking of fields in the answer");
-    }
-    response
-}
-
-/// Defaults page reads only: a POST that changes something has no second page.
-fn read_paging(
-    fields: &mut Fields<'_>,
-    method: Option<&'static str>,
-    context: &Context<'_>,
-    report: &mut Report,
-) -> Option<Paging> {
-    match fields.get("pagination") {
-        Some(field) => rules::read_tool_paging(&field, report),
+    let own = fields.get("response").map(|field| response::read(&field, report));
+    let response = own.map_or_else(|| inherited.clone(), |own| response::with_inherited(own, inherited));
+    let errors = fields.get("errors").map(|field| errors::read(&field, report));
+    // Defaults page reads only: a POST that changes something has no second page.
+    let paging = match fields.get("pagination") {
+        Some(field) => paging::read_tool(&field, report),
         None => context.defaults.paging.clone().filter(|_| method == Some("GET")),
-    }
+    };
+    let paging = paging.filter(|_| !response.file && response.streaming.is_none());
+    // A key that is the same on every attempt makes any method one that may be repeated.
+    let keyed = fields.get("idempotency").is_some();
+    let unsafe_too = fields.boolean("retry_unsafe", report).unwrap_or_default();
+    let repeatable = keyed || unsafe_too || !matches!(method, Some("POST" | "PATCH") | None);
+    let output_schema_json = fields
+        .get("returns")
+        .and_then(|field| context.types.schema(&field, report))
+        .map(|schema| schema.to_string())
+        .unwrap_or_default();
+    let errors = errors.unwrap_or_else(|| context.defaults.errors.clone());
+    Answer { paging, output_schema_json, response, errors, repeatable }
 }

@@ -10,6 +10,7 @@ use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::tool::{self, Context, Outcome, Ready};
 use super::yaml::Node;
+use super::types::{self, Types};
 use super::{About, Compiled, Coverage, Example, LeftOut, Setup, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [
@@ -30,6 +31,8 @@ const FEATURES: &[&str] = &[
     "refresh_token_rotation",
     "jwt_bearer",
     "authorization_code",
+    "semantic_errors",
+    "redact",
 ];
 
 /// Reads a whole document. `None` only after errors.
@@ -151,11 +154,12 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let health = fields.get("health").and_then(|field| probe::read_health(&field, report));
     let tools = fields.need("tools", report, "describe at least one tool");
     let composites = fields.get("composites");
+    let types = types::read(fields.get("types").as_ref(), report);
     let examples = read_examples(fields.get("examples"), report);
-    fields.skip(&["types", "openapi_source", "arazzo_source", "scoping"]);
+    fields.skip(&["openapi_source", "arazzo_source", "scoping"]);
     fields.finish(report);
 
-    let (ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &hints, report);
+    let (ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &types, &hints, report);
     left_out.extend(read_composites(composites, &ready, report));
     let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
     let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
@@ -174,6 +178,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         tools: ready.into_iter().map(|ready| ready.tool).collect(),
         probe_tool,
         probe_arguments_json,
+        types_json: types.all().map(|all| all.to_string()).unwrap_or_default(),
     };
     Some(Compiled {
         connector,
@@ -228,12 +233,13 @@ fn read_tools(
     field: &Field<'_>,
     auth: &Auth,
     defaults: &rules::Defaults,
+    types: &Types,
     hints: &HashMap<String, String>,
     report: &mut Report,
 ) -> (Vec<Ready>, Vec<LeftOut>) {
     let children = field.children(report);
     let names: HashSet<&str> = children.iter().map(|(key, _)| key.name.as_str()).collect();
-    let context = Context { auth, defaults, names };
+    let context = Context { auth, defaults, names, types };
     let mut ready = Vec::new();
     let mut left_out = Vec::new();
     let had = report.error_count();

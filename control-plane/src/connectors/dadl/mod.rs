@@ -10,6 +10,10 @@
 //! - A bare number is text where text is wanted, as it is spelled: `version: 1.10`, `default: 007`.
 //! - An empty `prefix` is empty, also for bearer; `header_name` and `prefix` hold for access tokens of OAuth 2 too. `inject_into: query` on bearer and `header_name` on basic have no effect.
 //! - A tool's `response`, `errors` and `pagination` replace the inherited ones as a whole; `redact` adds up.
+//! - What is both in `retry_on` and in `terminal` is not retried. Only GET, HEAD, PUT and DELETE are retried, and what has an
+//!   idempotency key or says `retry_unsafe`.
+//! - `allow_jq_override` is the optional argument `_jq`, a program over the masked result.
+//! - Files are handed over with the answer, so `ttl` says nothing. `stream_handling: skip` reads nothing of the answer.
 //! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
@@ -21,15 +25,21 @@ mod answer;
 mod auth;
 mod diagnostic;
 mod document;
+mod duration;
+mod errors;
 mod extensions;
 mod fields;
 mod headers;
 mod jsonpath;
+mod paging;
 mod params;
 mod probe;
+mod response;
 mod rules;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_answers;
 #[cfg(test)]
 mod tests_auth;
 #[cfg(test)]
@@ -38,6 +48,7 @@ mod tests_hostile;
 mod tests_registry;
 mod text;
 mod tool;
+mod types;
 mod yaml;
 
 use std::collections::BTreeSet;

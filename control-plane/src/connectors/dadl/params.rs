@@ -2,19 +2,20 @@
 
 use serde_json::{Map, Value as Json, json};
 use toolmesh_proto::v1::param::Place;
-use toolmesh_proto::v1::{Param, ParamType};
+use toolmesh_proto::v1::{Paging, Param, ParamType, paging::Strategy};
 
 use super::auth::Auth;
 use super::diagnostic::{Mark, Report, quote};
 use super::extensions::Extensions;
 use super::fields::{Field, one_of};
-use super::rules::Paging;
 use super::yaml::{Node, Value};
 use super::{extensions, headers, text};
 
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", "file_url"];
 const PLACES: &[&str] = &["path", "query", "header", "body"];
 const MAX_NAME: usize = 128;
+/// The argument that holds a jq program of the caller's own; nodes know it by this name.
+const PROGRAM: &str = "_jq";
 
 /// What a tool takes.
 #[derive(Debug, Default)]
@@ -248,21 +249,20 @@ impl Params {
 
     /// Adds the arguments that page through a list, where the file does not declare them.
     pub(super) fn add_paging(&mut self, paging: &Paging) {
-        let (kind, meaning) = match paging.strategy {
-            "cursor" => {
+        let (kind, meaning) = match paging.strategy() {
+            Strategy::Cursor => {
                 (ParamType::String, "Where to go on: the cursor that the last answer gave.".to_owned())
             }
-            "offset" => (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned()),
+            Strategy::Offset => (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned()),
             _ => (ParamType::Integer, "Number of the page, from 1.".to_owned()),
         };
-        let limit = paging.limit_default.map_or_else(
-            || "Most items per page.".to_owned(),
-            |usual| format!("Most items per page; {usual} is usual."),
-        );
-        let position = paging.position_param.iter().map(|name| (name, kind, meaning.clone()));
-        let limit = paging.limit_param.iter().map(|name| (name, ParamType::Integer, limit.clone()));
-        for (name, kind, description) in position.chain(limit).collect::<Vec<_>>() {
-            if !self.declared.contains(name) {
+        let limit = match paging.limit_default {
+            0 => "Most items per page.".to_owned(),
+            usual => format!("Most items per page; {usual} is usual."),
+        };
+        let all = [(&paging.position_param, kind, meaning), (&paging.limit_param, ParamType::Integer, limit)];
+        for (name, kind, description) in all {
+            if !name.is_empty() && !self.declared.contains(name) {
                 self.declared.push(name.clone());
                 let (name, at, place) = (name.clone(), Mark::default(), Place::Query);
                 let more = Extensions::default();
@@ -277,6 +277,15 @@ impl Params {
                     more,
                 });
             }
+        }
+    }
+
+    /// Adds the argument for a program of the caller's own, which is no part of the request.
+    pub(super) fn add_program(&mut self) {
+        let description = "A jq program over the result, to get less of it: .[] | {id, name}. Leave it out for all of it.";
+        if !self.declared.iter().any(|name| name == PROGRAM) {
+            let property = json!({ "type": "string", "maxLength": 4096, "description": description });
+            self.properties.insert(PROGRAM.to_owned(), property);
         }
     }
 

@@ -265,15 +265,9 @@ fn the_content_type_decides_how_a_body_is_written() {
 #[test]
 fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
     let tools = [
-        ("jq", "response: {transform: .items}", "jq"),
-        ("masked", "response: {redact: [$.secret]}", "masking"),
-        ("binary", "response: {binary: true}", "binary"),
-        ("streamed", "response: {streaming: true}", "streamed"),
-        ("file_out", "response: {type: file_url}", "files"),
         ("file_in", "params: {f: {type: file_url, in: body}}", "files"),
         ("multi", "content_type: multipart/form-data", "multipart"),
         ("raw", "content_type: application/octet-stream", "binary"),
-        ("paged", "pagination: {strategy: page, behavior: auto}", "paging"),
         ("once", "idempotency: {header: Idempotency-Key}", "idempotency"),
         ("_inner", "depends_on: []", "composites"),
     ];
@@ -292,17 +286,6 @@ fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
         assert!(reasons[name].contains(word), "{name}: {}", reasons[name]);
     }
     assert!(reasons["both"].contains("composite"));
-}
-
-#[test]
-fn an_inherited_transform_or_mask_leaves_a_tool_out_unless_it_replaces_the_transform() {
-    let source = document(
-        "  defaults: {response: {transform: 'del(.secret)'}}\n  tools:\n    raw: {method: GET, path: /a, access: read, description: A.}\n    own: {method: GET, path: /b, access: read, description: B., response: {result_path: $.b}}\n",
-    );
-    let found = compiled(&source);
-    assert_eq!((found.connector.tools[0].name.as_str(), found.left_out[0].tool.as_str()), ("own", "raw"));
-    let masked = source.replace("transform: 'del(.secret)'", "redact: [$.secret]");
-    assert!(errors(&masked)[0].contains("no tool that this version executes"));
 }
 
 #[test]

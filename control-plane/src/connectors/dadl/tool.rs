@@ -12,6 +12,7 @@ use super::diagnostic::{Mark, Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::params::{self, Params};
 use super::rules::{self, Defaults};
+use super::types::Types;
 use super::{answer, extensions, text};
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
@@ -26,6 +27,7 @@ pub(super) struct Context<'a> {
     pub defaults: &'a Defaults,
     /// Names of all tools.
     pub names: HashSet<&'a str>,
+    pub types: &'a Types,
 }
 
 /// A tool that can be executed.
@@ -84,7 +86,6 @@ pub(super) fn read(
     let content_type = fields.get("content_type").and_then(|field| rules::media_type(&field, report));
     let nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or(context.defaults.nest_body_keys);
     let answer = answer::read(&mut fields, method, context, report);
-    blocked.extend(&answer.blocked);
     if fields.get("idempotency").is_some() {
         blocked.push("idempotency keys");
     }
@@ -113,10 +114,14 @@ pub(super) fn read(
             blocked.join(" and ")
         ));
     }
-    let limit = answer.paging.as_ref().and_then(|paging| paging.limit_param.clone());
+    let limit = answer.paging.as_ref().map(|paging| paging.limit_param.clone()).filter(|name| !name.is_empty());
     if let Some(paging) = &answer.paging {
         params.add_paging(paging);
     }
+    if answer.takes_program() {
+        params.add_program();
+    }
+    let output_schema_json = answer.output_schema_json.clone();
     let input_schema_json = params.schema().to_string();
     let mut rest = v1::RestCall {
         method: method.unwrap_or_default().to_owned(),
@@ -134,6 +139,7 @@ pub(super) fn read(
         description,
         access,
         input_schema_json,
+        output_schema_json,
         call: Some(v1::tool::Call::Rest(rest)),
         tags,
         ..Default::default()

@@ -1,10 +1,16 @@
 //! REST connectors: a compiled call filled in with arguments, and its answer read.
 
 mod encode;
+pub(super) mod json;
 pub mod jsonpath;
+pub mod pages;
+pub mod pipeline;
 pub mod plan;
+mod refusal;
 pub mod request;
 pub mod response;
+pub mod retry;
+pub mod stream;
 pub mod style;
 
 pub use plan::Plan;

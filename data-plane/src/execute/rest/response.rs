@@ -1,17 +1,17 @@
-//! From an API's answer to what the caller reads.
+//! Reading what an API answered: a refusal in its own words, JSON, text, a file, a stream.
 //!
-//! A rule that cannot be followed fails the call: what a connector meant to cut out is never passed on by accident.
+//! What becomes of it is `pipeline`'s. Nothing is passed on that was not understood.
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::plan::Plan;
+use super::refusal::{clean, refusal};
+use super::stream;
 use crate::execute::outbound::Reply;
 
-/// Longest message of an API that is passed on, in characters.
-const MESSAGE_CHARS: usize = 1024;
 /// Deepest nesting of a JSON answer that is passed on.
 const DEPTH: usize = 128;
 
@@ -21,6 +21,19 @@ pub enum Content {
     /// Compact JSON.
     Json(Box<RawValue>),
     Text(String),
+    File(File),
+}
+
+/// A file that an API answered with.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Without parameters.
+    pub media_type: String,
+    /// As the API calls it, without a path.
+    pub name: String,
+    pub bytes: Bytes,
+    /// What it is, as JSON, for those who read text alone.
+    summary: String,
 }
 
 impl Content {
@@ -30,6 +43,7 @@ impl Content {
         match self {
             Self::Json(json) => json.get(),
             Self::Text(text) => text,
+            Self::File(file) => &file.summary,
         }
     }
 
@@ -38,7 +52,16 @@ impl Content {
     pub fn object(&self) -> Option<&RawValue> {
         match self {
             Self::Json(json) if json.get().starts_with('{') => Some(json),
-            Self::Json(_) | Self::Text(_) => None,
+            Self::Json(_) | Self::Text(_) | Self::File(_) => None,
+        }
+    }
+
+    /// How much was answered.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::File(file) => file.bytes.len(),
+            other => other.text().len(),
         }
     }
 }
@@ -46,57 +69,105 @@ impl Content {
 /// An answer that cannot be passed on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// The API said no. Its message, as far as one could be read.
+    /// The API said no. Its message and its own code, as far as they could be read; `kind` says the same for every API.
     #[error("{status}: {message}")]
-    Status { status: StatusCode, message: String, retry_after: Option<u64> },
+    Status { status: StatusCode, message: String, retry_after: Option<u64>, kind: String, code: Option<String> },
     #[error("it answered with {0}")]
     NotUsable(String),
     #[error("its answer has nothing at {0}")]
     NothingAt(String),
+    /// The connector's own program; says nothing of the answer, which it might have been meant to hide.
+    #[error("the connector's jq program failed on its answer: {0}")]
+    Transform(&'static str),
+    /// The caller's program, over what the caller may see.
+    #[error("the program in /_jq failed: {0}")]
+    Program(String),
 }
 
-/// Reads an answer by a plan's rules. `scrub` takes secrets out of a text; `wants_html` says that the request asked for it.
+/// An answer that was read, before the plan's rules are applied.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Compact and valid.
+    Json(String),
+    Text(String),
+    Empty(StatusCode),
+    File(File),
+}
+
+/// Reads an answer. `scrub` takes secrets out of a text; `wants_html` says that the request asked for it.
 ///
 /// # Errors
-/// When the API said no, or its answer is not what the plan needs.
+/// When the API said no, or its answer is of no use.
 pub fn read(
     plan: &Plan,
     reply: &Reply,
     wants_html: bool,
     scrub: &dyn Fn(&mut String),
-) -> Result<Content, AnswerError> {
-    if !reply.status.is_success() {
+) -> Result<Body, AnswerError> {
+    let not_yet = plan.answer.retry.as_ref().is_some_and(|retry| retry.names(reply.status));
+    if !reply.status.is_success() || not_yet {
         return Err(refusal(plan, reply, scrub));
     }
-    let kind = Kind::of(&reply.headers);
     if reply.body.is_empty() {
-        return empty(plan, reply.status);
+        return Ok(Body::Empty(reply.status));
+    }
+    let kind = Kind::of(&reply.headers);
+    if plan.answer.file
+        && let Some(file) = file(plan, reply, &kind)
+    {
+        return Ok(Body::File(file));
     }
     let mut text = decode(&reply.body, &kind)?;
     scrub(&mut text);
-    if kind.may_be_json()
-        && let Some(content) = json(plan, &text)
+    if plan.answer.streaming.is_some() {
+        return Ok(Body::Json(stream::items(&text, kind.is_events(), plan.answer.streaming.map_or(0, |s| s.most))));
+    }
+    if (kind.may_be_json() || plan.answer.file)
+        && let Some(json) = json(text.clone())
     {
-        return content;
+        return Ok(Body::Json(json));
     }
     if let Some(path) = &plan.answer.result {
         return Err(AnswerError::NotUsable(format!("{}, which has no {}", kind.describe(), path.source())));
     }
     match kind {
         Kind::Json => Err(AnswerError::NotUsable("something that is not JSON, though it says so".to_owned())),
-        Kind::Html if !wants_html => Err(AnswerError::NotUsable("a web page instead of data".to_owned())),
-        Kind::Html | Kind::Text { .. } | Kind::Missing => Ok(Content::Text(text)),
+        Kind::Html if !wants_html && !plan.answer.file => {
+            Err(AnswerError::NotUsable("a web page instead of data".to_owned()))
+        }
+        Kind::Html | Kind::Text { .. } | Kind::Missing => Ok(Body::Text(text)),
+        Kind::Binary(_) if plan.answer.file => Ok(Body::Text(text)),
         Kind::Binary(_) => Err(AnswerError::NotUsable(kind.describe())),
     }
 }
 
-fn empty(plan: &Plan, status: StatusCode) -> Result<Content, AnswerError> {
-    match &plan.answer.result {
-        Some(path) if status != StatusCode::NO_CONTENT => {
-            Err(AnswerError::NothingAt(path.source().to_owned()))
-        }
-        _ => Ok(Content::Text(format!("Done ({}).", status_text(status)))),
+/// The file that an answer is; `None` for one that is a text, which is read as such.
+fn file(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
+    let declared = plan.answer.media_type.as_deref();
+    let media_type = match kind {
+        Kind::Binary(media) if media != "application/octet-stream" => media.as_str(),
+        Kind::Binary(_) | Kind::Missing => declared.unwrap_or("application/octet-stream"),
+        Kind::Json | Kind::Html | Kind::Text { .. } => return None,
+    };
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let textual = matches!(Kind::named(&media_type, ""), Kind::Text { .. } | Kind::Json | Kind::Html);
+    if textual && std::str::from_utf8(&reply.body).is_ok() {
+        return None;
     }
+    let name = file_name(&reply.headers).unwrap_or_else(|| "file".to_owned());
+    let summary = serde_json::json!({
+        "file": name, "content_type": media_type, "size_bytes": reply.body.len()
+    });
+    Some(File { media_type, name, bytes: reply.body.clone(), summary: summary.to_string() })
+}
+
+/// The name in a Content-Disposition header, without a path and without what could mislead.
+fn file_name(headers: &HeaderMap) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(CONTENT_DISPOSITION)?.as_bytes()).into_owned();
+    let part = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
+    let name = part.trim().trim_matches('"').rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = clean(name).chars().filter(|c| !matches!(c, '"' | '<' | '>')).take(100).collect();
+    (!name.is_empty() && !name.starts_with('.')).then_some(name)
 }
 
 /// `404 Not Found`.
@@ -110,20 +181,24 @@ pub fn status_text(status: StatusCode) -> String {
 
 /// What the Content-Type header says of a body.
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Json,
     Html,
-    Text { latin1: bool },
+    Text { latin1: bool, events: bool },
     Missing,
     Binary(String),
 }
 
 impl Kind {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Missing };
         let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
         let (media, rest) = value.split_once(';').unwrap_or((&value, ""));
-        let media = media.trim();
+        Self::named(media.trim(), rest)
+    }
+
+    /// A media type in lower case, and its parameters.
+    fn named(media: &str, rest: &str) -> Self {
         let latin1 = rest.contains("iso-8859-1") || rest.contains("windows-1252") || rest.contains("latin1");
         match media {
             "text/html" | "application/xhtml+xml" => Self::Html,
@@ -135,11 +210,17 @@ impl Kind {
             | "application/x-ndjson"
             | "application/jsonl"
             | "application/graphql"
-            | "application/x-www-form-urlencoded" => Self::Text { latin1 },
-            _ if media.starts_with("text/") || media.ends_with("+xml") => Self::Text { latin1 },
+            | "application/x-www-form-urlencoded" => Self::Text { latin1, events: false },
+            _ if media.starts_with("text/") || media.ends_with("+xml") => {
+                Self::Text { latin1, events: media == "text/event-stream" }
+            }
             "" => Self::Missing,
             _ => Self::Binary(media.chars().take(60).collect()),
         }
+    }
+
+    const fn is_events(&self) -> bool {
+        matches!(self, Self::Text { events: true, .. })
     }
 
     const fn may_be_json(&self) -> bool {
@@ -160,35 +241,16 @@ fn decode(body: &[u8], kind: &Kind) -> Result<String, AnswerError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match (std::str::from_utf8(body), kind) {
         (Ok(text), _) => Ok(text.to_owned()),
-        (Err(_), Kind::Text { latin1: true }) => Ok(body.iter().copied().map(char::from).collect()),
+        (Err(_), Kind::Text { latin1: true, .. }) => Ok(body.iter().copied().map(char::from).collect()),
         (Err(_), Kind::Binary(_)) => Err(AnswerError::NotUsable(kind.describe())),
         (Err(_), _) => Err(AnswerError::NotUsable("bytes that are no text".to_owned())),
     }
 }
 
-/// The part of a JSON answer that the plan asks for; `None` if it is no JSON.
-fn json(plan: &Plan, text: &str) -> Option<Result<Content, AnswerError>> {
-    if plan.answer.result.is_none() && plan.answer.max_items == 0 {
-        // The usual case passes through as it was sent, numbers and order included; only white space goes.
-        let whole = RawValue::from_string(text.to_owned()).ok()?;
-        let compact = compact(whole.get())?;
-        let unchanged = compact.len() == whole.get().len();
-        let json = if unchanged { whole } else { RawValue::from_string(compact).ok()? };
-        return Some(Ok(Content::Json(json)));
-    }
-    let mut value: Value = serde_json::from_str(text).ok()?;
-    if let Some(path) = &plan.answer.result {
-        match path.find(&value) {
-            Some(found) => value = found,
-            None => return Some(Err(AnswerError::NothingAt(path.source().to_owned()))),
-        }
-    }
-    if let Value::Array(items) = &mut value
-        && plan.answer.max_items > 0
-    {
-        items.truncate(plan.answer.max_items);
-    }
-    Some(Ok(Content::Json(serde_json::value::to_raw_value(&value).ok()?)))
+/// Valid JSON without white space between its parts; `None` for anything else, and for what nests too deep to be meant.
+pub(super) fn json(text: String) -> Option<String> {
+    let whole = RawValue::from_string(text).ok()?;
+    compact(whole.get())
 }
 
 /// JSON text without the white space between its parts; `None` where it nests too deep to be meant.
@@ -232,50 +294,13 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
     bytes.len()
 }
 
-fn refusal(plan: &Plan, reply: &Reply, scrub: &dyn Fn(&mut String)) -> AnswerError {
-    let mut message = message(plan, reply);
-    scrub(&mut message);
-    let retry_after =
-        reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    AnswerError::Status { status: reply.status, message: clean(&message), retry_after }
-}
-
-fn message(plan: &Plan, reply: &Reply) -> String {
-    if matches!(Kind::of(&reply.headers), Kind::Html | Kind::Binary(_)) {
-        return String::new();
-    }
-    let text = String::from_utf8_lossy(&reply.body);
-    let found = serde_json::from_str::<Value>(&text).ok().and_then(|value| match &plan.answer.message {
-        Some(path) => path.find(&value),
-        None => None,
-    });
-    match found {
-        Some(Value::String(message)) => message,
-        Some(other) if !other.is_null() => other.to_string(),
-        _ => text.into_owned(),
-    }
-}
-
-/// One line without control and direction characters, cut to a readable length.
-fn clean(message: &str) -> String {
-    let hidden =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let plain: String =
-        message.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !hidden(*c)).collect();
-    let mut line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(MESSAGE_CHARS) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
     use serde_json::json;
     use toolmesh_proto::v1;
 
+    use super::super::pipeline;
     use super::*;
 
     fn plan(result_path: &str, max_items: u32, message_path: &str) -> Plan {
@@ -283,8 +308,12 @@ mod tests {
             method: "GET".into(),
             path: "/x".into(),
             body: v1::BodyEncoding::None.into(),
-            response: Some(v1::ResponseRule { result_path: result_path.into(), max_items }),
-            errors: Some(v1::ErrorRule { message_path: message_path.into() }),
+            response: Some(v1::ResponseRule {
+                result_path: result_path.into(),
+                max_items,
+                ..Default::default()
+            }),
+            errors: Some(v1::ErrorRule { message_path: message_path.into(), ..Default::default() }),
             ..Default::default()
         })
         .unwrap()
@@ -299,7 +328,17 @@ mod tests {
     }
 
     fn read_it(plan: &Plan, reply: &Reply) -> Result<Content, AnswerError> {
-        read(plan, reply, false, &|_| {})
+        shaped(plan, read(plan, reply, false, &|_| {})?)
+    }
+
+    fn shaped(plan: &Plan, body: Body) -> Result<Content, AnswerError> {
+        let body = match body {
+            Body::Json(json) => Body::Json(pipeline::part(plan, &json)?),
+            other => other,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let shaped = runtime.block_on(pipeline::shape(plan, body, None, &pipeline::Programs::default()));
+        shaped.map(|shaped| shaped.content)
     }
 
     #[test]
@@ -349,7 +388,8 @@ mod tests {
             assert!(matches!(error, AnswerError::NotUsable(_)), "{error}");
         }
         let page = reply(200, "text/html", "<h1>Readme");
-        assert_eq!(read(&plan("", 0, ""), &page, true, &|_| {}).unwrap().text(), "<h1>Readme");
+        let body = read(&plan("", 0, ""), &page, true, &|_| {}).unwrap();
+        assert_eq!(shaped(&plan("", 0, ""), body).unwrap().text(), "<h1>Readme");
         let two = reply(200, "application/json", "1 2");
         assert!(read_it(&plan("", 0, ""), &two).is_err());
         let deep = reply(200, "application/json", &"[".repeat(10_000));
@@ -368,16 +408,68 @@ mod tests {
         assert_eq!(message(&plan("", 0, "$.nothing"), &reply(500, "text/plain", "oh")), "oh");
         assert_eq!(message(&plan("", 0, ""), &reply(502, "text/html", "<html>")), "");
         let long = message(&plan("", 0, ""), &reply(500, "text/plain", &"é".repeat(5000)));
-        assert_eq!(long.chars().count(), MESSAGE_CHARS + 1);
+        assert_eq!(long.chars().count(), 1025);
     }
 
     #[test]
     fn what_is_passed_on_is_scrubbed_first() {
         let scrub = |text: &mut String| *text = text.replace("s3cret", "[redacted]");
-        let content =
-            read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
-        assert_eq!(content.unwrap().text(), r#"{"t":"[redacted]"}"#);
+        let body = read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
+        assert_eq!(shaped(&plan("", 0, ""), body.unwrap()).unwrap().text(), r#"{"t":"[redacted]"}"#);
         let error = read(&plan("", 0, ""), &reply(400, "text/plain", "bad s3cret"), false, &scrub);
         assert!(!error.unwrap_err().to_string().contains("s3cret"));
+    }
+
+    fn ruled(call: v1::RestCall) -> Plan {
+        let body = v1::BodyEncoding::None.into();
+        Plan::compile(&v1::RestCall { method: "GET".into(), path: "/x".into(), body, ..call }).unwrap()
+    }
+
+    #[test]
+    fn a_file_comes_with_its_type_and_name_and_a_text_as_text() {
+        let rule = v1::ResponseRule { file: true, media_type: "application/gzip".into(), ..Default::default() };
+        let plan = ruled(v1::RestCall { response: Some(rule), ..Default::default() });
+        let mut image = reply(200, "image/png", "png");
+        let name = "attachment; filename=\"../../a b\\c.png\"";
+        image.headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
+        match read_it(&plan, &image).unwrap() {
+            Content::File(file) => {
+                assert_eq!((file.media_type.as_str(), file.name.as_str(), &file.bytes[..]), ("image/png", "c.png", &b"png"[..]));
+            }
+            other => panic!("{other:?}"),
+        }
+        for undeclared in ["", "application/octet-stream"] {
+            let content = read_it(&plan, &reply(200, undeclared, "\u{1f}zip")).unwrap();
+            assert!(content.text().contains("application/gzip"), "{}", content.text());
+        }
+        assert_eq!(read_it(&plan, &reply(200, "text/csv", "a,b")).unwrap().text(), "a,b");
+        assert_eq!(read_it(&plan, &reply(200, "application/json", "{\"a\": 1}")).unwrap().text(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_status_of_success_that_means_not_yet_is_no_answer() {
+        let retry = v1::Retry { statuses: vec![202], ..Default::default() };
+        let plan = ruled(v1::RestCall { retry: Some(retry), ..Default::default() });
+        let error = read_it(&plan, &reply(202, "application/json", "{}")).unwrap_err();
+        assert!(matches!(error, AnswerError::Status { status: StatusCode::ACCEPTED, .. }), "{error}");
+    }
+
+    #[test]
+    fn errors_are_sorted_by_kind_and_keep_the_apis_code() {
+        let codes = vec![v1::StatusCode { status: 404, code: "no_such_widget".into() }];
+        let rule = v1::ErrorRule { message_path: "$.m".into(), code_path: "$.c".into(), codes, ..Default::default() };
+        let plan = ruled(v1::RestCall { errors: Some(rule), ..Default::default() });
+        let kinds = |status: u16| match read_it(&plan, &reply(status, "application/json", r#"{"m":"no","c":7}"#)) {
+            Err(AnswerError::Status { kind, code, message, .. }) => (kind, code, message),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kinds(404), ("no_such_widget".into(), Some("7".into()), "no".into()));
+        assert_eq!(kinds(429).0, "rate_limited");
+        assert_eq!(kinds(418).0, "client_error");
+        assert_eq!(kinds(504).0, "unavailable");
+        let plain = v1::ErrorRule { plain: true, message_path: "$.m".into(), ..Default::default() };
+        let plan = ruled(v1::RestCall { errors: Some(plain), ..Default::default() });
+        let error = read_it(&plan, &reply(400, "application/xml", "<e><m>Bad  tx</m></e>")).unwrap_err();
+        assert_eq!(error.to_string(), "400 Bad Request: Bad tx");
     }
 }

@@ -7,11 +7,14 @@ mod answer;
 mod headers;
 mod request;
 
+use std::collections::HashMap;
+
 use http::Method;
 use http::header::HeaderValue;
+use toolmesh_proto::jq::Program;
 use toolmesh_proto::v1;
 
-pub use self::answer::Answer;
+pub use self::answer::{Answer, Errors, Streaming};
 pub use self::headers::{default_headers, is_reserved};
 pub use self::request::{Body, Param, ParamPlace, Segment};
 use super::jsonpath::PathError;
@@ -31,6 +34,9 @@ pub struct Plan {
     /// The query parameter that carries the credential.
     reserved_query: Option<String>,
 }
+
+/// jq programs by their text.
+pub type Programs = HashMap<String, Program>;
 
 /// Why a definition cannot be executed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,10 @@ pub enum PlanError {
     ContentType(String),
     #[error(transparent)]
     ResultPath(#[from] PathError),
+    #[error("the transform is no jq program: {0}")]
+    Program(String),
+    #[error("a mask names the whole answer or nothing")]
+    Mask,
 }
 
 impl Plan {
@@ -67,10 +77,22 @@ impl Plan {
     /// # Errors
     /// When anything in it is malformed or unknown to this version.
     pub fn compile(call: &v1::RestCall) -> Result<Self, PlanError> {
+        Self::compile_among(call, &mut Programs::new())
+    }
+
+    /// As [`Self::compile`], with the jq programs that are compiled already: many tools of a connector share one.
+    ///
+    /// # Errors
+    /// When anything in it is malformed or unknown to this version.
+    pub fn compile_among(call: &v1::RestCall, programs: &mut Programs) -> Result<Self, PlanError> {
         let params = call.params.iter().map(request::param).collect::<Result<Vec<_>, _>>()?;
         let (path, fixed_query) = call.path.split_once('?').unwrap_or((&call.path, ""));
         if path.contains('#') || fixed_query.contains(['{', '}', '#']) {
             return Err(PlanError::Path(call.path.clone()));
+        }
+        let mut answer = Answer::compile(call, programs)?;
+        if let Some(paging) = &mut answer.paging {
+            paging.go_by_arguments(&params);
         }
         Ok(Self {
             method: request::method(&call.method)?,
@@ -80,7 +102,7 @@ impl Plan {
             params,
             content_type: request::content_type(&call.content_type)?,
             nest_body_keys: call.nest_body_keys,
-            answer: Answer::compile(call)?,
+            answer,
             reserved_query: None,
         })
     }
