@@ -85,7 +85,9 @@ async fn a_transform_gives_what_the_connector_means_or_nothing() -> TestResult {
 #[tokio::test]
 async fn programs_that_run_away_and_answers_that_nest_end_in_bounded_time() -> TestResult {
     let api = Api::new().await?;
-    for program in ["def f: f; f", "[repeat(.)]", "reduce range(60) as $i (.; [., .])", "def f: [f]; f", "\"x\" * 1e12"] {
+    for program in
+        ["def f: f; f", "[repeat(.)]", "reduce range(60) as $i (.; [., .])", "def f: [f]; f", "\"x\" * 1e12"]
+    {
         let start = Instant::now();
         let refusal = api.refusal("api_wide", json!({ "_jq": program })).await?;
         ensure!(refusal.contains("_jq"), "{program}: {refusal}");
@@ -186,7 +188,10 @@ async fn files_come_as_what_they_are() -> TestResult {
     let told = archive[0]["text"].as_str().unwrap_or_default();
     assert!(told.contains("logs.gz") && told.contains("application/gzip"), "the declared type: {told}");
     assert_eq!(archive[1]["resource"]["mimeType"], "application/gzip");
-    assert_eq!((&archive[1]["resource"]["blob"], &archive[1]["resource"]["uri"]), (&json!("H4sA/w=="), &json!("file:///logs.gz")));
+    assert_eq!(
+        (&archive[1]["resource"]["blob"], &archive[1]["resource"]["uri"]),
+        (&json!("H4sA/w=="), &json!("file:///logs.gz"))
+    );
     assert_eq!(api.text("api_file", json!({"name": "table.csv"})).await?, "a,b\n1,2\n");
     let large = api.refusal("api_file", json!({"name": "large.bin"})).await?;
     assert!(large.contains("4 MiB"), "{large}");

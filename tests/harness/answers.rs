@@ -101,7 +101,8 @@ async fn breaks(Query(asked): Query<Asked>) -> Response {
 async fn flaky(State(log): State<Log>, Path(times): Path<usize>, uri: Uri) -> Response {
     let seen = log.lock().map(|seen| seen.iter().filter(|seen| seen.path == uri.path()).count());
     if seen.unwrap_or_default() <= times {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "busy"}}))).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "busy"}})))
+            .into_response();
     }
     Json(json!({"ok": true})).into_response()
 }

@@ -75,7 +75,8 @@ impl Connector {
         }
         let auth = Auth::compile(definition.auth.as_ref())?;
         let mut programs = Programs::new();
-        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs).map(Arc::new));
+        let tools =
+            definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs).map(Arc::new));
         let tools = tools.collect::<Result<_, _>>()?;
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
@@ -106,7 +107,8 @@ impl Tool {
         let name = || tool.name.clone();
         // An unset call is a kind that this version does not know.
         let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
-        let mut plan = Plan::compile_among(call, programs).map_err(|error| ConnectorError::Plan(name(), error))?;
+        let mut plan =
+            Plan::compile_among(call, programs).map_err(|error| ConnectorError::Plan(name(), error))?;
         if let Some(name) = auth.query_name() {
             plan.reserve_query(name);
         }

@@ -62,9 +62,12 @@ impl Call<'_> {
         let mut aside = Aside::default();
         if let Body::Json(text) = &page.body {
             let part = pipeline::part(plan, text).map_err(Failure::Answer)?;
-            aside.metadata = pipeline::metadata(plan, text).and_then(|facts| self.scrub_raw(facts, &page.placement));
+            aside.metadata =
+                pipeline::metadata(plan, text).and_then(|facts| self.scrub_raw(facts, &page.placement));
             let whole = match &plan.answer.paging {
-                Some(paging) => self.list(paging, arguments, &page, text, part, own.is_some(), &mut aside.notes).await,
+                Some(paging) => {
+                    self.list(paging, arguments, &page, text, part, own.is_some(), &mut aside.notes).await
+                }
                 None => part,
             };
             page.body = Body::Json(whole);
@@ -73,10 +76,13 @@ impl Call<'_> {
         self.trace.read = Some(start.elapsed());
         let shaped = shaped.map_err(Failure::Answer)?;
         if shaped.cut {
-            aside.notes.insert(0, match plan.answer.max_items {
-                1 => "Only the first item is shown.".to_owned(),
-                most => format!("Only the first {most} items are shown."),
-            });
+            aside.notes.insert(
+                0,
+                match plan.answer.max_items {
+                    1 => "Only the first item is shown.".to_owned(),
+                    most => format!("Only the first {most} items are shown."),
+                },
+            );
         }
         Ok((self.scrub(shaped.content, &page.placement), aside))
     }
@@ -95,17 +101,35 @@ impl Call<'_> {
     ) -> String {
         let plan = &self.tool.plan;
         let items = json::items(&part).map(|items| items.len());
-        let more = paging.next(plan, &arguments, pages::Page { url: &first.url, headers: &first.headers, json: text, items });
+        let more = paging.next(
+            plan,
+            &arguments,
+            pages::Page { url: &first.url, headers: &first.headers, json: text, items },
+        );
         if !paging.auto || items.is_none() {
             notes.extend(Some(paging.told(plan, &more, &first.url)).filter(|note| !note.is_empty()));
             return part;
         }
         // Where nothing looks at the whole, what would be cut off need not be fetched.
         let most = if filtered || plan.answer.transform.is_some() { 0 } else { plan.answer.max_items };
-        let mut walk = Walk { arguments, more, list: vec![part], items: items.unwrap_or(0), pages: 1, bytes: text.len() };
+        let mut walk = Walk {
+            arguments,
+            more,
+            list: vec![part],
+            items: items.unwrap_or(0),
+            pages: 1,
+            bytes: text.len(),
+        };
         if let Some(reason) = self.follow(paging, &mut walk, most).await {
             let on = paging.told(plan, &walk.more, &first.url);
-            notes.push(format!("This is not all: {} items of {} pages, since {reason}. {on}", walk.items, walk.pages).trim_end().to_owned());
+            notes.push(
+                format!(
+                    "This is not all: {} items of {} pages, since {reason}. {on}",
+                    walk.items, walk.pages
+                )
+                .trim_end()
+                .to_owned(),
+            );
         }
         joined(&walk.list)
     }
@@ -144,9 +168,13 @@ impl Call<'_> {
             }
             let page = match self.page(&walk.arguments, query.as_deref()).await {
                 Ok(page) => page,
-                Err(failure) => return Some(format!("page {} did not come ({})", walk.pages + 1, shortly(&failure))),
+                Err(failure) => {
+                    return Some(format!("page {} did not come ({})", walk.pages + 1, shortly(&failure)));
+                }
             };
-            let Body::Json(text) = &page.body else { return Some(format!("page {} is no list", walk.pages + 1)) };
+            let Body::Json(text) = &page.body else {
+                return Some(format!("page {} is no list", walk.pages + 1));
+            };
             let part = pipeline::part(plan, text).unwrap_or_default();
             let Some(items) = json::items(&part).map(|items| items.len()) else {
                 return Some(format!("page {} is no list", walk.pages + 1));
@@ -215,7 +243,9 @@ impl Call<'_> {
         let left = self.until.saturating_duration_since(Instant::now());
         let sent = match self.tool.plan.answer.streaming {
             None => outbound.send_within(request, left).await,
-            Some(Streaming { skip: true, .. }) => outbound.collect(request, left, Duration::ZERO, |_| true).await,
+            Some(Streaming { skip: true, .. }) => {
+                outbound.collect(request, left, Duration::ZERO, |_| true).await
+            }
             Some(Streaming { longest, most, .. }) => {
                 let reading = longest.unwrap_or(left).min(left);
                 outbound.collect(request, left, reading, |body| stream::is_enough(body, most)).await

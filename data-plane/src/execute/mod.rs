@@ -186,7 +186,9 @@ impl Failure {
             Self::Credential(error) => format!("{api} was not called: {error}. Ask {admin} to do so."),
             Self::Argument(error) => format!("{api} was not called. {error}."),
             Self::Program(error) => {
-                format!("{api} was not called. The program in /_jq cannot be read: {error}. Correct it, or leave it out.")
+                format!(
+                    "{api} was not called. The program in /_jq cannot be read: {error}. Correct it, or leave it out."
+                )
             }
             Self::Outbound(error) => unreachable_text(error, api, &admin),
             Self::Answer(AnswerError::Status { status, message, retry_after, code, .. }) => {
@@ -198,7 +200,9 @@ impl Failure {
                 format!("{api} was called, but {error}. Correct it, or leave it out.")
             }
             Self::Answer(error @ AnswerError::Transform(_)) => {
-                format!("{api} was called, but {error}. Nothing of the answer is shown. Ask {admin} to check the connector.")
+                format!(
+                    "{api} was called, but {error}. Nothing of the answer is shown. Ask {admin} to check the connector."
+                )
             }
             Self::Answer(error) => {
                 format!(

@@ -304,7 +304,9 @@ async fn execute(
 const fn outcome(failure: &Failure) -> Outcome {
     match failure {
         // The caller's own program, over an answer that came.
-        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => Outcome::Invalid,
+        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {
+            Outcome::Invalid
+        }
         Failure::Answer(AnswerError::Status { .. }) => Outcome::UpstreamError,
         // A credential that is missing or unreadable: the API gave no usable answer since it was not asked.
         Failure::Credential(_) | Failure::Outbound(_) | Failure::Answer(_) => Outcome::UpstreamFailed,

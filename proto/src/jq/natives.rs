@@ -73,7 +73,9 @@ fn pay_for_search(text: u64, pattern: &V) {
     let repetitions = pattern.split(|byte| *byte == b'{').skip(1);
     for repetition in repetitions {
         let inner = repetition.split(|byte| *byte == b'}').next().unwrap_or_default();
-        let numbers = inner.split(|byte| *byte == b',').filter_map(|n| std::str::from_utf8(n).ok()?.parse::<u64>().ok());
+        let numbers = inner
+            .split(|byte| *byte == b',')
+            .filter_map(|n| std::str::from_utf8(n).ok()?.parse::<u64>().ok());
         size = size.saturating_mul(numbers.max().unwrap_or(1).max(1));
     }
     let cost = text.saturating_mul(size);
@@ -166,7 +168,12 @@ fn indices(whole: &V, part: &V) -> ValR<V> {
         (Val::Null, _) => return Ok(V::leaf(Val::Null)),
         (Val::TStr(whole), Val::TStr(part)) if !part.is_empty() => {
             let (whole, part) = (String::from_utf8_lossy(whole), String::from_utf8_lossy(part));
-            whole.char_indices().enumerate().filter(|(_, (at, _))| whole[*at..].starts_with(&*part)).map(|(n, _)| n).collect()
+            whole
+                .char_indices()
+                .enumerate()
+                .filter(|(_, (at, _))| whole[*at..].starts_with(&*part))
+                .map(|(n, _)| n)
+                .collect()
         }
         (Val::Arr(whole), Val::Arr(part)) if !part.is_empty() => {
             let windows = whole.windows(part.len()).enumerate();

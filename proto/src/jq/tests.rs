@@ -33,20 +33,35 @@ fn numbers_keep_every_digit_that_nobody_calculates_with() {
     assert_eq!(run(".", input).unwrap(), input);
     assert_eq!(run(".id + 1", input).unwrap(), "9007199254740994");
     assert_eq!(run(".id | tostring", input).unwrap(), "\"9007199254740993\"");
-    assert_eq!(run("[4 / 2, 1 / 3 * 3, nan, infinite]", "null").unwrap(), "[2,1,null,1.7976931348623157e+308]");
+    assert_eq!(
+        run("[4 / 2, 1 / 3 * 3, nan, infinite]", "null").unwrap(),
+        "[2,1,null,1.7976931348623157e+308]"
+    );
 }
 
 #[test]
 fn the_parts_of_the_language_that_connectors_use_work() {
     for (program, input, output) in [
-        ("to_entries | map({id: .key, on: (.value.on // false)})", r#"{"a":{"on":true},"b":{}}"#, r#"[{"id":"a","on":true},{"id":"b","on":false}]"#),
+        (
+            "to_entries | map({id: .key, on: (.value.on // false)})",
+            r#"{"a":{"on":true},"b":{}}"#,
+            r#"[{"id":"a","on":true},{"id":"b","on":false}]"#,
+        ),
         ("with_entries(.value += 1)", r#"{"a":1}"#, r#"{"a":2}"#),
-        ("[.[] | select(.n > 1) | {n, s: (.s | ascii_downcase)}]", r#"[{"n":1},{"n":2,"s":"AB"}]"#, r#"[{"n":2,"s":"ab"}]"#),
+        (
+            "[.[] | select(.n > 1) | {n, s: (.s | ascii_downcase)}]",
+            r#"[{"n":1},{"n":2,"s":"AB"}]"#,
+            r#"[{"n":2,"s":"ab"}]"#,
+        ),
         (r#"[.[] | gsub("<[^>]*>"; "") | .[:3]]"#, r#"["<p>Hello</p>","é&lt;"]"#, r#"["Hel","é&l"]"#),
         ("def f(g): [.[] | g]; f(. * 2) | add", "[1,2]", "6"),
         ("if type == \"array\" then . else [.] end", "1", "[1]"),
         ("[.labels[]?.title]", r#"{"labels":null}"#, "[]"),
-        ("walk(if type == \"object\" then del(.secret) else . end)", r#"{"a":[{"secret":1,"b":2}],"secret":3}"#, r#"{"a":[{"b":2}]}"#),
+        (
+            "walk(if type == \"object\" then del(.secret) else . end)",
+            r#"{"a":[{"secret":1,"b":2}],"secret":3}"#,
+            r#"{"a":[{"b":2}]}"#,
+        ),
         ("split(\",\") | map(tonumber) | join(\"-\")", "\"1,2\"", "\"1-2\""),
         ("[.[] | todate]", "[0]", r#"["1970-01-01T00:00:00Z"]"#),
         ("reduce .[] as $x (0; . + $x)", "[1,2,3]", "6"),
@@ -54,14 +69,22 @@ fn the_parts_of_the_language_that_connectors_use_work() {
         ("[range(0; 10; 3)]", "null", "[0,3,6,9]"),
         (". as {a: $x, b: [$y]} | $x + $y", r#"{"a":1,"b":[2]}"#, "3"),
         (r#"test("^a+$"), (capture("(?<n>\\d+)") | .n)?"#, "\"aa\"", "true"),
-        ("sort_by(.n) | group_by(.g) | map(length)", r#"[{"n":2,"g":1},{"n":1,"g":1},{"n":0,"g":2}]"#, "[2,1]"),
+        (
+            "sort_by(.n) | group_by(.g) | map(length)",
+            r#"[{"n":2,"g":1},{"n":1,"g":1},{"n":0,"g":2}]"#,
+            "[2,1]",
+        ),
         ("(.a, .b) |= 5 | .c.d = 1 | del(.a)", r#"{"a":1,"b":2}"#, r#"{"b":5,"c":{"d":1}}"#),
         ("try error(\"x\") catch .", "1", "\"x\""),
         ("label $out | .[] | if . > 1 then ., break $out else empty end", "[1,2,3]", "2"),
         ("[paths] | length", r#"{"a":[1]}"#, "2"),
         ("tojson | fromjson", r#"[{"a":"\"é\n"}]"#, r#"[{"a":"\"é\n"}]"#),
         ("[.[1:], .[-1], (.[0:1] |= [9])]", "[1,2,3]", "[[2,3],3,[9,2,3]]"),
-        ("[indices(1), index(1), contains([2]), has(0), (length | . == 3)]", "[1,2,1]", "[[0,2],0,true,true,true]"),
+        (
+            "[indices(1), index(1), contains([2]), has(0), (length | . == 3)]",
+            "[1,2,1]",
+            "[[0,2],0,true,true,true]",
+        ),
         ("\"\\(.a) and \\(.b | @base64)\"", r#"{"a":[1],"b":"x"}"#, "\"[1] and eA==\""),
         ("unique, (. - [1]), min, max", "[2,1,2]", "[[1,2],[2,2],1,2]"),
     ] {
@@ -74,7 +97,9 @@ fn what_is_no_program_is_refused_with_its_place() {
     assert_eq!((refused(".a |\n  foo(1)").line, refused(".a |\n  foo(1)").column), (2, 3));
     assert!(refused(".a |\n  foo(1)").message.contains("there is no filter foo"));
     assert!(refused(". as $x | $y").message.contains("variable"));
-    for bad in ["", ".[", ".a |", "{a: }", "\"abc", "def f: 1", "&", "import \"a\" as a; .", "if . then 1", "%"] {
+    for bad in
+        ["", ".[", ".a |", "{a: }", "\"abc", "def f: 1", "&", "import \"a\" as a; .", "if . then 1", "%"]
+    {
         assert!(Program::compile(bad).is_err(), "{bad}");
     }
     assert!(refused(&format!("{}1{}", "[".repeat(200), "]".repeat(200))).message.contains("brackets"));
@@ -83,7 +108,18 @@ fn what_is_no_program_is_refused_with_its_place() {
 
 #[test]
 fn nothing_outside_can_be_reached() {
-    for program in ["env", "$ENV", "halt", "halt_error", "input", "inputs", "debug", "stderr", "input_filename", "$__prog_args"] {
+    for program in [
+        "env",
+        "$ENV",
+        "halt",
+        "halt_error",
+        "input",
+        "inputs",
+        "debug",
+        "stderr",
+        "input_filename",
+        "$__prog_args",
+    ] {
         assert!(Program::compile(program).is_err(), "{program}");
     }
 }
@@ -156,7 +192,9 @@ fn the_longest_programs_are_read_without_harm() {
     ] {
         if let Ok(program) = Program::compile(&program) {
             let (send, receive) = mpsc::channel();
-            program.run("1".to_owned(), Duration::from_secs(3), move |result| send.send(result.is_ok()).unwrap());
+            program.run("1".to_owned(), Duration::from_secs(3), move |result| {
+                send.send(result.is_ok()).unwrap()
+            });
             receive.recv_timeout(Duration::from_secs(60)).unwrap();
         }
     }

@@ -9,8 +9,8 @@ use super::auth::{self, Auth};
 use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::tool::{self, Context, Outcome, Ready};
-use super::yaml::Node;
 use super::types::{self, Types};
+use super::yaml::Node;
 use super::{About, Compiled, Coverage, Example, LeftOut, Setup, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [

@@ -13,7 +13,11 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> Option<Duration> {
     let text = field.text(report)?;
     let duration = parse(text.trim()).filter(|duration| *duration <= MAX);
     if duration.is_none() {
-        field.error(report, "is not a length of time of at most 24h", "write one such as 30s, 500ms or 1m30s");
+        field.error(
+            report,
+            "is not a length of time of at most 24h",
+            "write one such as 30s, 500ms or 1m30s",
+        );
     }
     duration
 }
@@ -57,7 +61,9 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_read_as_they_are_written() {
-        for (text, millis) in [("1s", 1000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("2", 2000), ("0s", 0)] {
+        for (text, millis) in
+            [("1s", 1000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("2", 2000), ("0s", 0)]
+        {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for bad in ["", "s", "1x", "-1s", "1s2", "one", "1e400", "NaN"] {

@@ -31,7 +31,8 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> Errors {
     let (remaining_header, retry_after_header) = read_limits(&mut fields, report);
     errors.rule.codes = fields.get("map").map(|field| read_codes(&field, report)).unwrap_or_default();
     fields.finish(report);
-    errors.retry = strategy.map(|retry| v1::Retry { statuses, remaining_header, retry_after_header, ..retry });
+    errors.retry =
+        strategy.map(|retry| v1::Retry { statuses, remaining_header, retry_after_header, ..retry });
     errors
 }
 
@@ -41,7 +42,11 @@ fn read_statuses(fields: &mut Fields<'_>, report: &mut Report) -> Vec<u32> {
     let last = fields.get("terminal");
     let terminal = statuses(fields, "terminal", report);
     if let (Some(both), Some(last)) = (terminal.iter().find(|status| retried.contains(status)), last) {
-        last.warn(report, format!("{both} is also in `retry_on`; it is not retried"), "keep it in one of the two");
+        last.warn(
+            report,
+            format!("{both} is also in `retry_on`; it is not retried"),
+            "keep it in one of the two",
+        );
     }
     retried.into_iter().filter(|status| !terminal.contains(status)).collect()
 }
@@ -104,7 +109,9 @@ fn read_codes(field: &Field<'_>, report: &mut Report) -> Vec<v1::StatusCode> {
             continue;
         };
         let Some(code) = field.text(report) else { continue };
-        if (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+        if (1..=64).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+        {
             codes.push(v1::StatusCode { status, code });
         } else {
             field.error(report, "is not a code", "use letters, digits, `_`, `.` and `-`, at most 64");

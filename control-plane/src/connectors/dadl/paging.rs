@@ -25,7 +25,11 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> Option<v1::Paging>
     let had = report.error_count();
     let strategy = fields.word("strategy", &["cursor", "offset", "page", "link_header"], report);
     if strategy.is_none() && report.error_count() == had {
-        field.warn(report, "names no strategy and has no effect", "write cursor, offset, page or link_header");
+        field.warn(
+            report,
+            "names no strategy and has no effect",
+            "write cursor, offset, page or link_header",
+        );
     }
     // Without a word the caller pages: nothing is hidden and nothing is fetched that nobody asked for.
     let auto = fields.word("behavior", &["auto", "expose"], report) == Some("auto");
@@ -36,12 +40,8 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> Option<v1::Paging>
         "page" => Strategy::Page,
         _ => Strategy::LinkHeader,
     });
-    let mut paging = v1::Paging {
-        strategy: strategy.unwrap_or_default().into(),
-        auto,
-        max_pages,
-        ..Default::default()
-    };
+    let mut paging =
+        v1::Paging { strategy: strategy.unwrap_or_default().into(), auto, max_pages, ..Default::default() };
     if let Some(mut request) = fields.get("request").and_then(|field| field.fields(report)) {
         read_request(&mut request, &mut paging, report);
         request.finish(report);
@@ -77,7 +77,9 @@ fn read_answer(fields: &mut Fields<'_>, paging: &mut v1::Paging, report: &mut Re
     if let Some(field) = fields.get("has_more") {
         match field.text(report).as_deref().map(condition) {
             Some(Ok(condition)) => paging.has_more = Some(condition),
-            Some(Err(problem)) => field.error(report, problem, "write one such as $.has_more or $.page < $.pages"),
+            Some(Err(problem)) => {
+                field.error(report, problem, "write one such as $.has_more or $.page < $.pages")
+            }
             None => {}
         }
     }
@@ -126,7 +128,8 @@ fn condition(text: &str) -> Result<v1::Condition, String> {
         let path = jsonpath::normalise(right)?;
         condition.other_path = if path.is_empty() { "$".to_owned() } else { path };
     } else {
-        condition.other_json = literal(right).ok_or("compares with what is neither a path nor a plain value")?;
+        condition.other_json =
+            literal(right).ok_or("compares with what is neither a path nor a plain value")?;
     }
     Ok(condition)
 }
@@ -170,9 +173,15 @@ mod tests {
     #[test]
     fn conditions_are_read_as_files_write_them() {
         let plain = condition("$.meta.has_next").unwrap();
-        assert_eq!((plain.path.as_str(), plain.comparison(), plain.negated), ("$.meta.has_next", Comparison::None, false));
+        assert_eq!(
+            (plain.path.as_str(), plain.comparison(), plain.negated),
+            ("$.meta.has_next", Comparison::None, false)
+        );
         let both = condition("$.page < $.pages").unwrap();
-        assert_eq!((both.path.as_str(), both.comparison(), both.other_path.as_str()), ("$.page", Comparison::Less, "$.pages"));
+        assert_eq!(
+            (both.path.as_str(), both.comparison(), both.other_path.as_str()),
+            ("$.page", Comparison::Less, "$.pages")
+        );
         let empty = condition("$.result_info.cursor != ''").unwrap();
         assert_eq!((empty.comparison(), empty.other_json.as_str()), (Comparison::NotEqual, "\"\""));
         assert_eq!(condition("$.next != null").unwrap().other_json, "null");

@@ -253,7 +253,9 @@ impl Params {
             Strategy::Cursor => {
                 (ParamType::String, "Where to go on: the cursor that the last answer gave.".to_owned())
             }
-            Strategy::Offset => (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned()),
+            Strategy::Offset => {
+                (ParamType::Integer, "How many items to skip; 0 for the first page.".to_owned())
+            }
             _ => (ParamType::Integer, "Number of the page, from 1.".to_owned()),
         };
         let limit = match paging.limit_default {
@@ -282,7 +284,8 @@ impl Params {
 
     /// Adds the argument for a program of the caller's own, which is no part of the request.
     pub(super) fn add_program(&mut self) {
-        let description = "A jq program over the result, to get less of it: .[] | {id, name}. Leave it out for all of it.";
+        let description =
+            "A jq program over the result, to get less of it: .[] | {id, name}. Leave it out for all of it.";
         if !self.declared.iter().any(|name| name == PROGRAM) {
             let property = json!({ "type": "string", "maxLength": 4096, "description": description });
             self.properties.insert(PROGRAM.to_owned(), property);

@@ -27,7 +27,11 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> v1::ResponseRule {
     rule.streaming = read_streaming(&mut fields, rule.max_items, report);
     fields.finish(report);
     if rule.file && !(rule.transform.is_empty() && rule.result_path.is_empty()) {
-        field.error(report, "is a file and is cut or transformed", "leave out `binary`, or result_path and transform");
+        field.error(
+            report,
+            "is a file and is cut or transformed",
+            "leave out `binary`, or result_path and transform",
+        );
     }
     rule
 }
@@ -76,7 +80,9 @@ fn masks(field: &Field<'_>, report: &mut Report) -> Vec<String> {
     for item in items {
         let Some(text) = item.text(report) else { continue };
         match jsonpath::normalise(&text) {
-            Ok(path) if path.is_empty() => item.error(report, "masks the whole answer", "name what is to be hidden"),
+            Ok(path) if path.is_empty() => {
+                item.error(report, "masks the whole answer", "name what is to be hidden")
+            }
             Ok(path) => masks.push(path),
             Err(problem) => item.error(report, problem, ""),
         }
@@ -91,11 +97,16 @@ fn read_file(fields: &mut Fields<'_>, rule: &mut v1::ResponseRule, report: &mut 
             None | Some("json" | "text" | "") => {}
             Some("file_url" | "file" | "binary") => rule.file = true,
             Some(word) => {
-                field.error(report, format!("{} is not known", quote(word)), one_of(&["json", "text", "file_url"]));
+                field.error(
+                    report,
+                    format!("{} is not known", quote(word)),
+                    one_of(&["json", "text", "file_url"]),
+                );
             }
         }
     }
-    rule.media_type = fields.get("content_type").and_then(|f| rules::media_type(&f, report)).unwrap_or_default();
+    rule.media_type =
+        fields.get("content_type").and_then(|f| rules::media_type(&f, report)).unwrap_or_default();
     // Files are handed over with the answer, so there is nothing whose time could run out.
     fields.get("ttl").and_then(|field| duration::read(&field, report));
 }

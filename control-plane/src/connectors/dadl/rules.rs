@@ -33,7 +33,8 @@ pub(super) fn read_defaults(field: Option<Field<'_>>, auth: &Auth, report: &mut 
     }
     defaults.nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or_default();
     defaults.paging = fields.get("pagination").and_then(|field| paging::read(&field, report));
-    defaults.response = fields.get("response").map(|field| response::read(&field, report)).unwrap_or_default();
+    defaults.response =
+        fields.get("response").map(|field| response::read(&field, report)).unwrap_or_default();
     defaults.errors = fields.get("errors").map(|field| errors::read(&field, report)).unwrap_or_default();
     fields.finish(report);
     defaults

@@ -50,7 +50,9 @@ fn every_rule_of_an_answer_reaches_the_node() {
     assert_eq!((rule.result_path.as_str(), rule.transform.trim()), ("$['data-items']", "map({id})"));
     assert_eq!(rule.redact, ["$[*].token", "$['a-b']"]);
     assert_eq!((rule.max_items, rule.allow_jq, rule.metadata_path.as_str()), (5, true, "$"));
-    let file = call(&document("", "response: {type: file_url, ttl: 1h, content_type: application/gzip}")).response.unwrap();
+    let file = call(&document("", "response: {type: file_url, ttl: 1h, content_type: application/gzip}"))
+        .response
+        .unwrap();
     assert_eq!((file.file, file.media_type.as_str()), (true, "application/gzip"));
     assert!(call(&document("", "response: {binary: true}")).response.unwrap().file);
     let stream = "response: {streaming: true, stream_handling: collect, max_duration: 10s, max_items: 7}";
@@ -60,7 +62,8 @@ fn every_rule_of_an_answer_reaches_the_node() {
 
 #[test]
 fn a_program_of_the_callers_own_is_an_argument_where_the_file_allows_it() {
-    let schema = |keys: &str| -> Json { serde_json::from_str(&tool(&document("", keys)).input_schema_json).unwrap() };
+    let schema =
+        |keys: &str| -> Json { serde_json::from_str(&tool(&document("", keys)).input_schema_json).unwrap() };
     let allowed = schema("response: {allow_jq_override: true}");
     assert_eq!(allowed["properties"]["_jq"]["type"], "string");
     assert_eq!(allowed.get("required"), None);
@@ -81,7 +84,10 @@ fn masks_add_up_and_everything_else_of_a_tool_replaces_what_is_inherited() {
 fn a_rule_that_cannot_be_followed_is_refused_with_its_place() {
     for (keys, words) in [
         ("response: {transform: 'map('}", ["is not a jq program", "line 1, column"].as_slice()),
-        ("response:\n  transform: |\n    .a |\n      foo(1)", &["there is no filter foo", "line 2, column 3 of the program"]),
+        (
+            "response:\n  transform: |\n    .a |\n      foo(1)",
+            &["there is no filter foo", "line 2, column 3 of the program"],
+        ),
         ("response: {transform: 'env.HOME'}", &["there is no filter env"]),
         ("response: {transform: 'input'}", &["there is no filter input"]),
         ("response: {redact: [$]}", &["masks the whole answer"]),
@@ -112,17 +118,29 @@ fn retries_are_only_for_what_may_be_sent_twice() {
     let keys = "errors:\n  format: json\n  message_path: $.error\n  code_path: $.code\n  terminal: [404, 429]\n  retry_on: [429, 503]\n  map: {404: no_widget}\n  retry_strategy: {max_retries: 2, backoff: linear, initial_delay: 250ms}\n  rate_limit: {header: X-Left, retry_after_header: X-Wait}\n";
     let found = call(&document("", keys));
     let retry = found.retry.unwrap();
-    assert_eq!((retry.statuses.as_slice(), retry.max_retries, retry.initial_millis), ([503].as_slice(), 2, 250));
-    assert_eq!((retry.backoff(), retry.remaining_header.as_str(), retry.retry_after_header.as_str()), (Backoff::Linear, "X-Left", "X-Wait"));
+    assert_eq!(
+        (retry.statuses.as_slice(), retry.max_retries, retry.initial_millis),
+        ([503].as_slice(), 2, 250)
+    );
+    assert_eq!(
+        (retry.backoff(), retry.remaining_header.as_str(), retry.retry_after_header.as_str()),
+        (Backoff::Linear, "X-Left", "X-Wait")
+    );
     let rule = found.errors.unwrap();
-    assert_eq!((rule.message_path.as_str(), rule.code_path.as_str(), rule.plain), ("$.error", "$.code", false));
+    assert_eq!(
+        (rule.message_path.as_str(), rule.code_path.as_str(), rule.plain),
+        ("$.error", "$.code", false)
+    );
     assert_eq!((rule.codes[0].status, rule.codes[0].code.as_str()), (404, "no_widget"));
     for method in ["PUT", "DELETE", "HEAD"] {
         assert!(call(&with_method(method, "", keys)).retry.is_some(), "{method}");
     }
     for method in ["POST", "PATCH"] {
         assert!(call(&with_method(method, "", keys)).retry.is_none(), "{method}");
-        assert!(call(&with_method(method, "", &format!("{keys}retry_unsafe: true"))).retry.is_some(), "{method}");
+        assert!(
+            call(&with_method(method, "", &format!("{keys}retry_unsafe: true"))).retry.is_some(),
+            "{method}"
+        );
     }
     assert!(call(&document("", "errors: {retry_on: [503]}")).retry.is_none(), "no strategy, no retry");
     assert!(call(&document("", "errors: {format: text}")).errors.unwrap().plain);
@@ -133,25 +151,42 @@ fn paging_reaches_the_node_with_its_irregularities() {
     let keys = "pagination:\n  strategy: page\n  behavior: auto\n  max_pages: 7\n  request: {cursor_param: page, limit_param: per_page, limit_default: 50}\n  response: {next_cursor: $.next, has_more: $.page < $.pages, total_pages_header: X-Pages, total_count_header: X-Total}\n";
     let found = tool(&document("", keys));
     let schema: Json = serde_json::from_str(&found.input_schema_json).unwrap();
-    assert!(schema["properties"]["page"].is_object() && schema["properties"]["per_page"].is_object(), "{schema}");
+    assert!(
+        schema["properties"]["page"].is_object() && schema["properties"]["per_page"].is_object(),
+        "{schema}"
+    );
     let paging = call(&document("", keys)).paging.unwrap();
     assert_eq!((paging.strategy(), paging.auto, paging.max_pages), (Strategy::Page, true, 7));
-    assert_eq!((paging.position_param.as_str(), paging.limit_param.as_str(), paging.limit_default), ("page", "per_page", 50));
+    assert_eq!(
+        (paging.position_param.as_str(), paging.limit_param.as_str(), paging.limit_default),
+        ("page", "per_page", 50)
+    );
     let more = paging.has_more.unwrap();
     assert_eq!((more.path.as_str(), more.other_path.as_str()), ("$.page", "$.pages"));
-    assert_eq!((paging.total_pages_header.as_str(), paging.total_count_header.as_str()), ("X-Pages", "X-Total"));
-    let defaults = "defaults: {pagination: {strategy: offset, behavior: expose, request: {offset_param: skip}}}";
+    assert_eq!(
+        (paging.total_pages_header.as_str(), paging.total_count_header.as_str()),
+        ("X-Pages", "X-Total")
+    );
+    let defaults =
+        "defaults: {pagination: {strategy: offset, behavior: expose, request: {offset_param: skip}}}";
     assert!(!call(&document(defaults, "")).paging.unwrap().auto);
     assert!(call(&document(defaults, "pagination: none")).paging.is_none());
-    let own = call(&document(defaults, "pagination: {strategy: cursor, request: {cursor_param: after}}")).paging.unwrap();
-    assert_eq!((own.strategy(), own.position_param.as_str()), (Strategy::Cursor, "after"), "a tool's own goes first");
+    let own = call(&document(defaults, "pagination: {strategy: cursor, request: {cursor_param: after}}"))
+        .paging
+        .unwrap();
+    assert_eq!(
+        (own.strategy(), own.position_param.as_str()),
+        (Strategy::Cursor, "after"),
+        "a tool's own goes first"
+    );
 }
 
 #[test]
 fn types_become_schemas_that_hold_what_they_refer_to() {
     let types = "types:\n  Invoice: {type: object, properties: {id: string, lines: {type: array, items: Line}, next: Invoice}, required: [id]}\n  Line: {type: object, properties: {n: {type: integer, description: How many.}}}\n  Unused: {type: string}\n";
     let schema = |returns: &str| -> Json {
-        serde_json::from_str(&tool(&document(types, &format!("returns: {returns}"))).output_schema_json).unwrap()
+        serde_json::from_str(&tool(&document(types, &format!("returns: {returns}"))).output_schema_json)
+            .unwrap()
     };
     let invoice = schema("{type: array, items: Invoice}");
     assert_eq!(invoice["items"], json!({"$ref": "#/$defs/Invoice"}));
@@ -164,7 +199,11 @@ fn types_become_schemas_that_hold_what_they_refer_to() {
     assert_eq!(schema("string"), json!({"type": "string"}));
     assert_eq!(tool(&document(types, "")).output_schema_json, "");
     let compiled = compile(&document(types, "returns: Nothing"), "demo.dadl").unwrap();
-    assert!(compiled.warnings.iter().any(|w| w.to_string().contains("which there is not")), "{:?}", compiled.warnings);
+    assert!(
+        compiled.warnings.iter().any(|w| w.to_string().contains("which there is not")),
+        "{:?}",
+        compiled.warnings
+    );
     let all: Json = serde_json::from_str(&compiled.connector.types_json).unwrap();
     assert_eq!(all["Unused"], json!({"type": "string"}));
 }

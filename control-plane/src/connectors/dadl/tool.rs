@@ -114,7 +114,8 @@ pub(super) fn read(
             blocked.join(" and ")
         ));
     }
-    let limit = answer.paging.as_ref().map(|paging| paging.limit_param.clone()).filter(|name| !name.is_empty());
+    let limit =
+        answer.paging.as_ref().map(|paging| paging.limit_param.clone()).filter(|name| !name.is_empty());
     if let Some(paging) = &answer.paging {
         params.add_paging(paging);
     }

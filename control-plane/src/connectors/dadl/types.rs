@@ -40,7 +40,8 @@ pub(super) fn read(field: Option<&Field<'_>>, report: &mut Report) -> Types {
 impl Types {
     /// All types, with names resolved; `None` where there are none.
     pub(super) fn all(&self) -> Option<Json> {
-        let resolved = |(name, schema): (&String, &Json)| (name.clone(), self.resolve(schema, &mut Vec::new(), 0));
+        let resolved =
+            |(name, schema): (&String, &Json)| (name.clone(), self.resolve(schema, &mut Vec::new(), 0));
         let all: Map<String, Json> = self.0.iter().map(resolved).collect();
         (!all.is_empty()).then_some(Json::Object(all))
     }
@@ -67,7 +68,11 @@ impl Types {
             schema.insert("$defs".to_owned(), Json::Object(definitions));
         }
         if schema.to_string().len() > MAX_SCHEMA {
-            field.warn(report, "is longer than what is kept of a type, and has no effect", "name fewer properties");
+            field.warn(
+                report,
+                "is longer than what is kept of a type, and has no effect",
+                "name fewer properties",
+            );
             return None;
         }
         Some(schema)
@@ -93,7 +98,13 @@ impl Types {
         }
     }
 
-    fn member(&self, key: &str, value: &Json, wanted: &mut Vec<String>, depth: usize) -> Option<(String, Json)> {
+    fn member(
+        &self,
+        key: &str,
+        value: &Json,
+        wanted: &mut Vec<String>,
+        depth: usize,
+    ) -> Option<(String, Json)> {
         let kept = match (key, value) {
             // `type: Invoice` is a reference as well.
             ("type", Json::String(name)) if !PRIMITIVES.contains(&name.as_str()) => {
@@ -102,15 +113,28 @@ impl Types {
             }
             ("$ref", Json::String(name)) => named(name, wanted).get("$ref").cloned()?,
             ("properties", Json::Object(members)) => Json::Object(
-                members.iter().map(|(name, inner)| (name.clone(), self.resolve(inner, wanted, depth))).collect(),
+                members
+                    .iter()
+                    .map(|(name, inner)| (name.clone(), self.resolve(inner, wanted, depth)))
+                    .collect(),
             ),
-            ("items" | "additionalProperties", Json::Object(_) | Json::String(_)) => self.resolve(value, wanted, depth),
+            ("items" | "additionalProperties", Json::Object(_) | Json::String(_)) => {
+                self.resolve(value, wanted, depth)
+            }
             ("oneOf" | "anyOf" | "allOf", Json::Array(parts)) => {
                 Json::Array(parts.iter().map(|part| self.resolve(part, wanted, depth)).collect())
             }
-            ("type" | "required" | "enum" | "description" | "additionalProperties" | "format" | "title" | "const", _) => {
-                value.clone()
-            }
+            (
+                "type"
+                | "required"
+                | "enum"
+                | "description"
+                | "additionalProperties"
+                | "format"
+                | "title"
+                | "const",
+                _,
+            ) => value.clone(),
             _ => return None,
         };
         Some((key.to_owned(), kept))

@@ -152,15 +152,26 @@ fn below<'a>(text: &'a str, step: &Step) -> Vec<&'a str> {
         // Of a name that is there twice, readers take the last.
         Step::Name(wanted) => {
             let members = json::members(text).unwrap_or_default();
-            members.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.get()).into_iter().collect()
+            members
+                .iter()
+                .rfind(|(name, _)| name == wanted)
+                .map(|(_, value)| value.get())
+                .into_iter()
+                .collect()
         }
         Step::Index(at) => {
             let items = json::items(text).unwrap_or_default();
-            place(*at, items.len()).and_then(|at| items.get(at)).map(|value| value.get()).into_iter().collect()
+            place(*at, items.len())
+                .and_then(|at| items.get(at))
+                .map(|value| value.get())
+                .into_iter()
+                .collect()
         }
         Step::All => match json::items(text) {
             Some(items) => items.into_iter().map(|value| value.get()).collect(),
-            None => json::members(text).unwrap_or_default().into_iter().map(|(_, value)| value.get()).collect(),
+            None => {
+                json::members(text).unwrap_or_default().into_iter().map(|(_, value)| value.get()).collect()
+            }
         },
     }
 }
@@ -181,7 +192,8 @@ fn mask(text: &str, steps: &[Step]) -> String {
             Step::Name(_) => false,
         };
         let items = items.iter().enumerate();
-        let masked = items.map(|(at, item)| if chosen(at) { mask(item.get(), rest) } else { item.get().to_owned() });
+        let masked =
+            items.map(|(at, item)| if chosen(at) { mask(item.get(), rest) } else { item.get().to_owned() });
         return json::array(masked.collect::<Vec<_>>().iter().map(String::as_str));
     }
     let Some(members) = json::members(text) else { return text.to_owned() };
@@ -227,7 +239,10 @@ mod tests {
     #[test]
     fn what_is_found_is_what_was_sent() {
         let text = r#"{"a":{"id":12345678901234567890123,"p":1.10,"e":1E5}}"#;
-        assert_eq!(path("$.a").find_text(text).unwrap(), r#"{"id":12345678901234567890123,"p":1.10,"e":1E5}"#);
+        assert_eq!(
+            path("$.a").find_text(text).unwrap(),
+            r#"{"id":12345678901234567890123,"p":1.10,"e":1E5}"#
+        );
         assert_eq!(path("$.a.*").find_text(text).unwrap(), "[12345678901234567890123,1.10,1E5]");
     }
 
@@ -249,7 +264,9 @@ mod tests {
     fn the_whole_answer_needs_no_path_and_nonsense_is_refused() {
         assert!(ResultPath::parse("$").unwrap().is_none());
         assert!(ResultPath::parse("").unwrap().is_none());
-        for bad in ["$.a[", "a", "$..a", "$.", "$[?@.a]", "$[0:2]", "$[0,1]", "$['a'", "$.a < 3", "$['a\\u12']"] {
+        for bad in
+            ["$.a[", "a", "$..a", "$.", "$[?@.a]", "$[0:2]", "$[0,1]", "$['a'", "$.a < 3", "$['a\\u12']"]
+        {
             assert!(ResultPath::parse(bad).is_err(), "{bad}");
         }
     }

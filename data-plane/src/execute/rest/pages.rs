@@ -121,7 +121,8 @@ impl Paging {
     pub fn arguments(&self, plan: &Plan, arguments: &Map<String, Value>) -> Map<String, Value> {
         let mut arguments = arguments.clone();
         let declared = plan.params.iter().find(|param| param.name == self.limit);
-        let open = declared.is_some_and(|param| param.default.is_none()) && !arguments.contains_key(&self.limit);
+        let open =
+            declared.is_some_and(|param| param.default.is_none()) && !arguments.contains_key(&self.limit);
         if self.auto && open && self.limit_default > 0 {
             arguments.insert(self.limit.clone(), self.limit_default.into());
         }
@@ -151,7 +152,9 @@ impl Paging {
                 let at = self.number(plan, arguments, &self.position).unwrap_or(1);
                 let limit = self.limit(plan, arguments);
                 let pages = count(&self.total_pages).map(|pages| at < pages);
-                let total = count(&self.total_count).zip(limit).map(|(total, limit)| at.saturating_mul(limit) < total);
+                let total = count(&self.total_count)
+                    .zip(limit)
+                    .map(|(total, limit)| at.saturating_mul(limit) < total);
                 self.verdict(page.items, limit, said.or(pages).or(total), at.saturating_add(1))
             }
             Strategy::Unspecified => More::No,
@@ -179,7 +182,8 @@ impl Paging {
             Ok(Value::Number(_)) => Value::String(found),
             _ => return More::No,
         };
-        let repeated = arguments.get(&self.position).is_some_and(|now| encode::text(now) == encode::text(&cursor));
+        let repeated =
+            arguments.get(&self.position).is_some_and(|now| encode::text(now) == encode::text(&cursor));
         if repeated || self.position.is_empty() || encode::text(&cursor).len() > CURSOR_BYTES {
             return More::No;
         }
@@ -193,7 +197,8 @@ impl Paging {
 
     /// A number among the arguments or their defaults.
     fn number(&self, plan: &Plan, arguments: &Map<String, Value>, name: &str) -> Option<u64> {
-        let default = || plan.params.iter().find(|param| param.name == name).and_then(|param| param.default.as_ref());
+        let default =
+            || plan.params.iter().find(|param| param.name == name).and_then(|param| param.default.as_ref());
         match arguments.get(name).filter(|value| !value.is_null()).or_else(default)? {
             Value::String(text) => text.trim().parse().ok(),
             value => value.as_u64(),
@@ -294,11 +299,15 @@ fn number(headers: &HeaderMap, name: Option<&HeaderName>) -> Option<u64> {
 fn link(page: Page<'_>) -> More {
     let values = page.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     for entry in values.flat_map(entries) {
-        let Some((target, attributes)) = entry.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { continue };
-        let next = attributes.split(';').filter_map(|attribute| attribute.split_once('=')).any(|(name, value)| {
-            let words = value.trim().trim_matches('"').split_whitespace();
-            name.trim().eq_ignore_ascii_case("rel") && words.into_iter().any(|word| word.eq_ignore_ascii_case("next"))
-        });
+        let Some((target, attributes)) = entry.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+            continue;
+        };
+        let next =
+            attributes.split(';').filter_map(|attribute| attribute.split_once('=')).any(|(name, value)| {
+                let words = value.trim().trim_matches('"').split_whitespace();
+                name.trim().eq_ignore_ascii_case("rel")
+                    && words.into_iter().any(|word| word.eq_ignore_ascii_case("next"))
+            });
         let Some(url) = page.url.join(target.trim()).ok().filter(|_| next) else { continue };
         let query = url.query().unwrap_or_default();
         let same = url.origin() == page.url.origin();
@@ -349,10 +358,18 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        let param = |name: &str| v1::Param { name: name.into(), place: Place::Query.into(), ..Default::default() };
+        let param =
+            |name: &str| v1::Param { name: name.into(), place: Place::Query.into(), ..Default::default() };
         let params = ["page", "limit", "max_id"].map(param).to_vec();
         let body = v1::BodyEncoding::None.into();
-        Plan::compile(&v1::RestCall { method: "GET".into(), path: "/x".into(), params, body, ..Default::default() }).unwrap()
+        Plan::compile(&v1::RestCall {
+            method: "GET".into(),
+            path: "/x".into(),
+            params,
+            body,
+            ..Default::default()
+        })
+        .unwrap()
     }
 
     fn paging(strategy: Strategy) -> v1::Paging {
@@ -364,8 +381,15 @@ mod tests {
         }
     }
 
-    fn next(rule: &v1::Paging, arguments: Value, json: &str, items: usize, headers: &[(&'static str, &str)]) -> More {
-        let headers = headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap()));
+    fn next(
+        rule: &v1::Paging,
+        arguments: Value,
+        json: &str,
+        items: usize,
+        headers: &[(&'static str, &str)],
+    ) -> More {
+        let headers =
+            headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap()));
         let (headers, url) = (headers.collect(), Url::parse("https://a.example/v1/x?limit=2").unwrap());
         let page = Page { url: &url, headers: &headers, json, items: Some(items) };
         Paging::compile(rule).unwrap().unwrap().next(&plan(), arguments.as_object().unwrap(), page)
@@ -407,7 +431,11 @@ mod tests {
         assert_eq!(next(&rule, json!({"page": "3"}), "[]", 2, &[]), maybe(4));
         assert_eq!(next(&rule, json!({}), "[]", 1, &[]), More::No);
         assert_eq!(next(&rule, json!({}), "[]", 0, &[]), More::No);
-        let headed = v1::Paging { total_pages_header: "x-pages".into(), total_count_header: "x-total".into(), ..rule.clone() };
+        let headed = v1::Paging {
+            total_pages_header: "x-pages".into(),
+            total_count_header: "x-total".into(),
+            ..rule.clone()
+        };
         assert_eq!(next(&headed, json!({}), "[]", 1, &[("x-pages", "2")]), yes(2));
         assert_eq!(next(&headed, json!({"page": 2}), "[]", 2, &[("x-pages", "2")]), More::No);
         assert_eq!(next(&headed, json!({}), "[]", 2, &[("x-total", "3")]), yes(2));
@@ -419,7 +447,10 @@ mod tests {
 
     #[test]
     fn an_offset_moves_by_what_came() {
-        let rule = v1::Paging { has_more: condition("$.next", Comparison::NotEqual, "null"), ..paging(Strategy::Offset) };
+        let rule = v1::Paging {
+            has_more: condition("$.next", Comparison::NotEqual, "null"),
+            ..paging(Strategy::Offset)
+        };
         assert_eq!(next(&rule, json!({}), r#"{"next":"u"}"#, 2, &[]), yes(2));
         assert_eq!(next(&rule, json!({"page": 4, "limit": 2}), r#"{"next":"u"}"#, 2, &[]), yes(6));
         assert_eq!(next(&rule, json!({}), r#"{"next":null}"#, 2, &[]), More::No);
@@ -448,7 +479,9 @@ mod tests {
     #[test]
     fn a_caller_is_told_which_argument_leads_on() {
         let url = Url::parse("https://a.example/v1/x?limit=2").unwrap();
-        let told = |strategy, more: &More| Paging::compile(&paging(strategy)).unwrap().unwrap().told(&plan(), more, &url);
+        let told = |strategy, more: &More| {
+            Paging::compile(&paging(strategy)).unwrap().unwrap().told(&plan(), more, &url)
+        };
         assert_eq!(told(Strategy::Page, &yes(2)), "There is more: call again with page=2.");
         assert_eq!(told(Strategy::Page, &More::No), "");
         let query = More::Yes(Position::Query("limit=2&max_id=5&other=1".into()));

@@ -89,13 +89,15 @@ pub async fn shape(
         }
     };
     if let Some(transform) = &rules.transform {
-        json = programs.run(transform, json).await.map_err(|error| AnswerError::Transform(plainly(&error)))?;
+        json =
+            programs.run(transform, json).await.map_err(|error| AnswerError::Transform(plainly(&error)))?;
     }
     for mask in &rules.masks {
         json = mask.mask(&json);
     }
     if let Some(own) = own {
-        json = programs.run(own, json).await.map_err(|error| AnswerError::Program(short(&error.to_string())))?;
+        json =
+            programs.run(own, json).await.map_err(|error| AnswerError::Program(short(&error.to_string())))?;
     }
     let (json, cut) = cut(json, rules.max_items);
     // Valid by now whatever the programs gave; nothing else is passed on as JSON.
@@ -150,7 +152,9 @@ fn cut(json: String, most: usize) -> (String, bool) {
         return (json, false);
     }
     match json::items(&json) {
-        Some(items) if items.len() > most => (json::array(items.iter().take(most).map(|item| item.get())), true),
+        Some(items) if items.len() > most => {
+            (json::array(items.iter().take(most).map(|item| item.get())), true)
+        }
         _ => (json, false),
     }
 }
@@ -164,14 +168,17 @@ pub fn metadata(plan: &Plan, json: &str) -> Option<Box<RawValue>> {
     }
     let found = rules.metadata.as_ref()?.find_text(json)?;
     let facts = if found.len() > METADATA_BYTES || found == json { scalars(&found) } else { found };
-    response::json(facts).filter(|facts| facts.len() <= METADATA_BYTES).and_then(|facts| RawValue::from_string(facts).ok())
+    response::json(facts)
+        .filter(|facts| facts.len() <= METADATA_BYTES)
+        .and_then(|facts| RawValue::from_string(facts).ok())
 }
 
 /// The members of an object that hold nothing themselves.
 fn scalars(json: &str) -> String {
     let members = json::members(json).unwrap_or_default();
     let plain = members.iter().filter(|(_, value)| !value.get().starts_with(['{', '[']));
-    let written: Vec<String> = plain.map(|(name, value)| format!("{}:{}", json::string(name), value.get())).collect();
+    let written: Vec<String> =
+        plain.map(|(name, value)| format!("{}:{}", json::string(name), value.get())).collect();
     format!("{{{}}}", written.join(","))
 }
 
@@ -215,14 +222,21 @@ mod tests {
         assert_eq!(whole.content.text(), format!(r#"[{first},{{"id":2,"token":"[REDACTED]","n":null}}]"#));
         assert!(whole.cut);
         let own = shaped(rule, json, Some("[.[].token] | unique")).await.unwrap();
-        assert_eq!((own.content.text(), own.cut), (r#"["[REDACTED]"]"#, false), "a program sees what is masked masked");
+        assert_eq!(
+            (own.content.text(), own.cut),
+            (r#"["[REDACTED]"]"#, false),
+            "a program sees what is masked masked"
+        );
     }
 
     #[tokio::test]
     async fn what_nobody_transforms_keeps_every_digit() {
         let rule = v1::ResponseRule { result_path: "$.a[*]".into(), max_items: 1, ..Default::default() };
         let json = r#"{"a":[{"id":12345678901234567890123,"p":1.10},2]}"#;
-        assert_eq!(shaped(rule, json, None).await.unwrap().content.text(), r#"[{"id":12345678901234567890123,"p":1.10}]"#);
+        assert_eq!(
+            shaped(rule, json, None).await.unwrap().content.text(),
+            r#"[{"id":12345678901234567890123,"p":1.10}]"#
+        );
     }
 
     #[tokio::test]
@@ -239,7 +253,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_passes_only_where_nothing_is_to_be_cut_or_hidden() {
-        let shape = async |rule| shape(&plan(rule), Body::Text("secret".into()), None, &Programs::default()).await;
+        let shape =
+            async |rule| shape(&plan(rule), Body::Text("secret".into()), None, &Programs::default()).await;
         assert_eq!(shape(v1::ResponseRule::default()).await.unwrap().content.text(), "secret");
         for rule in [
             v1::ResponseRule { transform: ".".into(), ..Default::default() },

@@ -33,7 +33,8 @@ pub(super) fn refusal(plan: &Plan, reply: &Reply, scrub: &dyn Fn(&mut String)) -
         scrub(&mut text);
         clean(&text)
     };
-    let message = found(&errors.message).unwrap_or_else(|| if errors.is_plain() { without_tags(&text) } else { text });
+    let message =
+        found(&errors.message).unwrap_or_else(|| if errors.is_plain() { without_tags(&text) } else { text });
     AnswerError::Status {
         status: reply.status,
         message: line(message),

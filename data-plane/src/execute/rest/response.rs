@@ -71,7 +71,13 @@ impl Content {
 pub enum AnswerError {
     /// The API said no. Its message and its own code, as far as they could be read; `kind` says the same for every API.
     #[error("{status}: {message}")]
-    Status { status: StatusCode, message: String, retry_after: Option<u64>, kind: String, code: Option<String> },
+    Status {
+        status: StatusCode,
+        message: String,
+        retry_after: Option<u64>,
+        kind: String,
+        code: Option<String>,
+    },
     #[error("it answered with {0}")]
     NotUsable(String),
     #[error("its answer has nothing at {0}")]
@@ -120,7 +126,11 @@ pub fn read(
     let mut text = decode(&reply.body, &kind)?;
     scrub(&mut text);
     if plan.answer.streaming.is_some() {
-        return Ok(Body::Json(stream::items(&text, kind.is_events(), plan.answer.streaming.map_or(0, |s| s.most))));
+        return Ok(Body::Json(stream::items(
+            &text,
+            kind.is_events(),
+            plan.answer.streaming.map_or(0, |s| s.most),
+        )));
     }
     if (kind.may_be_json() || plan.answer.file)
         && let Some(json) = json(text.clone())
@@ -414,7 +424,8 @@ mod tests {
     #[test]
     fn what_is_passed_on_is_scrubbed_first() {
         let scrub = |text: &mut String| *text = text.replace("s3cret", "[redacted]");
-        let body = read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
+        let body =
+            read(&plan("", 0, ""), &reply(200, "application/json", r#"{"t":"s3cret"}"#), false, &scrub);
         assert_eq!(shaped(&plan("", 0, ""), body.unwrap()).unwrap().text(), r#"{"t":"[redacted]"}"#);
         let error = read(&plan("", 0, ""), &reply(400, "text/plain", "bad s3cret"), false, &scrub);
         assert!(!error.unwrap_err().to_string().contains("s3cret"));
@@ -427,14 +438,18 @@ mod tests {
 
     #[test]
     fn a_file_comes_with_its_type_and_name_and_a_text_as_text() {
-        let rule = v1::ResponseRule { file: true, media_type: "application/gzip".into(), ..Default::default() };
+        let rule =
+            v1::ResponseRule { file: true, media_type: "application/gzip".into(), ..Default::default() };
         let plan = ruled(v1::RestCall { response: Some(rule), ..Default::default() });
         let mut image = reply(200, "image/png", "png");
         let name = "attachment; filename=\"../../a b\\c.png\"";
         image.headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
         match read_it(&plan, &image).unwrap() {
             Content::File(file) => {
-                assert_eq!((file.media_type.as_str(), file.name.as_str(), &file.bytes[..]), ("image/png", "c.png", &b"png"[..]));
+                assert_eq!(
+                    (file.media_type.as_str(), file.name.as_str(), &file.bytes[..]),
+                    ("image/png", "c.png", &b"png"[..])
+                );
             }
             other => panic!("{other:?}"),
         }
@@ -443,7 +458,10 @@ mod tests {
             assert!(content.text().contains("application/gzip"), "{}", content.text());
         }
         assert_eq!(read_it(&plan, &reply(200, "text/csv", "a,b")).unwrap().text(), "a,b");
-        assert_eq!(read_it(&plan, &reply(200, "application/json", "{\"a\": 1}")).unwrap().text(), r#"{"a":1}"#);
+        assert_eq!(
+            read_it(&plan, &reply(200, "application/json", "{\"a\": 1}")).unwrap().text(),
+            r#"{"a":1}"#
+        );
     }
 
     #[test]
@@ -457,12 +475,18 @@ mod tests {
     #[test]
     fn errors_are_sorted_by_kind_and_keep_the_apis_code() {
         let codes = vec![v1::StatusCode { status: 404, code: "no_such_widget".into() }];
-        let rule = v1::ErrorRule { message_path: "$.m".into(), code_path: "$.c".into(), codes, ..Default::default() };
-        let plan = ruled(v1::RestCall { errors: Some(rule), ..Default::default() });
-        let kinds = |status: u16| match read_it(&plan, &reply(status, "application/json", r#"{"m":"no","c":7}"#)) {
-            Err(AnswerError::Status { kind, code, message, .. }) => (kind, code, message),
-            other => panic!("{other:?}"),
+        let rule = v1::ErrorRule {
+            message_path: "$.m".into(),
+            code_path: "$.c".into(),
+            codes,
+            ..Default::default()
         };
+        let plan = ruled(v1::RestCall { errors: Some(rule), ..Default::default() });
+        let kinds =
+            |status: u16| match read_it(&plan, &reply(status, "application/json", r#"{"m":"no","c":7}"#)) {
+                Err(AnswerError::Status { kind, code, message, .. }) => (kind, code, message),
+                other => panic!("{other:?}"),
+            };
         assert_eq!(kinds(404), ("no_such_widget".into(), Some("7".into()), "no".into()));
         assert_eq!(kinds(429).0, "rate_limited");
         assert_eq!(kinds(418).0, "client_error");

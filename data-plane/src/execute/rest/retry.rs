@@ -56,7 +56,9 @@ impl Retry {
             return None;
         }
         match sent {
-            Ok(reply) if self.names(reply.status) => Some(self.told(&reply.headers).unwrap_or_else(|| self.counted(made))),
+            Ok(reply) if self.names(reply.status) => {
+                Some(self.told(&reply.headers).unwrap_or_else(|| self.counted(made)))
+            }
             Err(OutboundError::ConnectionRefused | OutboundError::Unreachable | OutboundError::Broken) => {
                 Some(self.counted(made))
             }
@@ -102,7 +104,9 @@ fn until(headers: &HeaderMap, name: &HeaderName, now: OffsetDateTime) -> Option<
         Ok(number) if number > 1e11 => OffsetDateTime::from_unix_timestamp((number / 1000.0) as i64).ok()?,
         Ok(number) if number > 1e9 => OffsetDateTime::from_unix_timestamp(number as i64).ok()?,
         Ok(seconds) => return Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => OffsetDateTime::parse(text, &Rfc2822).or_else(|_| OffsetDateTime::parse(text, &Rfc3339)).ok()?,
+        Err(_) => {
+            OffsetDateTime::parse(text, &Rfc2822).or_else(|_| OffsetDateTime::parse(text, &Rfc3339)).ok()?
+        }
     };
     // A moment that has passed is now.
     Some(Duration::try_from(moment - now).unwrap_or_default())
@@ -128,16 +132,20 @@ mod tests {
     }
 
     fn reply(status: u16, headers: &[(&'static str, &str)]) -> Result<Reply, OutboundError> {
-        let headers = headers.iter().map(|(name, value)| {
-            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
         let status = StatusCode::from_u16(status).unwrap();
         Ok(Reply { status, headers: headers.collect(), body: Bytes::new() })
     }
 
     #[test]
     fn waits_grow_as_the_rule_says() {
-        let waits = |backoff| (0..4).map(|made| rule(backoff).wait(made, &reply(503, &[])).map(|w| w.as_millis())).collect::<Vec<_>>();
+        let waits = |backoff| {
+            (0..4)
+                .map(|made| rule(backoff).wait(made, &reply(503, &[])).map(|w| w.as_millis()))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(waits(Backoff::Exponential), [Some(100), Some(200), Some(400), None]);
         assert_eq!(waits(Backoff::Linear), [Some(100), Some(200), Some(300), None]);
         assert_eq!(waits(Backoff::Fixed), [Some(100), Some(100), Some(100), None]);
@@ -156,7 +164,8 @@ mod tests {
     fn an_api_says_how_long_to_wait_in_many_ways() {
         let now = datetime!(2026-01-01 00:00:00 UTC);
         let wait = |value: &str| {
-            let headers: HeaderMap = [(RETRY_AFTER, HeaderValue::from_str(value).unwrap())].into_iter().collect();
+            let headers: HeaderMap =
+                [(RETRY_AFTER, HeaderValue::from_str(value).unwrap())].into_iter().collect();
             until(&headers, &RETRY_AFTER, now).map(|wait| wait.as_secs())
         };
         assert_eq!(wait("7"), Some(7));

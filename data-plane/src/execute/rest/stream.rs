@@ -15,7 +15,9 @@ pub fn is_enough(body: &[u8], most: usize) -> bool {
 /// The items of a stream as a JSON array. What has not come whole is left out.
 #[must_use]
 pub fn items(text: &str, events: bool, most: usize) -> String {
-    let whole = text.rfind('\n').map_or(text, |end| if response::json(text.to_owned()).is_some() { text } else { &text[..end] });
+    let whole = text
+        .rfind('\n')
+        .map_or(text, |end| if response::json(text.to_owned()).is_some() { text } else { &text[..end] });
     let texts = if events { event_data(whole) } else { lines(whole) };
     let items: Vec<String> = texts
         .into_iter()

@@ -114,10 +114,14 @@ impl V {
     /// The values in an array or object.
     fn children(self) -> Box<dyn Iterator<Item = Self>> {
         match self.val {
-            Val::Arr(items) => Box::new((0..items.len()).filter_map(move |at| items.get(at).cloned().map(Self::walked))),
+            Val::Arr(items) => {
+                Box::new((0..items.len()).filter_map(move |at| items.get(at).cloned().map(Self::walked)))
+            }
             Val::Obj(map) => {
                 let len = map.len();
-                Box::new((0..len).filter_map(move |at| map.get_index(at).map(|(_, v)| Self::walked(v.clone()))))
+                Box::new(
+                    (0..len).filter_map(move |at| map.get_index(at).map(|(_, v)| Self::walked(v.clone()))),
+                )
             }
             _ => Box::new(std::iter::empty()),
         }

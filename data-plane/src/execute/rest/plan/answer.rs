@@ -57,7 +57,8 @@ impl Answer {
             text => Some(match programs.get(text) {
                 Some(known) => known.clone(),
                 None => {
-                    let new = Program::compile(text).map_err(|error| PlanError::Program(error.to_string()))?;
+                    let new =
+                        Program::compile(text).map_err(|error| PlanError::Program(error.to_string()))?;
                     programs.entry(text.to_owned()).or_insert(new).clone()
                 }
             }),
@@ -75,7 +76,8 @@ impl Answer {
             media_type: Some(rule.media_type).filter(|media| !media.is_empty()),
             streaming: rule.streaming.map(|streaming| Streaming {
                 skip: streaming.skip,
-                longest: (streaming.max_millis > 0).then(|| Duration::from_millis(streaming.max_millis.into())),
+                longest: (streaming.max_millis > 0)
+                    .then(|| Duration::from_millis(streaming.max_millis.into())),
                 most: streaming.max_items as usize,
             }),
             errors: Errors::compile(&call.errors.clone().unwrap_or_default())?,
