@@ -173,7 +173,7 @@ fn check_size(source: &str) -> Result<(), ProgramError> {
 
 fn compile(source: &str) -> Result<Program, ProgramError> {
     let first = |found: Option<(&str, String)>| {
-        let (part, message) = found.unwrap_or((source, "cannot be read".to_owned()));
+        let (part, message) = found.unwrap_or_else(|| (source, "cannot be read".to_owned()));
         error_at(source, offset(source, part), message)
     };
     let tokens = Lexer::new(source).lex().map_err(|errors| {
@@ -183,7 +183,7 @@ fn compile(source: &str) -> Result<Program, ProgramError> {
     let term = Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| {
         let error = errors.into_iter().next();
         first(error.map(|(expected, found)| {
-            let part = found.map_or(source.get(source.len()..).unwrap_or_default(), |token| token.0);
+            let part = found.map_or_else(|| source.get(source.len()..).unwrap_or_default(), |token| token.0);
             (part, format!("{} is expected here", expected.as_str()))
         }))
     })?;

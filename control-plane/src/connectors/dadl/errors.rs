@@ -10,6 +10,8 @@ use super::{duration, headers, response};
 
 /// More retries than this are no second try.
 const MAX_RETRIES: u32 = 10;
+/// Wait before the first retry, where the file does not say.
+const INITIAL_DELAY: Duration = Duration::from_secs(1);
 
 /// What a tool's or a file's `errors` says.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +78,7 @@ fn read_strategy(field: &Field<'_>, report: &mut Report) -> Option<v1::Retry> {
         _ => Backoff::Exponential,
     };
     let initial = fields.get("initial_delay").and_then(|field| duration::read(&field, report));
-    let initial_millis = duration::millis(initial.unwrap_or(Duration::from_secs(1)));
+    let initial_millis = duration::millis(initial.unwrap_or(INITIAL_DELAY));
     fields.finish(report);
     Some(v1::Retry { max_retries, backoff: backoff.into(), initial_millis, ..Default::default() })
 }

@@ -191,8 +191,8 @@ impl Paging {
     }
 
     fn limit(&self, plan: &Plan, arguments: &Map<String, Value>) -> Option<u64> {
-        let known = self.number(plan, arguments, &self.limit).or(Some(self.limit_default.into()));
-        known.filter(|limit| *limit > 0)
+        let known = self.number(plan, arguments, &self.limit);
+        Some(known.unwrap_or_else(|| self.limit_default.into())).filter(|limit| *limit > 0)
     }
 
     /// A number among the arguments or their defaults.

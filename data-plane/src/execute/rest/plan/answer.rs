@@ -108,7 +108,7 @@ impl Errors {
     #[must_use]
     pub fn kind(&self, status: u16) -> String {
         let own = self.codes.iter().find(|(known, _)| *known == status).map(|(_, code)| code.as_str());
-        own.unwrap_or(match status {
+        own.unwrap_or_else(|| match status {
             400 | 422 => "invalid_input",
             401 => "unauthorized",
             403 => "forbidden",
