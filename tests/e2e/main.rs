@@ -28,6 +28,7 @@ mod routes;
 mod second_factor;
 mod sign_in;
 mod signup_and_mail;
+mod take_back;
 mod up;
 mod workspaces;
 mod write_scope;

@@ -293,3 +293,103 @@ async fn the_switcher_leads_to_the_persons_other_workspaces_and_to_no_suspended_
     assert_eq!(links(&second).await?, [true, false, false]);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_done_with_a_member_stands_in_their_history_and_is_mailed_to_them() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let member = system.person().await?;
+    let console = system.join(&workspace, &member, "member").await?;
+    let owner = system.console(&workspace.owner).await?;
+    let told = async |subject: &str| -> TestResult {
+        eventually(subject, SOON, || async {
+            let mails = system.mails_to(&member.email).await?;
+            let mail = mails.into_iter().find(|mail| mail.subject.contains(subject));
+            Ok(mail.filter(|mail| mail.text.contains(&workspace.owner.email)))
+        })
+        .await?;
+        Ok(())
+    };
+    let page = of(&workspace, &member, "");
+    owner.submit(&page, &of(&workspace, &member, "/role"), &[("role", "auditor")]).await?.ok()?;
+    told("You are now an auditor of Test workspace").await?;
+    for (action, subject) in [
+        ("/suspend", "Your access to Test workspace is suspended"),
+        ("/resume", "You are let in to Test workspace again"),
+        ("/remove", "You are no longer a member of Test workspace"),
+    ] {
+        let form = if action == "/resume" { page.clone() } else { of(&workspace, &member, action) };
+        owner.submit(&form, &of(&workspace, &member, action), &[]).await?.ok()?;
+        told(subject).await?;
+    }
+    let history = console.visit("/account/sessions").await?.ok()?.text();
+    for word in [
+        "Role in a workspace changed",
+        "Test workspace: an auditor, before a member, by",
+        "Suspended in a workspace",
+        "Let in to a workspace again",
+        "Membership of a workspace ended",
+    ] {
+        ensure!(history.contains(word), "the history lacks {word}: {history}");
+    }
+    let owners = owner.visit("/account/sessions").await?.ok()?.text();
+    ensure!(!owners.contains("Membership of a workspace ended"), "it stands in somebody else's history");
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_hands_a_workspace_over_is_told_as_well_as_who_gets_it() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let next = system.person().await?;
+    let nexts = system.join(&workspace, &next, "member").await?;
+    let owner = system.console(&workspace.owner).await?;
+    let path = of(&workspace, &next, "/owner");
+    owner.submit(&path, &path, &[("confirm", &next.email)]).await?.ok()?;
+    for (email, subject) in
+        [(&next.email, "You are now an owner of"), (&workspace.owner.email, "You have handed")]
+    {
+        eventually(subject, SOON, || async {
+            Ok(system.mails_to(email).await?.into_iter().find(|mail| mail.subject.contains(subject)))
+        })
+        .await?;
+    }
+    for console in [&owner, &nexts] {
+        let history = console.visit("/account/sessions").await?.ok()?.text();
+        ensure!(history.contains("Workspace handed over"), "{history}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_has_not_proved_lately_who_they_are_changes_no_member() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let (member, out) = (system.person().await?, system.person().await?);
+    system.join(&workspace, &member, "member").await?;
+    system.join(&workspace, &out, "member").await?;
+    let owner = system.console(&workspace.owner).await?;
+    let suspend = of(&workspace, &out, "/suspend");
+    owner.submit(&suspend, &suspend, &[]).await?.ok()?;
+    let members = format!("/w/{}/members", workspace.slug);
+    let old = format!(
+        "UPDATE sessions SET data = jsonb_set(data, '{{proof,at}}', '1000000000') WHERE user_id = '{}'",
+        workspace.owner.user_id
+    );
+    ensure!(system.sql(&old).await? > 0);
+    for (whom, action, field) in [
+        (&member, "/role", ("role", "admin")),
+        (&member, "/suspend", ("", "")),
+        (&member, "/remove", ("", "")),
+        (&member, "/owner", ("confirm", member.email.as_str())),
+        (&out, "/resume", ("", "")),
+    ] {
+        let page = owner.submit(&members, &of(&workspace, whom, action), &[field]).await?;
+        let to = page.location().map(|to| to.path().to_owned());
+        ensure!(to.as_deref() == Some("/account/confirm"), "{action}: {} {to:?}", page.status);
+    }
+    let page = owner.visit(&members).await?.text();
+    ensure!(page.contains(&member.email) && page.contains("suspended"), "something was done: {page}");
+    assert_eq!(owners(system, &workspace).await?, 1);
+    Ok(())
+}

@@ -277,3 +277,28 @@ async fn a_new_password_disconnects_the_apps_of_all_workspaces() -> TestResult {
     assert!(good_everywhere(system, &workspace, &workspace.key).await?, "keys go on");
     Ok(())
 }
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_other_sessions_and_disconnects_apps_of_all_workspaces() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let other = system.workspace_of(workspace.owner.clone()).await?;
+    let server = system.oauth(&workspace).await?;
+    let here = system.tokens(&workspace, &workspace.owner).await?;
+    let there = system.tokens(&other, &workspace.owner).await?;
+    assert!(good_everywhere(system, &workspace, &here.access).await?);
+    assert!(good_everywhere(system, &other, &there.access).await?);
+    let console = system.console(&workspace.owner).await?;
+    let phone = system.console(&workspace.owner).await?;
+    let page = "/account/sessions";
+    console.submit(page, "/account/sessions/end-everywhere", &[]).await?.ok()?;
+    refused_everywhere(system, &workspace, &here.access).await?;
+    refused_everywhere(system, &other, &there.access).await?;
+    let refreshed = server.refresh(&here.client_id, &here.refresh).await?;
+    assert_eq!(error_of(&refreshed.body), "invalid_grant");
+    assert!(good_everywhere(system, &workspace, &workspace.key).await?, "keys go on");
+    assert_ne!(phone.get("/workspaces").await?.status, StatusCode::OK, "another session lives on");
+    let text = console.visit(page).await?.ok()?.text();
+    ensure!(text.contains("2 connected apps") && text.contains("Signed out everywhere"), "{text}");
+    Ok(())
+}

@@ -19,6 +19,7 @@ pub mod service_accounts;
 pub mod sessions;
 pub mod signup;
 pub mod store;
+pub mod take_back;
 pub mod throttle;
 
 use secrecy::SecretString;

@@ -174,8 +174,7 @@ impl Accounts {
     /// # Errors
     /// `Gone` for a link that is dead.
     pub async fn email_change(&self, token: &str) -> Result<EmailChange> {
-        let found =
-            store::open_email_change(&mut self.db.global().await?, &token::hash(token), false).await?;
+        let found = store::open_email_change(&mut self.db.global().await?, &token::hash(token)).await?;
         found.ok_or_else(dead)
     }
 
@@ -190,7 +189,7 @@ impl Accounts {
     async fn apply_email(&self, user: &User, hash: &[u8], from: &Origin) -> Result<()> {
         let undo = Token::new("")?;
         let mut tx = self.db.global().await?;
-        let change = store::use_email_change(&mut tx, hash, false).await?;
+        let change = store::use_email_change(&mut tx, hash).await?;
         let change = change.filter(|change| change.user_id == user.id).ok_or_else(dead)?;
         // A sign-up that nobody confirmed does not keep the address from its owner.
         store::delete_unconfirmed(&mut tx, &change.email).await?;
@@ -212,39 +211,6 @@ impl Accounts {
             link: format!("{}/account/email/undo?token={link}", self.console_origin),
         })?);
         members::renew_workspaces_of(&self.db, user.id).await
-    }
-
-    /// The change that a link to the old address would take back, while it is good.
-    ///
-    /// # Errors
-    /// `Gone` for a link that is dead.
-    pub async fn undoable(&self, token: &str) -> Result<EmailChange> {
-        let found = store::open_email_change(&mut self.db.global().await?, &token::hash(token), true).await?;
-        found.ok_or_else(dead)
-    }
-
-    /// Gives an account back to the owner of its old address: the address is the old one again, all sessions end, and the
-    /// password is gone, so that whoever changed the address cannot come back with it. The owner sets a new one by mail.
-    ///
-    /// # Errors
-    /// `Gone` for a link that is dead; `Refused` when the old address has an account of its own by now.
-    pub async fn undo_email_change(&self, token: &str, from: &Origin) -> Result<()> {
-        let mut tx = self.db.global().await?;
-        let change = store::use_email_change(&mut tx, &token::hash(token), true).await?.ok_or_else(dead)?;
-        store::set_email(&mut tx, change.user_id, &change.email)
-            .await
-            .on_constraint("users_email_key", || {
-                Error::Refused("The old address has an account of its own by now.".to_owned())
-            })?;
-        store::clear_password(&mut tx, change.user_id).await?;
-        store::end_email_changes(&mut tx, change.user_id).await?;
-        store::end_resets(&mut tx, change.user_id).await?;
-        sessions::end_all(&mut tx, change.user_id).await?;
-        let about = format!("back to {}", change.email);
-        events::record(&mut tx, change.user_id, Kind::EmailChanged, from, &about).await?;
-        tx.commit().await?;
-        self.ask_reset(&change.email, &ClientNetwork::of(&from.address)).await?;
-        members::renew_workspaces_of(&self.db, change.user_id).await
     }
 }
 

@@ -255,24 +255,16 @@ pub(super) async fn try_email_code(tx: &mut GlobalTx, user: UserId) -> Result<Op
     Ok(sqlx::query_as(sql).bind(user.uuid()).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn open_email_change(
-    tx: &mut GlobalTx,
-    hash: &[u8],
-    undo: bool,
-) -> Result<Option<EmailChange>> {
+pub(super) async fn open_email_change(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<EmailChange>> {
     let sql = "SELECT user_id, email FROM email_changes
-               WHERE hash = $1 AND undo = $2 AND used_at IS NULL AND expires_at > now()";
-    Ok(sqlx::query_as(sql).bind(hash).bind(undo).fetch_optional(tx.conn()).await?)
+               WHERE hash = $1 AND NOT undo AND used_at IS NULL AND expires_at > now()";
+    Ok(sqlx::query_as(sql).bind(hash).fetch_optional(tx.conn()).await?)
 }
 
-pub(super) async fn use_email_change(
-    tx: &mut GlobalTx,
-    hash: &[u8],
-    undo: bool,
-) -> Result<Option<EmailChange>> {
+pub(super) async fn use_email_change(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<EmailChange>> {
     let sql = "UPDATE email_changes SET used_at = now()
-               WHERE hash = $1 AND undo = $2 AND used_at IS NULL AND expires_at > now() RETURNING user_id, email";
-    Ok(sqlx::query_as(sql).bind(hash).bind(undo).fetch_optional(tx.conn()).await?)
+               WHERE hash = $1 AND NOT undo AND used_at IS NULL AND expires_at > now() RETURNING user_id, email";
+    Ok(sqlx::query_as(sql).bind(hash).fetch_optional(tx.conn()).await?)
 }
 
 /// Ends what a user has asked for; the way back that an old address has been given stays.

@@ -59,8 +59,8 @@ pub(super) async fn set_role(
 ) -> Page {
     let user = path.id()?;
     at.visitor.require_recent(&at.path(&format!("/members/{user}")))?;
-    members::set_role(&app.db, &at.member, user, fields.get("role").parse()?).await?;
-    at.flash("The role is changed.").await?;
+    app.accounts.set_role(at.doer(), user, fields.get("role").parse()?).await?;
+    at.flash("The role is saved.").await?;
     let back = if user == at.user.id { String::new() } else { format!("/members/{user}") };
     see_other(&at.path(&back))
 }
@@ -111,7 +111,7 @@ pub(super) async fn remove(
 ) -> Page {
     let user = path.id()?;
     at.visitor.require_recent(&remove_path(&at, user))?;
-    members::remove(&app.db, &at.member, user).await?;
+    app.accounts.remove_member(at.doer(), user).await?;
     if user == at.user.id {
         at.flash(format!("You have left {}.", at.tenant.name)).await?;
         return see_other("/workspaces");
@@ -158,7 +158,7 @@ pub(super) async fn suspend(
 ) -> Page {
     let user = path.id()?;
     at.visitor.require_recent(&at.path(&format!("/members/{user}/suspend")))?;
-    members::suspend(&app.db, &at.member, user).await?;
+    app.accounts.suspend_member(at.doer(), user).await?;
     at.flash("The member is suspended. Nothing of theirs works until they are let in again.").await?;
     see_other(&at.path(&format!("/members/{user}")))
 }
@@ -170,7 +170,8 @@ pub(super) async fn resume(
     _fields: Fields,
 ) -> Page {
     let user = path.id()?;
-    members::resume(&app.db, &at.member, user).await?;
+    at.visitor.require_recent(&at.path(&format!("/members/{user}")))?;
+    app.accounts.resume_member(at.doer(), user).await?;
     at.flash("The member is in again. Their keys and connections work as before.").await?;
     see_other(&at.path(&format!("/members/{user}")))
 }
@@ -194,7 +195,7 @@ pub(super) async fn hand_over(
 ) -> Page {
     let user = path.id()?;
     at.visitor.require_recent(&at.path(&format!("/members/{user}/owner")))?;
-    match members::hand_over(&app.db, &at.member, user, fields.get("confirm")).await {
+    match app.accounts.hand_over(at.doer(), user, fields.get("confirm")).await {
         Ok(()) => {
             at.flash("The workspace is handed over. You are an admin of it now.").await?;
             see_other(&at.path("/members"))

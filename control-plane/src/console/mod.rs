@@ -148,6 +148,7 @@ fn pages() -> Routes<App> {
         .route("/account/password", get(profile::password_form).post(profile::change_password))
         .route("/account/sessions", get(sessions::list))
         .route("/account/sessions/end-others", post(sessions::end_others))
+        .route("/account/sessions/end-everywhere", post(sessions::end_everywhere))
         .route("/account/sessions/{handle}/end", post(sessions::end))
         .route("/login/with/{provider}", post(sign_in::start))
         .route("/login/callback/{provider}", get(sign_in::callback))

@@ -12,6 +12,8 @@ use super::session::{LoggedIn, Visitor, flash};
 use super::view::{
     EmailChangePage, EmailLinkPage, Field, LinkState, Moment, PasswordPage, Pending, ProfilePage, Tabs,
 };
+use crate::accounts::external::providers::Provider;
+use crate::accounts::take_back::Came;
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]
@@ -112,7 +114,7 @@ pub(super) async fn cancel_email(State(app): State<App>, who: LoggedIn, _fields:
 /// `GET /account/email/confirm`: the link of the mail; uses nothing.
 pub(super) async fn email_link(State(app): State<App>, who: LoggedIn, Query(query): Query<Token>) -> Page {
     let state = match app.accounts.email_change(&query.token).await {
-        Ok(change) if change.user_id == who.user.id => LinkState::Ready { email: change.email },
+        Ok(change) if change.user_id == who.user.id => LinkState::ready(change.email),
         Ok(_) => LinkState::OtherAccount,
         Err(Error::Gone(_)) => LinkState::Dead,
         Err(error) => return Err(error.into()),
@@ -136,11 +138,24 @@ pub(super) async fn confirm_email(State(app): State<App>, who: LoggedIn, fields:
 /// `GET /account/email/undo`: the link in the mail to the old address; for who may have been logged out. Uses nothing.
 pub(super) async fn undo_form(State(app): State<App>, visitor: Visitor, Query(query): Query<Token>) -> Page {
     let state = match app.accounts.undoable(&query.token).await {
-        Ok(change) => LinkState::Ready { email: change.email },
+        Ok(undo) => LinkState::Ready { goes: undo.came.iter().map(goes).collect(), email: undo.email },
         Err(Error::Gone(_)) => LinkState::Dead,
         Err(error) => return Err(error.into()),
     };
     link_page(&visitor, "Take your account back", "/account/email/undo", query.token, state).await
+}
+
+/// What came to the account since, in words.
+fn goes(came: &Came) -> String {
+    match came {
+        Came::App => "The authenticator app".to_owned(),
+        Came::Passkey(name) => format!("The passkey “{name}”"),
+        Came::Identity { provider, label } => match Provider::parse(provider) {
+            Some(known) => format!("Logging in with {known} as {label}"),
+            None => format!("Logging in with a company as {label}"),
+        },
+        Came::Key(name) => format!("The API key “{name}”"),
+    }
 }
 
 /// `POST /account/email/undo`.

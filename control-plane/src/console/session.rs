@@ -299,6 +299,16 @@ impl Workspace {
         })
     }
 
+    /// Who changes something about members here.
+    pub const fn doer(&self) -> members::Doer<'_> {
+        members::Doer {
+            by: &self.member,
+            person: &self.user,
+            workspace: self.tenant.name.as_str(),
+            from: &self.visitor.origin,
+        }
+    }
+
     /// The tenant's origin.
     pub fn origin(&self) -> String {
         self.app.origins.of_stored(self.tenant.slug.as_str())

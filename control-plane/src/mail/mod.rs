@@ -5,9 +5,11 @@
 
 mod factors;
 mod letters;
+mod membership;
 pub mod messages;
 
 pub use factors::FactorChange;
+pub use membership::{MembershipMail, MembershipNews};
 pub use messages::{AddressMail, InvitationMail, Message, Notice};
 
 use std::time::Duration;

@@ -119,6 +119,23 @@ pub async fn revoke_everywhere(conn: &mut PgConnection, user: UserId, reason: &s
     Ok(all)
 }
 
+/// The workspaces that a person belongs to, for who goes through them in one transaction with [`act_for`]. Afterwards the
+/// transaction acts for no user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn workspaces_of(conn: &mut PgConnection, user: UserId) -> Result<Vec<TenantId>> {
+    store::workspaces_of(conn, user).await
+}
+
+/// Makes a transaction that is no tenant's act for one, or for none again.
+///
+/// # Errors
+/// When the database fails.
+pub async fn act_for(conn: &mut PgConnection, tenant: Option<TenantId>) -> Result<()> {
+    store::act_for(conn, tenant).await
+}
+
 async fn within(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -89,6 +89,7 @@ pub const TABLE: &[Line] = &[
     page("GET /account/sessions", Person),
     form("POST /account/sessions/{handle}/end", Person, &[]),
     form("POST /account/sessions/end-others", Person, &[]),
+    form("POST /account/sessions/end-everywhere", Person, &[]),
     // Logging in elsewhere; this ToolMesh has no provider.
     form("POST /login/with/{provider}", Anybody(&[404]), &[]),
     page("GET /login/callback/{provider}", Anybody(&[410])),

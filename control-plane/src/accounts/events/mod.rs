@@ -8,7 +8,7 @@ use toolmesh_proto::ids::UserId;
 
 use super::origin::Origin;
 use super::{Accounts, User};
-use crate::db::{Db, GlobalTx, UserTx};
+use crate::db::{Db, GlobalTx, TenantTx, UserTx};
 use crate::error::Result;
 use crate::mail::{Message, Notice};
 
@@ -33,10 +33,16 @@ pub enum Kind {
     IdentityUnlinked,
     KeyMade,
     KeyRevoked,
+    RoleChanged,
+    Suspended,
+    LetIn,
+    MembershipEnded,
+    WorkspaceHandedOver,
+    SignedOutEverywhere,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 21] = [
         Self::LoggedIn,
         Self::SecondFactorFailed,
         Self::PasswordChanged,
@@ -52,6 +58,12 @@ impl Kind {
         Self::IdentityUnlinked,
         Self::KeyMade,
         Self::KeyRevoked,
+        Self::RoleChanged,
+        Self::Suspended,
+        Self::LetIn,
+        Self::MembershipEnded,
+        Self::WorkspaceHandedOver,
+        Self::SignedOutEverywhere,
     ];
 
     /// The word in the database, what people read, and whether they are told by mail.
@@ -73,6 +85,13 @@ impl Kind {
             Self::IdentityUnlinked => ("identity_unlinked", "Way to log in removed", true),
             Self::KeyMade => ("key_made", "API key made", false),
             Self::KeyRevoked => ("key_revoked", "API key revoked", false),
+            // What is done with members is told in words of its own.
+            Self::RoleChanged => ("role_changed", "Role in a workspace changed", false),
+            Self::Suspended => ("suspended", "Suspended in a workspace", false),
+            Self::LetIn => ("let_in", "Let in to a workspace again", false),
+            Self::MembershipEnded => ("membership_ended", "Membership of a workspace ended", false),
+            Self::WorkspaceHandedOver => ("workspace_handed_over", "Workspace handed over", false),
+            Self::SignedOutEverywhere => ("signed_out_everywhere", "Signed out everywhere", true),
         }
     }
 
@@ -124,6 +143,20 @@ pub async fn record(tx: &mut GlobalTx, user: UserId, kind: Kind, from: &Origin, 
 /// When the database fails.
 pub async fn record_own(tx: &mut UserTx, kind: Kind, from: &Origin, about: &str) -> Result<()> {
     let user = tx.user();
+    store::insert(tx.conn(), user, kind.as_str(), from, details(about)).await
+}
+
+/// The same in the transaction of a workspace that the person belongs to, or did until now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_of_member(
+    tx: &mut TenantTx,
+    user: UserId,
+    kind: Kind,
+    from: &Origin,
+    about: &str,
+) -> Result<()> {
     store::insert(tx.conn(), user, kind.as_str(), from, details(about)).await
 }
 

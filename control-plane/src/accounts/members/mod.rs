@@ -10,7 +10,7 @@ use toolmesh_proto::ids::{TenantId, UserId};
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 
-pub use change::{hand_over, remove, resume, set_role, suspend};
+pub use change::Doer;
 pub use role::{Permission, Role};
 
 /// Proof that a user belongs to a tenant, with the role; made by looking it up, and asked for by everything that acts.

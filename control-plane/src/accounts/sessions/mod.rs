@@ -13,9 +13,13 @@ use tower_sessions::session_store::{self, SessionStore};
 use tower_sessions::{Expiry, Session, SessionManagerLayer};
 use uuid::Uuid;
 
+use super::events::{self, Kind};
+use super::origin::Origin;
+use super::{Accounts, User};
 use crate::credentials::token;
 use crate::db::{Db, GlobalTx};
 use crate::error::Result;
+use crate::revocations;
 
 /// Without use for this long, a session ends.
 const IDLE: Duration = Duration::hours(12);
@@ -65,6 +69,33 @@ pub async fn end_others(tx: &mut GlobalTx, user: UserId, asks: &Session) -> Resu
 /// When the database fails.
 pub async fn end_all(tx: &mut GlobalTx, user: UserId) -> Result<u64> {
     store::delete_of_user(tx, user, &[]).await
+}
+
+/// What ended when somebody signed out everywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub sessions: u64,
+    /// Consents of theirs, in all workspaces.
+    pub apps: u64,
+}
+
+impl Accounts {
+    /// Ends all sessions of a person but the one that asks, and disconnects all apps that they allowed in any workspace, on
+    /// every node within a second. API keys go on: programs of theirs use them, and no session made them work.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sign_out_everywhere(&self, user: &User, asks: &Session, from: &Origin) -> Result<Ended> {
+        let mut tx = self.db.global().await?;
+        let sessions = end_others(&mut tx, user.id, asks).await?;
+        let reason = "its owner signed out everywhere";
+        let apps = revocations::revoke_everywhere(tx.conn(), user.id, reason).await?.grants;
+        events::record(&mut tx, user.id, Kind::SignedOutEverywhere, from, "").await?;
+        tx.commit().await?;
+        tracing::info!(user = %user.id, sessions, grants = apps, "signed out everywhere");
+        self.tell(user, Kind::SignedOutEverywhere, from, "")?;
+        Ok(Ended { sessions, apps })
+    }
 }
 
 /// What a session is stored under; nothing for one that has no id yet, which fits none.

@@ -43,10 +43,20 @@ pub struct EmailChangePage {
 pub enum LinkState {
     Ready {
         email: String,
+        /// What came to the account since the change that is taken back, and goes with it.
+        goes: Vec<String>,
     },
     /// The link belongs to another account than the one that is logged in.
     OtherAccount,
     Dead,
+}
+
+impl LinkState {
+    /// Of a change that takes nothing away.
+    #[must_use]
+    pub const fn ready(email: String) -> Self {
+        Self::Ready { email, goes: Vec::new() }
+    }
 }
 
 /// GET and POST of the links that confirm a new address or take the change back.
