@@ -12,6 +12,7 @@ mod connected_apps;
 mod emulated_apis;
 mod endpoint;
 mod flows;
+mod giving_back;
 mod groups;
 mod headers;
 mod identity_assertions;

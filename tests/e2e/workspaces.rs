@@ -124,3 +124,23 @@ async fn after_a_login_nobody_is_sent_to_a_foreign_site() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn nobody_owns_more_than_twenty_workspaces_however_many_they_make_at_once() -> TestResult {
+    let system = System::shared().await?;
+    let person = system.person().await?;
+    let console = system.console(&person).await?;
+    let make = async || -> anyhow::Result<StatusCode> {
+        let slug = format!("w{}", unique());
+        let fields = [("name", "One of many"), ("slug", slug.as_str())];
+        Ok(console.submit("/workspaces/new", "/workspaces/new", &fields).await?.status)
+    };
+    for _ in 0..17 {
+        assert_eq!(make().await?, StatusCode::SEE_OTHER);
+    }
+    let made = futures_util::future::try_join_all((0..8).map(|_| make())).await?;
+    let count = |status| made.iter().filter(|made| **made == status).count();
+    assert_eq!(count(StatusCode::SEE_OTHER), 3, "{made:?}");
+    assert_eq!(count(StatusCode::UNPROCESSABLE_ENTITY), 5, "{made:?}");
+    Ok(())
+}

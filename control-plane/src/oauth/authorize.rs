@@ -12,11 +12,15 @@ use super::redirect;
 use super::{Oauth, scopes, store};
 use crate::accounts::members::{self, Membership};
 use crate::credentials::token::Token;
+use crate::db::TenantTx;
 use crate::error::{Error, Result};
 use crate::tenants::Tenant;
 
 /// Life of a code; a client redeems it at once.
 const CODE_LIFE: Duration = Duration::seconds(60);
+
+/// What is said of a page that was answered.
+const ANSWERED: &str = "You have answered this page already. If the application did not go on, start again from it.";
 
 /// Seconds a person has to decide.
 const DECISION_SECONDS: i64 = 600;
@@ -76,6 +80,8 @@ pub enum Refusal {
 /// What a person decides on, sealed into the form.
 #[derive(Serialize, Deserialize)]
 struct Pending {
+    /// One of a kind, so that the page is answered once.
+    id: uuid::Uuid,
     tenant: toolmesh_proto::ids::TenantId,
     user: UserId,
     /// The browser that was asked: a page that is shown in another one decides nothing.
@@ -172,17 +178,17 @@ impl Oauth {
         let mut tx = self.db.tenant(tenant.id).await?;
         let (client_id, redirect_uri) = (&request.client.client_id, &request.redirect_uri);
         let given = store::consent(&mut tx, member.user, client_id, redirect_uri, &request.scope).await?;
-        drop(tx);
         let Some(given_at) = given else { return Ok(None) };
         let pending = Pending::of(member, "", request);
-        self.answer_with_code(tenant, member, request.client.clone(), pending, given_at).await.map(Some)
+        self.answer_with_code(tx, tenant, member, request.client.clone(), pending, given_at).await.map(Some)
     }
 
     /// Carries out a decision and answers where to send the browser. Everything is checked again: the client may be gone, the
     /// person no longer a member.
     ///
     /// # Errors
-    /// `Refused` when the form is too old, was made for somebody else or shown elsewhere, or the client may not be used.
+    /// `Refused` when the form is too old, was answered before, was made for somebody else or shown elsewhere, or the client may
+    /// not be used.
     pub async fn decide(
         &self,
         tenant: &Tenant,
@@ -197,28 +203,39 @@ impl Oauth {
         if !meant || pending.expires_at < now.unix_timestamp() {
             return Err(stale());
         }
-        if !allow {
+        // May have to be fetched, which no transaction waits for.
+        let client = match allow {
+            true => Some(self.identify(tenant.id, &pending.client_id).await?.map_err(|_| stale())?),
+            false => None,
+        };
+        let mut tx = self.db.tenant(tenant.id).await?;
+        // With the answer in one transaction: of two that come at once, one waits for the other, and is too late.
+        let ends = now + Duration::seconds(DECISION_SECONDS);
+        if !store::use_jti(&mut tx, "consent", &pending.id.to_string(), ends).await? {
+            return Err(Error::Refused(ANSWERED.to_owned()));
+        }
+        let Some(client) = client else {
+            tx.commit().await?;
             let origin = self.origin(tenant.slug.as_str());
             let answer = [("error", "access_denied"), ("error_description", "The person said no.")];
             return answer_url(&pending.redirect_uri, &answer, pending.state.as_deref(), &origin);
-        }
-        let client = self.identify(tenant.id, &pending.client_id).await?.map_err(|_| stale())?;
+        };
         if !redirect::is_registered(&pending.redirect_uri, &client.redirect_uris) {
             return Err(stale());
         }
-        self.answer_with_code(tenant, member, client, pending, now).await
+        self.answer_with_code(tx, tenant, member, client, pending, now).await
     }
 
     /// Writes the grant and its code.
     async fn answer_with_code(
         &self,
+        mut tx: TenantTx,
         tenant: &Tenant,
         member: &Membership,
         mut client: Client,
         pending: Pending,
         consented_at: OffsetDateTime,
     ) -> Result<String> {
-        let mut tx = self.db.tenant(tenant.id).await?;
         members::still(&mut tx, member).await?;
         client.standing = policy::standing(&mut tx, &client).await?;
         if client.standing != Standing::Allowed {
@@ -257,6 +274,7 @@ impl Oauth {
 impl Pending {
     fn of(member: &Membership, browser: &str, request: &Request) -> Self {
         Self {
+            id: uuid::Uuid::new_v4(),
             tenant: member.tenant,
             user: member.user,
             browser: browser.to_owned(),

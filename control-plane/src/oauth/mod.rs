@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod clients;
 pub mod connections;
+mod giving_back;
 pub mod http;
 mod id_jag;
 pub mod identity_providers;

@@ -1,5 +1,4 @@
-//! The token endpoint: codes and refresh tokens for access tokens (OAuth 2.1, sections 4.1.3 and 4.3; RFC 9068), and
-//! revocation (RFC 7009).
+//! The token endpoint: codes and refresh tokens for access tokens (OAuth 2.1, sections 4.1.3 and 4.3; RFC 9068).
 
 use std::borrow::Cow;
 
@@ -14,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use toolmesh_proto::claims::{self, ACCESS_TOKEN_SECONDS, AccessClaims, Scopes, Subject};
 use toolmesh_proto::ids::GrantId;
 
-use super::clients::{self, AuthMethod, Client, SEEN_EVERY};
+use super::clients::{self, Client, SEEN_EVERY};
 use super::id_jag::JWT_BEARER;
 use super::machines::CLIENT_CREDENTIALS;
 use super::{Oauth, authorize, scopes, store};
@@ -270,36 +269,8 @@ impl Oauth {
         })
     }
 
-    /// Revokes the grant of a refresh token; an unknown token is no error (RFC 7009, section 2.2). A client that says who it is
-    /// must be it; one that says nothing has shown the token, which nobody else has.
-    ///
-    /// # Errors
-    /// When the client is not believed, or the database fails.
-    pub async fn revoke(&self, tenant: &Tenant, headers: &HeaderMap, request: &TokenRequest) -> Result<()> {
-        let silent = request.client_id.is_empty()
-            && request.client_assertion.is_empty()
-            && !headers.contains_key(http::header::AUTHORIZATION);
-        let caller =
-            if silent { None } else { Some(self.authenticate_client(tenant, headers, request).await?) };
-        let mut tx = self.db.tenant(tenant.id).await?;
-        let hash = token::hash(&request.token);
-        let Some(id) = store::grant_of_refresh(&mut tx, &hash).await? else { return Ok(()) };
-        let Some(grant) = store::lock_grant(&mut tx, id).await? else { return Ok(()) };
-        let own = match &caller {
-            Some(caller) => grant.client_id == caller.client.client_id,
-            None => self
-                .client(&mut tx, &grant.client_id)
-                .await?
-                .is_some_and(|client| client.auth_method == AuthMethod::None),
-        };
-        if own {
-            self.end_grant(tx, id, "the client gave it back").await?;
-        }
-        Ok(())
-    }
-
     /// Ends a grant with everything that came of it, everywhere.
-    async fn end_grant(&self, mut tx: TenantTx, id: GrantId, reason: &str) -> crate::error::Result<()> {
+    pub(super) async fn end_grant(&self, mut tx: TenantTx, id: GrantId, reason: &str) -> crate::error::Result<()> {
         let ended = revocations::revoke(&mut tx, &What::Grant(id), Reach::Tokens, reason).await?;
         tx.commit().await?;
         tracing::info!(grant = %id, reason, grants = ended.grants, "grant ended");

@@ -158,6 +158,14 @@ pub async fn issue_after(tx: &mut TenantTx, client_id: &str, subject: Subject) -
     store::issue_after(tx, client_id, subject).await
 }
 
+/// Whether a grant has been taken back already, and nodes told.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_revoked(tx: &mut TenantTx, grant: GrantId) -> Result<bool> {
+    store::is_revoked(tx, grant).await
+}
+
 /// Deletes what has long mattered to nobody.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 use toolmesh_proto::claims::{ACCESS_TOKEN_SECONDS, LEEWAY_SECONDS, Subject};
-use toolmesh_proto::ids::{TenantId, UserId};
+use toolmesh_proto::ids::{GrantId, TenantId, UserId};
 use uuid::Uuid;
 
 use super::{CHANNEL, Reach, What};
@@ -101,6 +101,12 @@ pub(super) async fn issue_after(tx: &mut TenantTx, client_id: &str, subject: Sub
         .bind(subject.to_string())
         .fetch_one(tx.conn())
         .await?)
+}
+
+pub(super) async fn is_revoked(tx: &mut TenantTx, grant: GrantId) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT EXISTS (SELECT FROM revocations WHERE tenant_id = $1 AND kind = 'grant' AND subject = $2)";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(grant.to_string()).fetch_one(tx.conn()).await?)
 }
 
 /// The workspaces that a person belongs to.

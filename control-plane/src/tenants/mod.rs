@@ -96,12 +96,10 @@ pub async fn create(
     let name = workspace_name(name)?;
     let slug = Slug::parse(slug).map_err(|e| Error::field("slug", e.to_string()))?;
     let id = TenantId::new();
-    let mut own = db.user(owner).await?;
-    if store::count_owned(&mut own).await? >= MAX_OWNED {
+    let mut tx = db.tenant(id).await?;
+    if store::lock_and_count_owned(&mut tx, owner).await? >= MAX_OWNED {
         return Err(Error::field("name", "You own 20 workspaces, which is the most one person can own."));
     }
-    drop(own);
-    let mut tx = db.tenant(id).await?;
     // The unique index decides, however fast somebody else was.
     store::insert(&mut tx, slug.as_str(), &name).await.on_constraint("tenants_slug_key", taken)?;
     members::add_first_owner(&mut tx, owner).await?;

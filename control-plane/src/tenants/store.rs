@@ -1,6 +1,6 @@
 //! Rows of tenants.
 
-use toolmesh_proto::ids::TenantId;
+use toolmesh_proto::ids::{TenantId, UserId};
 use uuid::Uuid;
 
 use super::access::Access;
@@ -47,10 +47,18 @@ pub(super) async fn of_user(tx: &mut UserTx) -> Result<Vec<OwnWorkspace>> {
     Ok(sqlx::query_as(sql).bind(user).fetch_all(tx.conn()).await?)
 }
 
-pub(super) async fn count_owned(tx: &mut UserTx) -> Result<i64> {
-    let user = tx.user().uuid();
+/// How many workspaces somebody owns, their row locked: of two that are made at once, one waits and is counted by the other.
+pub(super) async fn lock_and_count_owned(tx: &mut TenantTx, owner: UserId) -> Result<i64> {
+    sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(owner.uuid())
+        .execute(tx.conn())
+        .await?;
+    let act_as = "SELECT set_config('app.user', $1, true)";
+    sqlx::query(act_as).bind(owner.to_string()).execute(tx.conn()).await?;
     let sql = "SELECT count(*) FROM memberships WHERE user_id = $1 AND role = 'owner'";
-    Ok(sqlx::query_scalar(sql).bind(user).fetch_one(tx.conn()).await?)
+    let owned = sqlx::query_scalar(sql).bind(owner.uuid()).fetch_one(tx.conn()).await?;
+    sqlx::query(act_as).bind("").execute(tx.conn()).await?;
+    Ok(owned)
 }
 
 pub(super) async fn set_name(tx: &mut TenantTx, name: &str) -> Result<()> {
