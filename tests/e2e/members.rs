@@ -259,11 +259,11 @@ async fn a_key_does_not_outlive_the_membership_it_acts_as() -> TestResult {
     owner.submit(&remove, &remove, &[]).await?.ok()?;
     key_is_good(system, &workspace, &key, false).await?;
     // Invited anew, they are a member again, and their old key is still nobody's.
-    let mails = system.mails_to(&member.email).await?.len();
+    let mails = system.mails_with(&member.email, "/invitation").await?.len();
     let members = format!("/w/{}/members", workspace.slug);
     let fields = [("email", member.email.as_str()), ("role", "member")];
     owner.submit(&members, &format!("{members}/invite"), &fields).await?.ok()?;
-    let mail = system.mail_after(&member.email, mails).await?;
+    let mail = system.mail_with_after(&member.email, "/invitation", mails).await?;
     let console = system.console(&member).await?;
     let path = console.path_of(mail.link("/invitation").context("no link")?)?;
     console.submit(&path, "/invitation", &[]).await?.ok()?;

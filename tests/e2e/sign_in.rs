@@ -10,40 +10,46 @@ use toolmesh_tests::google::secret_file;
 use toolmesh_tests::provider::{IdentityProvider, Login, SECRET, Signed};
 use toolmesh_tests::rows::Rows;
 use toolmesh_tests::system::Options;
+use toolmesh_tests::totp::AuthenticatorApp;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Console, Page, Person, System, TestResult, Workspace, eventually, html};
 use url::Url;
 
-/// A product whose Google is a provider of ours, and its name server too.
-struct World {
-    system: System,
+/// A product whose Google and Microsoft are providers of ours, and its name server too.
+pub(crate) struct World {
+    pub(crate) system: System,
     google: IdentityProvider,
+    pub(crate) microsoft: IdentityProvider,
     names: NameServer,
 }
 
 static WORLD: OnceCell<World> = OnceCell::const_new();
 
-async fn world() -> Result<&'static World> {
+pub(crate) async fn world() -> Result<&'static World> {
     WORLD
         .get_or_try_init(|| async {
             let (google, names) = (IdentityProvider::start()?, NameServer::start()?);
+            let microsoft = IdentityProvider::microsoft()?;
             let secret = secret_file(SECRET)?;
             let envs = [
                 ("TOOLMESH_GOOGLE_CLIENT_ID", "toolmesh"),
                 ("TOOLMESH_GOOGLE_CLIENT_SECRET_FILE", &secret),
                 ("TOOLMESH_GOOGLE_ISSUER", &google.url),
+                ("TOOLMESH_MICROSOFT_CLIENT_ID", "toolmesh"),
+                ("TOOLMESH_MICROSOFT_CLIENT_SECRET_FILE", &secret),
+                ("TOOLMESH_MICROSOFT_ISSUER", &microsoft.issuer_of("common")),
                 ("TOOLMESH_DNS_SERVER", &names.address.to_string()),
             ];
             let envs = envs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
             let system = System::start(Options { envs, nodes: 1, ..Options::default() }).await?;
-            Ok(World { system, google, names })
+            Ok(World { system, google, microsoft, names })
         })
         .await
 }
 
 /// Where the page that leaves the console leads.
-fn away(page: &Page) -> Result<Url> {
+pub(crate) fn away(page: &Page) -> Result<Url> {
     let tags = html::tags(&page.body);
     let refresh = tags.iter().find(|tag| tag.attribute("http-equiv") == Some("refresh"));
     let content = refresh.and_then(|tag| tag.attribute("content"));
@@ -51,12 +57,12 @@ fn away(page: &Page) -> Result<Url> {
     Ok(Url::parse(content.split_once("url=").context("no address")?.1)?)
 }
 
-async fn is_logged_in(console: &Console) -> Result<bool> {
+pub(crate) async fn is_logged_in(console: &Console) -> Result<bool> {
     Ok(console.get("/workspaces").await?.status == StatusCode::OK)
 }
 
 /// The path of the link that asks whether somebody is who they say; other mail may come to the address meanwhile.
-async fn mailed_link(system: &System, console: &Console, address: &str) -> Result<String> {
+pub(crate) async fn mailed_link(system: &System, console: &Console, address: &str) -> Result<String> {
     eventually("the mail with the link", SOON, || async {
         let mails = system.mails_to(address).await?;
         let link = mails.iter().find_map(|mail| mail.link("/login/link/confirm"));
@@ -65,7 +71,7 @@ async fn mailed_link(system: &System, console: &Console, address: &str) -> Resul
     .await
 }
 
-fn says(claims: Value) -> Login {
+pub(crate) fn says(claims: Value) -> Login {
     Login { claims, signed: Signed::Right }
 }
 
@@ -77,7 +83,7 @@ fn somebody() -> (String, Value) {
 }
 
 impl World {
-    fn stranger(&self) -> Result<Console> {
+    pub(crate) fn stranger(&self) -> Result<Console> {
         Console::new(&self.system)
     }
 
@@ -346,27 +352,29 @@ async fn a_linked_account_logs_in_and_is_unlinked_again() -> TestResult {
     Ok(())
 }
 
-/// A workspace with a provider of its own and a proven domain.
-struct Company {
-    workspace: Workspace,
-    provider: IdentityProvider,
-    domain: String,
-    owner: Console,
+/// A workspace with a provider of its own and a proven domain, whose owner has a second factor.
+pub(crate) struct Company {
+    pub(crate) workspace: Workspace,
+    pub(crate) provider: IdentityProvider,
+    pub(crate) domain: String,
+    pub(crate) owner: Console,
+    app: AuthenticatorApp,
 }
 
 impl Company {
-    async fn new(world: &World) -> Result<Self> {
+    pub(crate) async fn new(world: &World) -> Result<Self> {
         let workspace = world.system.workspace().await?;
         let provider = IdentityProvider::start()?;
         let owner = world.system.console(&workspace.owner).await?;
+        let app = owner.set_up_app().await?.app;
         let domain = format!("{}.example", unique());
-        let company = Self { workspace, provider, domain, owner };
+        let company = Self { workspace, provider, domain, owner, app };
         company.save(&company.provider.url).await?.ok()?;
         company.prove(world).await?;
         Ok(company)
     }
 
-    fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         format!("/w/{}/settings/sign-in", self.workspace.slug)
     }
 
@@ -375,7 +383,7 @@ impl Company {
         self.owner.submit(&self.page(), &self.page(), &fields).await
     }
 
-    async fn post(&self, action: &str, fields: &[(&str, &str)]) -> Result<Page> {
+    pub(crate) async fn post(&self, action: &str, fields: &[(&str, &str)]) -> Result<Page> {
         self.owner.submit(&self.page(), &format!("{}/{action}", self.page()), fields).await
     }
 
@@ -391,7 +399,7 @@ impl Company {
         Ok(())
     }
 
-    fn employee(&self) -> (String, Value) {
+    pub(crate) fn employee(&self) -> (String, Value) {
         let email = format!("{}@{}", unique(), self.domain);
         (
             email.clone(),
@@ -400,19 +408,19 @@ impl Company {
     }
 
     /// From the login page by the address.
-    async fn log_in(&self, console: &Console, email: &str, claims: Value) -> Result<Page> {
+    pub(crate) async fn log_in(&self, console: &Console, email: &str, claims: Value) -> Result<Page> {
         let left = console.submit("/login/company", "/login/company", &[("email", email)]).await?;
         let back = self.provider.log_in(&away(&left)?, says(claims))?;
         console.get(back.as_str()).await
     }
 
-    async fn test(&self, claims: Value) -> Result<String> {
+    pub(crate) async fn test(&self, claims: Value) -> Result<String> {
         let left = self.post("test", &[]).await?;
         let back = self.provider.log_in(&away(&left)?, says(claims))?;
         Ok(self.owner.visit(back.as_str()).await?.ok()?.text())
     }
 
-    async fn require(&self, exempt: &str) -> Result<Page> {
+    pub(crate) async fn require(&self, exempt: &str) -> Result<Page> {
         self.post("require", &[("exempt", exempt)]).await
     }
 }
@@ -521,7 +529,12 @@ async fn where_the_provider_is_required_members_come_through_it_and_the_named_ow
     let wrong = console.try_login(&member.email, "a wrong password entirely").await?;
     assert!(!wrong.text().contains("has its own login"), "tells strangers how members log in");
     system.console(&guest).await.context("an address elsewhere is not the company's to rule")?;
-    system.console(&company.workspace.owner).await.context("the named owner")?;
+    let named = world.stranger()?;
+    let owner = &company.workspace.owner;
+    named.try_login(&owner.email, &owner.password).await?.ok()?;
+    let code = company.app.code(0)?;
+    named.submit("/login/second-factor", "/login/second-factor", &[("code", &code)]).await?.ok()?;
+    assert!(is_logged_in(&named).await?, "the named owner");
 
     // The account exists: its owner confirms by mail once, then the provider is enough.
     let subject = json!({ "sub": unique(), "email": member.email });

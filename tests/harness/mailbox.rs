@@ -50,6 +50,29 @@ impl System {
         self.mail_after(address, 0).await
     }
 
+    /// The mails to an address with a link whose path starts like this, newest first. Others come in between, such as news of
+    /// the person's account.
+    ///
+    /// # Errors
+    /// When the mailbox does not answer as promised.
+    pub async fn mails_with(&self, address: &str, link: &str) -> Result<Vec<Mail>> {
+        let mut mails = self.mails_to(address).await?;
+        mails.retain(|mail| mail.link(link).is_some());
+        Ok(mails)
+    }
+
+    /// Waits until more than `count` such mails have come and returns the newest.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn mail_with_after(&self, address: &str, link: &str, count: usize) -> Result<Mail> {
+        eventually(&format!("a mail to {address} with a link to {link}"), SOON, || async {
+            let mut mails = self.mails_with(address, link).await?;
+            Ok((mails.len() > count).then(|| mails.remove(0)))
+        })
+        .await
+    }
+
     /// Waits until more than `count` mails have come to an address and returns the newest.
     ///
     /// # Errors

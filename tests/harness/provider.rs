@@ -55,6 +55,8 @@ struct Inner {
     stranger: SigningKey,
     codes: Mutex<HashMap<String, Started>>,
     document: Mutex<Value>,
+    /// What the published key says of who may sign with it; Microsoft's do.
+    key_issuer: Option<String>,
     keys_fetched: Mutex<u32>,
     redeemed: Mutex<u32>,
 }
@@ -126,10 +128,30 @@ impl IdentityProvider {
     /// # Errors
     /// When there is no free port.
     pub fn start() -> Result<Self> {
+        Self::with_issuer(None)
+    }
+
+    /// Starts one of Microsoft's shape: one document and one key for all directories, with an issuer that each token fills in.
+    /// Clients know it as `{url}/common/v2.0`.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub fn microsoft() -> Result<Self> {
+        Self::with_issuer(Some("/{tenantid}/v2.0"))
+    }
+
+    /// What a token of one of its directories calls its issuer.
+    #[must_use]
+    pub fn issuer_of(&self, directory: &str) -> String {
+        format!("{}/{directory}/v2.0", self.url)
+    }
+
+    fn with_issuer(template: Option<&str>) -> Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
+        let issuer = format!("{url}{}", template.unwrap_or_default());
         let document = json!({
-            "issuer": url,
+            "issuer": issuer,
             "authorization_endpoint": format!("{url}/authorize"),
             "token_endpoint": format!("{url}/token"),
             "jwks_uri": format!("{url}/keys"),
@@ -141,11 +163,13 @@ impl IdentityProvider {
             stranger: SigningKey::new()?,
             codes: Mutex::default(),
             document: Mutex::new(document),
+            key_issuer: template.map(|_| issuer),
             keys_fetched: Mutex::default(),
             redeemed: Mutex::default(),
         });
         let app = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
+            .route("/common/v2.0/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(published))
             .route("/token", post(token))
             .with_state(Arc::clone(&inner));
@@ -199,7 +223,11 @@ async fn discovery(State(inner): State<Arc<Inner>>) -> Json<Value> {
 
 async fn published(State(inner): State<Arc<Inner>>) -> Json<Value> {
     *held(&inner.keys_fetched) += 1;
-    Json(json!({ "keys": [inner.key.jwk()] }))
+    let mut key = inner.key.jwk();
+    if let Some(issuer) = &inner.key_issuer {
+        key["issuer"] = json!(issuer);
+    }
+    Json(json!({ "keys": [key] }))
 }
 
 type Answer = (StatusCode, Json<Value>);

@@ -170,9 +170,9 @@ impl System {
         let owner = self.console(&workspace.owner).await?;
         let members = format!("/w/{}/members", workspace.slug);
         let invite = format!("{members}/invite");
-        let before = self.mails_to(&person.email).await?.len();
+        let before = self.mails_with(&person.email, "/invitation").await?.len();
         owner.submit(&members, &invite, &[("email", &person.email), ("role", role)]).await?.ok()?;
-        let mail = self.mail_after(&person.email, before).await?;
+        let mail = self.mail_with_after(&person.email, "/invitation", before).await?;
         let link = mail.link("/invitation").context("the mail has no invitation in it")?;
         let member = self.console(person).await?;
         let path = member.path_of(link)?;

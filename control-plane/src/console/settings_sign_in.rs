@@ -169,7 +169,13 @@ async fn view(app: &App, at: &Workspace, typed: Typed) -> Result<SignInSettingsP
     let owner = |owner: crate::accounts::external::company::Owner| OwnerRow {
         id: owner.user_id.to_string(),
         person: person(&owner.name, &owner.email),
-        able: owner.has_password,
+        able: owner.is_able(),
+        lacks: match (owner.has_password, owner.has_second_factor) {
+            (true, true) => "",
+            (false, true) => "has no password",
+            (true, false) => "has no second factor",
+            (false, false) => "has neither a password nor a second factor",
+        },
         chosen: owner.exempt,
         you: owner.user_id == at.user.id,
     };

@@ -30,6 +30,8 @@ pub enum AdminCommand {
     CreateApiKey(CreateApiKey),
     /// Prove on your word that a domain is a workspace's, whose provider then speaks for its addresses
     VerifyDomain(VerifyDomain),
+    /// Let a workspace's members log in without its provider again, for when it is gone and nobody gets in
+    StopRequiringProvider(StopRequiringProvider),
     /// List the tools of a workspace
     ListTools(ListTools),
     /// Take away somebody's authenticator app, passkeys and recovery codes; they are told by mail
@@ -113,6 +115,13 @@ pub struct VerifyDomain {
     /// The part of its addresses after the @
     #[arg(long, value_name = "DOMAIN")]
     pub domain: String,
+}
+
+#[derive(Args, Debug)]
+pub struct StopRequiringProvider {
+    /// Slug of the workspace
+    #[arg(long, value_name = "SLUG")]
+    pub workspace: String,
 }
 
 #[derive(Args, Debug)]

@@ -26,7 +26,7 @@ use toolmesh_proto::slug::TenantOrigins;
 
 use crate::admin::{
     AdminArgs, AdminCommand, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector, ListTools,
-    ResetSecondFactor, RotateKeys, VerifyDomain,
+    ResetSecondFactor, RotateKeys, StopRequiringProvider, VerifyDomain,
 };
 use crate::config::Environment;
 use crate::ready::Ready;
@@ -62,6 +62,7 @@ async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcom
         AdminCommand::EnableConnector(input) => enable_connector(&core, input).await,
         AdminCommand::CreateApiKey(input) => create_api_key(&core, input).await,
         AdminCommand::VerifyDomain(input) => verify_domain(&core, input).await,
+        AdminCommand::StopRequiringProvider(input) => stop_requiring_provider(&core, input).await,
         AdminCommand::ListTools(input) => list_tools(&core, input).await,
         AdminCommand::ResetSecondFactor(input) => reset_second_factor(&core, input).await,
         AdminCommand::Keys => signing_keys(&core).await,
@@ -155,6 +156,15 @@ async fn verify_domain(core: &Core, input: &VerifyDomain) -> anyhow::Result<Outc
     Ok(Outcome {
         text: format!("{domain} is proven to be {}'s.", tenant.slug),
         json: json!({ "tenant_id": tenant.id, "domain": domain }),
+    })
+}
+
+async fn stop_requiring_provider(core: &Core, input: &StopRequiringProvider) -> anyhow::Result<Outcome> {
+    let tenant = workspace(core, &input.workspace).await?;
+    core.external.release(tenant.id).await.map_err(plain)?;
+    Ok(Outcome {
+        text: format!("{} no longer requires its provider. Members log in as they did before.", tenant.slug),
+        json: json!({ "tenant_id": tenant.id }),
     })
 }
 

@@ -87,8 +87,18 @@ pub struct Owner {
     pub name: String,
     pub email: String,
     pub has_password: bool,
+    pub has_second_factor: bool,
     /// Whether they are named.
     pub exempt: bool,
+}
+
+impl Owner {
+    /// Whether they have what it takes to log in without the provider: it would be guarded by a password alone otherwise, and
+    /// with it everything that the provider guards.
+    #[must_use]
+    pub const fn is_able(&self) -> bool {
+        self.has_password && self.has_second_factor
+    }
 }
 
 /// The provider that an address leads to.
@@ -317,12 +327,12 @@ impl External {
         let owners = store::owners(&mut tx).await?;
         let named: Vec<UserId> = owners
             .iter()
-            .filter(|o| o.has_password && exempt.contains(&o.user_id))
+            .filter(|owner| owner.is_able() && exempt.contains(&owner.user_id))
             .map(|o| o.user_id)
             .collect();
         if named.is_empty() {
             return refused(
-                "Choose at least one owner with a password who may log in when the provider is away.",
+                "Choose at least one owner who may log in when the provider is away. They need a password and a second factor.",
             );
         }
         store::set_exempt(&mut tx, &named).await?;
@@ -338,7 +348,15 @@ impl External {
     /// `Forbidden` without the right to.
     pub async fn relax(&self, by: &Membership) -> Result<()> {
         by.require(Permission::Settings)?;
-        let mut tx = self.db.tenant(by.tenant).await?;
+        self.release(by.tenant).await
+    }
+
+    /// The same on an operator's word, for a workspace whose provider is gone and whose owners cannot get in.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn release(&self, tenant: TenantId) -> Result<()> {
+        let mut tx = self.db.tenant(tenant).await?;
         store::lock_sign_in(&mut tx).await?;
         store::set_enforced(&mut tx, false).await?;
         Ok(tx.commit().await?)
@@ -367,7 +385,8 @@ impl External {
     }
 
     /// The company that wants somebody to log in through its provider, where one does: its member, with an address in a
-    /// domain that it has proven, and none of the owners that are named. Were none of those left, any owner may pass.
+    /// domain that it has proven, and none of the owners that are named. Were none of those left, any owner may pass. Whoever
+    /// passes has a second factor, which their login then asks for.
     ///
     /// # Errors
     /// When the database fails.

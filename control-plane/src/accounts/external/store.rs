@@ -253,6 +253,8 @@ pub(super) async fn set_enforced(tx: &mut TenantTx, enforced: bool) -> Result<()
 pub(super) async fn owners(tx: &mut TenantTx) -> Result<Vec<Owner>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT m.user_id, u.name, u.email, u.password_hash IS NOT NULL AS has_password,
+                      EXISTS (SELECT FROM authenticator_apps a WHERE a.user_id = m.user_id)
+                        OR EXISTS (SELECT FROM passkeys p WHERE p.user_id = m.user_id) AS has_second_factor,
                       b.user_id IS NOT NULL AS exempt
                FROM memberships m JOIN users u ON u.id = m.user_id
                LEFT JOIN sign_in_break_glass b ON b.tenant_id = m.tenant_id AND b.user_id = m.user_id
@@ -273,29 +275,33 @@ pub(super) async fn set_exempt(tx: &mut TenantTx, owners: &[UserId]) -> Result<(
 }
 
 /// Whether a member has to log in through the provider: it is required, and they are none of the named owners, nor any owner
-/// where none of the named is one any more.
+/// where none of the named can come in any more. Of owners, only those with a second factor count.
 pub(super) async fn must_use_provider(tx: &mut TenantTx, user: UserId) -> Result<bool> {
     let tenant = tx.tenant().uuid();
-    let sql = "WITH named AS (
-                 SELECT b.user_id FROM sign_in_break_glass b
-                 JOIN memberships m ON m.tenant_id = b.tenant_id AND m.user_id = b.user_id
-                 WHERE b.tenant_id = $1 AND m.role = 'owner' AND m.suspended_at IS NULL)
+    let sql = "WITH able AS (
+                 SELECT m.user_id, b.user_id IS NOT NULL AS named FROM memberships m
+                 LEFT JOIN sign_in_break_glass b ON b.tenant_id = m.tenant_id AND b.user_id = m.user_id
+                 WHERE m.tenant_id = $1 AND m.role = 'owner' AND m.suspended_at IS NULL
+                   AND (EXISTS (SELECT FROM authenticator_apps a WHERE a.user_id = m.user_id)
+                     OR EXISTS (SELECT FROM passkeys p WHERE p.user_id = m.user_id)))
                SELECT EXISTS (
                  SELECT FROM sign_in_providers p JOIN memberships m ON m.tenant_id = p.tenant_id
                  WHERE p.tenant_id = $1 AND p.enforced_at IS NOT NULL AND m.user_id = $2
-                   AND NOT EXISTS (SELECT FROM named WHERE named.user_id = $2)
-                   AND NOT (m.role = 'owner' AND NOT EXISTS (SELECT FROM named)))";
+                   AND NOT EXISTS (SELECT FROM able WHERE able.user_id = $2
+                                   AND (able.named OR NOT EXISTS (SELECT FROM able WHERE able.named))))";
     Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.uuid()).fetch_one(tx.conn()).await?)
 }
 
-/// Ends the sessions of all who have to log in through the provider and did not.
+/// Ends the sessions of all who have to log in through the provider and did not; of the named owners, those that began
+/// without a second factor.
 pub(super) async fn end_other_sessions(tx: &mut TenantTx, but: UserId) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let sql = "DELETE FROM sessions s USING memberships m, users u, domain_owners d
                WHERE m.tenant_id = $1 AND m.user_id = s.user_id AND u.id = m.user_id AND d.owner = $1
                  AND d.domain = split_part(u.email, '@', 2) AND s.method NOT LIKE 'company%' AND m.user_id <> $2
-                 AND NOT EXISTS (SELECT FROM sign_in_break_glass b
-                                 WHERE b.tenant_id = m.tenant_id AND b.user_id = m.user_id)";
+                 AND NOT ((s.method = 'passkey' OR s.method LIKE '%+%')
+                          AND EXISTS (SELECT FROM sign_in_break_glass b
+                                      WHERE b.tenant_id = m.tenant_id AND b.user_id = m.user_id))";
     sqlx::query(sql).bind(tenant).bind(but.uuid()).execute(tx.conn()).await?;
     Ok(())
 }

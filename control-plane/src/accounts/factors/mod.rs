@@ -188,6 +188,12 @@ impl Factors {
 
     /// Whether somebody's workspaces let them be without a factor.
     async fn may_have_none(&self, tx: &mut UserTx) -> Result<()> {
+        if let Some(name) = requirement::store::breaks_glass_of(tx).await? {
+            return Err(Error::Refused(format!(
+                "You may log in to {name} without its provider, for which you need a second factor, and this is your last \
+                 one. Add another first."
+            )));
+        }
         let asking = requirement::store::asking(tx).await?;
         let Some(first) = asking.first() else { return Ok(()) };
         Err(Error::Refused(format!(

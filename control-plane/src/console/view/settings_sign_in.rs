@@ -71,8 +71,10 @@ impl DomainRow {
 pub struct OwnerRow {
     pub id: String,
     pub person: Person,
-    /// Whether they have what it takes: a password.
+    /// Whether they have what it takes: a password and a second factor.
     pub able: bool,
+    /// What they lack, where that is so.
+    pub lacks: &'static str,
     pub chosen: bool,
     pub you: bool,
 }
@@ -95,4 +97,18 @@ pub struct SignInSettingsPage {
     pub domain: Field,
     pub owners: Vec<OwnerRow>,
     pub error: Option<String>,
+}
+
+impl SignInSettingsPage {
+    /// Whether there is an owner who could log in when the provider is away.
+    #[must_use]
+    pub fn any_able(&self) -> bool {
+        self.owners.iter().any(|owner| owner.able)
+    }
+
+    /// Whether the viewer is an owner who lacks a second factor for that.
+    #[must_use]
+    pub fn you_could_be(&self) -> bool {
+        self.owners.iter().any(|owner| owner.you && !owner.able)
+    }
 }

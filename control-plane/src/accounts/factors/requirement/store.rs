@@ -95,6 +95,18 @@ pub(in crate::accounts::factors) async fn asking(tx: &mut UserTx) -> Result<Vec<
     Ok(sqlx::query_as(sql).bind(user).fetch_all(tx.conn()).await?)
 }
 
+/// A workspace that requires its provider of everybody but this person and perhaps others, if there is one: they may come in
+/// without it only by a second factor.
+pub(in crate::accounts::factors) async fn breaks_glass_of(tx: &mut UserTx) -> Result<Option<String>> {
+    let user = tx.user().uuid();
+    let sql = "SELECT t.name FROM sign_in_break_glass b JOIN sign_in_providers p ON p.tenant_id = b.tenant_id
+               JOIN memberships m ON m.tenant_id = b.tenant_id AND m.user_id = b.user_id
+               JOIN tenants t ON t.id = b.tenant_id
+               WHERE b.user_id = $1 AND p.enforced_at IS NOT NULL AND m.role = 'owner' AND m.suspended_at IS NULL
+               ORDER BY t.name LIMIT 1";
+    Ok(sqlx::query_scalar(sql).bind(user).fetch_optional(tx.conn()).await?)
+}
+
 /// Workspaces whose date has come and whose nodes do not know yet.
 pub(super) async fn due(tx: &mut GlobalTx) -> Result<Vec<TenantId>> {
     let sql = "SELECT tenant_id FROM second_factor_rules WHERE NOT enforced AND required_from <= now()
