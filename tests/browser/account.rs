@@ -42,6 +42,9 @@ async fn a_person_looks_after_their_account() -> TestResult {
     browser.inspect("61-sessions").await?;
     browser.submit("/account/sessions/end-others").await?;
     browser.read("One other session is ended").await?;
+    browser.submit("/account/sessions/end-everywhere").await?;
+    browser.read("Signed out everywhere").await?;
+    browser.inspect("61-signed-out-everywhere").await?;
 
     let long_ago = "UPDATE sessions SET data = jsonb_set(data, '{proof,at}', '0') WHERE user_id = ";
     system.sql(&format!("{long_ago}'{}'", person.user_id)).await?;
@@ -70,8 +73,11 @@ async fn a_person_looks_after_their_account() -> TestResult {
     browser.submit("/account/email/code").await?;
     browser.read("Your address is changed").await?;
     browser.inspect("67-email-changed").await?;
+    // Somebody who adds to the account now sees it go with the change.
+    system.console(&Person { email: new, ..person.clone() }).await?.set_up_app().await?;
     let told = system.mail_to(&person.email).await?;
     browser.go(told.link("/account/email/undo").context("no way back")?).await?;
+    browser.read("authenticator app").await?;
     browser.inspect("68-email-undo").await?;
     browser.close().await
 }

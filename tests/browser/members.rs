@@ -60,5 +60,9 @@ async fn members_are_invited_changed_suspended_and_handed_the_workspace() -> Tes
     browser.inspect("68-hand-over").await?;
     browser.go(&page("/leave")).await?;
     browser.inspect("69-leave").await?;
+    browser.go(&page("/connected-apps")).await?;
+    browser.inspect("69-connected-apps").await?;
+    browser.go(&page("/settings")).await?;
+    browser.inspect("69-settings").await?;
     browser.close().await
 }

@@ -1,6 +1,6 @@
 //! Logging in elsewhere, in Chromium: with Google, with GitHub, and with a company's Okta, as `emulate` plays them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::json;
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::emulate::{Emulate, Service};
@@ -162,6 +162,12 @@ async fn a_company_sets_its_okta_up_tries_it_and_requires_it() -> TestResult {
     browser.read("staff").await?;
     browser.click("all claims").await?;
     browser.inspect("68-test-login-passed").await?;
+    // Nobody could break the glass yet.
+    browser.read("cannot be required yet").await?;
+    let app = system.console(&workspace.owner).await?.set_up_app().await;
+    app.context("the owner's second factor")?;
+    browser.go(&page).await?;
+    browser.inspect("68-provider-can-be-required").await?;
     browser.submit("/settings/sign-in/require").await?;
     browser.read("required since").await?;
     browser.inspect("69-provider-required").await?;

@@ -17,7 +17,7 @@ async fn invite(console: &Console, workspace: &Workspace, email: &str, role: &st
 
 /// The path behind the link of the newest mail to an address, once more than `count` have come.
 async fn link(system: &System, console: &Console, email: &str, count: usize) -> Result<String> {
-    let mail = system.mail_after(email, count).await?;
+    let mail = system.mail_with_after(email, "/invitation", count).await?;
     console.path_of(mail.link("/invitation").context("no link in the invitation")?)
 }
 

@@ -20,6 +20,7 @@ mod headers;
 mod identity_assertions;
 mod invitations;
 mod isolation;
+mod kept_out;
 mod live_changes;
 mod machines;
 mod members;

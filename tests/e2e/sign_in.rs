@@ -10,7 +10,6 @@ use toolmesh_tests::google::secret_file;
 use toolmesh_tests::provider::{IdentityProvider, Login, SECRET, Signed};
 use toolmesh_tests::rows::Rows;
 use toolmesh_tests::system::Options;
-use toolmesh_tests::totp::AuthenticatorApp;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Console, Page, Person, System, TestResult, Workspace, eventually, html};
@@ -352,13 +351,12 @@ async fn a_linked_account_logs_in_and_is_unlinked_again() -> TestResult {
     Ok(())
 }
 
-/// A workspace with a provider of its own and a proven domain, whose owner has a second factor.
+/// A workspace with a provider of its own and a proven domain.
 pub(crate) struct Company {
     pub(crate) workspace: Workspace,
     pub(crate) provider: IdentityProvider,
     pub(crate) domain: String,
     pub(crate) owner: Console,
-    app: AuthenticatorApp,
 }
 
 impl Company {
@@ -366,9 +364,8 @@ impl Company {
         let workspace = world.system.workspace().await?;
         let provider = IdentityProvider::start()?;
         let owner = world.system.console(&workspace.owner).await?;
-        let app = owner.set_up_app().await?.app;
         let domain = format!("{}.example", unique());
-        let company = Self { workspace, provider, domain, owner, app };
+        let company = Self { workspace, provider, domain, owner };
         company.save(&company.provider.url).await?.ok()?;
         company.prove(world).await?;
         Ok(company)
@@ -474,6 +471,7 @@ async fn requiring_the_provider_needs_a_test_that_passed_with_these_settings() -
     let world = world().await?;
     let company = Company::new(world).await?;
     let owner = company.workspace.owner.user_id.clone();
+    company.owner.set_up_app().await?;
     assert!(company.require(&owner).await?.status == StatusCode::UNPROCESSABLE_ENTITY, "without a test");
     let failed = company.test(json!({ "sub": "1", "email": "somebody@elsewhere.example" })).await?;
     assert!(failed.contains("did not pass") && failed.contains("elsewhere.example"), "{failed}");
@@ -514,6 +512,7 @@ async fn where_the_provider_is_required_members_come_through_it_and_the_named_ow
     let guest = system.person().await?;
     system.join(&company.workspace, &member, "member").await?;
     system.join(&company.workspace, &guest, "member").await?;
+    let app = company.owner.set_up_app().await?.app;
     let (_, claims) = company.employee();
     company.test(claims).await?;
     let (early, elsewhere) = (system.console(&member).await?, system.console(&guest).await?);
@@ -532,7 +531,7 @@ async fn where_the_provider_is_required_members_come_through_it_and_the_named_ow
     let named = world.stranger()?;
     let owner = &company.workspace.owner;
     named.try_login(&owner.email, &owner.password).await?.ok()?;
-    let code = company.app.code(0)?;
+    let code = app.code(0)?;
     named.submit("/login/second-factor", "/login/second-factor", &[("code", &code)]).await?.ok()?;
     assert!(is_logged_in(&named).await?, "the named owner");
 

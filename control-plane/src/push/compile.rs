@@ -9,7 +9,7 @@ use toolmesh_proto::slug::TenantOrigins;
 use toolmesh_proto::v1;
 
 use super::store;
-use crate::accounts::factors::requirement;
+use crate::accounts::factors::requirement::{self, Admitted};
 use crate::accounts::{groups, keys, members, service_accounts};
 use crate::connectors::Installations;
 use crate::db::Db;
@@ -54,7 +54,7 @@ impl Compiler {
         }
         let tenant = tenants::store::by_id(&mut tx).await?.ok_or(Error::NotFound)?;
         let members = members::list(&mut tx).await?;
-        let members = requirement::let_in(&mut tx, members).await?;
+        let Admitted { let_in, without_factor } = requirement::admit(&mut tx, members).await?;
         let groups = groups::store::list(&mut tx).await?;
         let mut groups_of = by_user(groups::store::members(&mut tx).await?);
         let keys = keys::store::for_nodes(&mut tx).await?;
@@ -71,7 +71,8 @@ impl Compiler {
         }
         let bundle = v1::TenantBundle {
             installations: installed,
-            members: members
+            kept_out: kept_out(&let_in, &without_factor),
+            members: let_in
                 .into_iter()
                 .filter(|member| member.suspended_at.is_none())
                 .map(|found| member(groups_of.remove(&found.user_id).unwrap_or_default(), found))
@@ -81,6 +82,7 @@ impl Compiler {
             service_accounts: service_accounts.into_iter().map(service_account).collect(),
             trusts_identity_provider,
             writes_need_scope: access.writes_need_scope,
+            strict_when_cut_off: access.strict_when_cut_off,
             ..self.head(tenant)
         };
         Ok(Compiled { bundle, connectors })
@@ -117,6 +119,18 @@ fn member(group_ids: Vec<String>, member: members::Member) -> v1::Member {
         email: member.email,
         role: member.role.as_str().to_owned(),
     }
+}
+
+/// Who is not let in, and why. For who is suspended that is the reason, whatever else they lack.
+fn kept_out(let_in: &[members::Member], without_factor: &[members::Member]) -> Vec<v1::KeptOut> {
+    use v1::KeptOutReason::{SecondFactor, Suspended};
+    let suspended = let_in.iter().filter(|member| member.suspended_at.is_some()).map(|m| (m, Suspended));
+    let without = without_factor.iter().map(|member| match member.suspended_at {
+        Some(_) => (member, Suspended),
+        None => (member, SecondFactor),
+    });
+    let told = suspended.chain(without);
+    told.map(|(m, why)| v1::KeptOut { user_id: m.user_id.to_string(), reason: why.into() }).collect()
 }
 
 fn service_account((id, name): (uuid::Uuid, String)) -> v1::ServiceAccount {

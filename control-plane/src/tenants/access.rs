@@ -1,4 +1,4 @@
-//! How a workspace is used from outside: whether writing needs a permission of its own.
+//! How a workspace is used from outside: whether writing needs a permission of its own, and what waits while a node is cut off.
 
 use toolmesh_proto::ids::TenantId;
 
@@ -13,6 +13,8 @@ use super::store;
 pub struct Access {
     /// Tools that do more than read need a token with `mcp:write`.
     pub writes_need_scope: bool,
+    /// Tools that are hard to undo wait while a node hears nothing of revocations.
+    pub strict_when_cut_off: bool,
 }
 
 /// What is in force.
@@ -50,6 +52,18 @@ pub async fn set_writes_need_scope(db: &Db, by: &Membership, needed: bool) -> Re
     let mut tx = db.tenant(by.tenant).await?;
     members::still(&mut tx, by).await?.require(Permission::Settings)?;
     store::set_writes_need_scope(&mut tx, needed).await?;
+    tx.commit_change().await?;
+    Ok(())
+}
+
+/// Says whether tools that are hard to undo wait while a node hears nothing of revocations.
+///
+/// # Errors
+/// `Forbidden` for who may not change settings.
+pub async fn set_strict_when_cut_off(db: &Db, by: &Membership, strict: bool) -> Result<()> {
+    let mut tx = db.tenant(by.tenant).await?;
+    members::still(&mut tx, by).await?.require(Permission::Settings)?;
+    store::set_strict_when_cut_off(&mut tx, strict).await?;
     tx.commit_change().await?;
     Ok(())
 }

@@ -80,7 +80,7 @@ pub(crate) async fn heads(tx: &mut GlobalTx) -> Result<Vec<(TenantId, u64)>> {
 
 pub(super) async fn access(tx: &mut TenantTx) -> Result<Access> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT writes_need_scope FROM tenants WHERE id = $1";
+    let sql = "SELECT writes_need_scope, strict_when_cut_off FROM tenants WHERE id = $1";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_optional(tx.conn()).await?.unwrap_or_default())
 }
 
@@ -88,5 +88,12 @@ pub(super) async fn set_writes_need_scope(tx: &mut TenantTx, needed: bool) -> Re
     let tenant = tx.tenant().uuid();
     let sql = "UPDATE tenants SET writes_need_scope = $2 WHERE id = $1";
     sqlx::query(sql).bind(tenant).bind(needed).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn set_strict_when_cut_off(tx: &mut TenantTx, strict: bool) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE tenants SET strict_when_cut_off = $2 WHERE id = $1";
+    sqlx::query(sql).bind(tenant).bind(strict).execute(tx.conn()).await?;
     Ok(())
 }

@@ -8,4 +8,4 @@ pub mod samples;
 pub mod tenant;
 
 pub use connector::{Connector, Tool};
-pub use tenant::{ApiKey, Installation, Member, ServiceAccount, Tenant, ToolEntry};
+pub use tenant::{ApiKey, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry};

@@ -35,7 +35,10 @@ pub struct Tenant {
     pub trusts_identity_provider: bool,
     /// Whether tools that do more than read need a scope of their own.
     pub writes_need_scope: bool,
+    /// Whether tools that are hard to undo wait while nothing is heard of revocations.
+    pub strict_when_cut_off: bool,
     members: HashMap<UserId, Member>,
+    kept_out: HashMap<UserId, KeptOut>,
     service_accounts: HashMap<ServiceAccountId, ServiceAccount>,
     keys: HashMap<[u8; 32], ApiKey>,
     /// Parts of the bundle that cannot be served and are left out.
@@ -73,6 +76,14 @@ pub struct Member {
     pub role: String,
     /// In the order of their ids; shared with every principal that is this member.
     pub groups: Arc<[GroupId]>,
+}
+
+/// Why a member is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptOut {
+    Suspended,
+    /// The tenant asks for a second factor, and they have none.
+    SecondFactor,
 }
 
 /// A caller that is no person.
@@ -149,6 +160,8 @@ impl Tenant {
             by_name,
             trusts_identity_provider: bundle.trusts_identity_provider,
             writes_need_scope: bundle.writes_need_scope,
+            strict_when_cut_off: bundle.strict_when_cut_off,
+            kept_out: bundle.kept_out.iter().filter_map(kept_out).collect(),
             members: sound(bundle.members.iter().map(member), &mut faults),
             service_accounts: sound(bundle.service_accounts.iter().map(service_account), &mut faults),
             keys: sound(bundle.api_keys.iter().map(key), &mut faults),
@@ -173,6 +186,15 @@ impl Tenant {
     #[must_use]
     pub fn member(&self, user: UserId) -> Option<&Member> {
         self.members.get(&user)
+    }
+
+    /// Why somebody who is a member is not let in; nothing for who is, and for strangers.
+    #[must_use]
+    pub fn kept_out(&self, subject: Subject) -> Option<KeptOut> {
+        match subject {
+            Subject::User(id) => self.kept_out.get(&id).copied(),
+            Subject::Service(_) => None,
+        }
     }
 
     /// The service account with an id, if it may act.
@@ -322,6 +344,16 @@ fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
     let mut groups = groups?;
     groups.sort_unstable();
     Ok((user, Member { email: member.email.clone(), role: member.role.clone(), groups: groups.into() }))
+}
+
+/// What cannot be read says nothing; whoever it is has no rights either way.
+fn kept_out(one: &v1::KeptOut) -> Option<(UserId, KeptOut)> {
+    let why = match one.reason() {
+        v1::KeptOutReason::Suspended => KeptOut::Suspended,
+        v1::KeptOutReason::SecondFactor => KeptOut::SecondFactor,
+        v1::KeptOutReason::Unspecified => return None,
+    };
+    Some((one.user_id.parse().ok()?, why))
 }
 
 fn service_account(account: &v1::ServiceAccount) -> Result<(ServiceAccountId, ServiceAccount), BundleError> {

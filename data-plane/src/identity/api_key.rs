@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq as _;
 
-use super::{IdentityError, Method, Principal, Reach, Revoked};
+use super::{IdentityError, Method, Principal, Reach, Revoked, let_in};
 use crate::catalog::Tenant;
 
 pub(super) fn check(
@@ -23,6 +23,7 @@ pub(super) fn check(
     if found.expires_at != 0 && found.expires_at <= now {
         return Err(IdentityError::ApiKeyExpired);
     }
+    let_in(tenant, found.subject)?;
     if revoked.refuses_key(tenant.id, found.subject, found.created_at) {
         return Err(IdentityError::Revoked);
     }

@@ -18,7 +18,7 @@ use toolmesh_proto::ids::{ApiKeyId, GroupId, TenantId};
 
 pub use self::keys::Keys;
 pub use self::revoked::Revoked;
-use crate::catalog::Tenant;
+use crate::catalog::{KeptOut, Tenant};
 
 /// Who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,10 @@ pub enum IdentityError {
     Revoked,
     #[error("you are no longer a member of this workspace")]
     NotAMember,
+    #[error("your access to this workspace is suspended; ask one of its owners or admins")]
+    Suspended,
+    #[error("this workspace requires a second factor; add one to your account in the console")]
+    SecondFactor,
     #[error("the service account is disabled or was removed")]
     ServiceAccount,
     #[error("the access token does not cover the use of tools")]
@@ -103,6 +107,16 @@ pub fn authenticate(
     }
 }
 
+/// Tells a member who is not let in why, ahead of whatever else is wrong with what they show: it is theirs, and no other would
+/// help. Whoever shows what nobody gave them learns nothing.
+fn let_in(tenant: &Tenant, subject: Subject) -> Result<(), IdentityError> {
+    match tenant.kept_out(subject) {
+        None => Ok(()),
+        Some(KeptOut::Suspended) => Err(IdentityError::Suspended),
+        Some(KeptOut::SecondFactor) => Err(IdentityError::SecondFactor),
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, IdentityError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or(IdentityError::Missing)?;
@@ -119,6 +133,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, IdentityError> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use toolmesh_proto::v1::{KeptOut, KeptOutReason};
 
     use super::*;
     use crate::catalog::samples;
@@ -151,6 +166,25 @@ mod tests {
         let mut bundle = samples::bundle();
         bundle.api_keys[0].expires_at = 999;
         assert_eq!(check(&samples::compile(&bundle), &[&key]), Err(IdentityError::ApiKeyExpired));
+    }
+
+    #[test]
+    fn a_member_who_is_not_let_in_is_told_why_and_who_has_no_key_of_theirs_is_not() {
+        let key = format!("Bearer {}", samples::API_KEY);
+        for (reason, error) in [
+            (KeptOutReason::Suspended, IdentityError::Suspended),
+            (KeptOutReason::SecondFactor, IdentityError::SecondFactor),
+            (KeptOutReason::Unspecified, IdentityError::NotAMember),
+        ] {
+            let mut bundle = samples::bundle();
+            bundle.members.clear();
+            bundle.kept_out = vec![KeptOut { user_id: samples::USER.into(), reason: reason.into() }];
+            let tenant = samples::compile(&bundle);
+            assert_eq!(check(&tenant, &[&key]), Err(error), "{reason:?}");
+            assert_eq!(check(&tenant, &["Bearer tmk_another"]), Err(IdentityError::ApiKey));
+            bundle.api_keys[0].expires_at = 999;
+            assert_eq!(check(&samples::compile(&bundle), &[&key]), Err(IdentityError::ApiKeyExpired));
+        }
     }
 
     #[test]

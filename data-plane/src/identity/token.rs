@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use toolmesh_proto::claims::{ACCESS_TOKEN_TYPE, AccessClaims, LEEWAY_SECONDS, Scopes, Subject};
 
 use super::revoked::Issued;
-use super::{IdentityError, Keys, Method, Principal, Reach, Revoked};
+use super::{IdentityError, Keys, Method, Principal, Reach, Revoked, let_in};
 use crate::catalog::Tenant;
 
 /// Longest token that is looked at.
@@ -24,6 +24,7 @@ pub(super) fn check(
 ) -> Result<Principal, IdentityError> {
     let claims = signed(keys, token)?;
     let (subject, scopes) = judge(tenant, &claims, now)?;
+    let_in(tenant, subject)?;
     let issued = Issued { grant: &claims.sid, client: &claims.client_id, subject, iat: claims.iat };
     if revoked.refuses_token(tenant.id, &issued) {
         return Err(IdentityError::Revoked);

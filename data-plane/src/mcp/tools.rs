@@ -25,7 +25,7 @@ use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::execute::{Aside, Execution, Failure, Trace, arguments};
 use crate::identity::{Method, Reach};
 use crate::ingress::CallPermit;
-use crate::policy::{Decision, Reason, authorize};
+use crate::policy::{Decision, Feed, Reason, authorize};
 use crate::record::{CallEvent, event::millis};
 
 const REVOKED: &str = "Access was revoked before the call was sent, so nothing was changed. Log in again.";
@@ -54,7 +54,7 @@ impl Pending {
 pub(super) fn list(context: &Context, id: &Id) -> Bytes {
     let tenant = &context.visit.tenant;
     let allowed =
-        tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry).is_listed());
+        tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry, Feed::Heard).is_listed());
     reply::tools(id, allowed.map(|entry| &*entry.listing))
 }
 
@@ -68,7 +68,7 @@ pub(super) fn too_narrow(context: &Context, params: Option<&RawValue>) -> Option
     let params = params.and_then(|raw| serde_json::from_str::<CallParams>(raw.get()).ok())?;
     let entry = tenant.tool(&params.name)?;
     let narrow = Decision::Deny(Reason::NeedsWriteScope);
-    if authorize(tenant, &context.principal, entry) != narrow {
+    if authorize(tenant, &context.principal, entry, Feed::Heard) != narrow {
         return None;
     }
     let mut event = begin(context, Some(&params));
@@ -207,6 +207,12 @@ impl Refused {
                  connect again.",
                 entry.name
             ),
+            Reason::CutOff => format!(
+                "{} was not called, and nothing was changed. The gateway has not heard for a while whose access was taken \
+                 back, and in this workspace such tools wait until it has. Try again in a minute; tools that only read work \
+                 meanwhile.",
+                entry.name
+            ),
             Reason::NotAMember | Reason::SwitchedOff | Reason::Foreign => {
                 return Self::new(&reason, &entry.name);
             }
@@ -219,7 +225,8 @@ impl Refused {
 fn permitted<'a>(context: &'a Context, name: &str, event: &mut CallEvent) -> Result<&'a ToolEntry, Refused> {
     let start = Instant::now();
     let tenant = &context.visit.tenant;
-    let decision = tenant.tool(name).map(|entry| (entry, authorize(tenant, &context.principal, entry)));
+    let feed = context.app.table.feed();
+    let decision = tenant.tool(name).map(|entry| (entry, authorize(tenant, &context.principal, entry, feed)));
     if let Some((entry, _)) = &decision {
         let facts = event.facts();
         facts.installation_id = entry.installation.id.to_string();

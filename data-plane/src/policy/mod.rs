@@ -30,6 +30,16 @@ pub enum Reason {
         "The access token lacks the scope mcp:write, which this workspace asks for where a tool does more than read."
     )]
     NeedsWriteScope,
+    #[error("Nothing is heard of revocations, and in this workspace tools that are hard to undo wait until it is.")]
+    CutOff,
+}
+
+/// Whether the node hears of revocations. While it does not, somebody who was shut out may still be served until their token
+/// expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    Heard,
+    Silent,
 }
 
 impl Decision {
@@ -45,9 +55,9 @@ impl Decision {
     }
 }
 
-/// Decides. What no rule allows is denied.
+/// Decides. What no rule allows is denied. For a list the feed counts as heard: what waits for it comes back by itself.
 #[must_use]
-pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry) -> Decision {
+pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry, feed: Feed) -> Decision {
     if principal.tenant != tenant.id || entry.installation.tenant != tenant.id {
         return Decision::Deny(Reason::Foreign);
     }
@@ -57,7 +67,11 @@ pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry) -> D
     if !entry.enabled {
         return Decision::Deny(Reason::SwitchedOff);
     }
+    let hard_to_undo = matches!(entry.tool.access, Access::Admin | Access::Dangerous);
     match principal.reach {
+        _ if hard_to_undo && tenant.strict_when_cut_off && feed == Feed::Silent => {
+            Decision::Deny(Reason::CutOff)
+        }
         _ if entry.tool.access == Access::Read => Decision::Allow,
         Reach::ReadOnly => Decision::Deny(Reason::ReadOnlyKey),
         Reach::Scoped { write: false } if tenant.writes_need_scope => Decision::Deny(Reason::NeedsWriteScope),
@@ -89,12 +103,12 @@ mod tests {
         let tenant = samples::tenant();
         let on = tenant.tool("github_list_issues").unwrap();
         let off = tenant.tool("github_delete_repo").unwrap();
-        assert_eq!(authorize(&tenant, &principal(), on), Decision::Allow);
-        assert_eq!(authorize(&tenant, &principal(), off), Decision::Deny(Reason::SwitchedOff));
+        assert_eq!(authorize(&tenant, &principal(), on, Feed::Heard), Decision::Allow);
+        assert_eq!(authorize(&tenant, &principal(), off, Feed::Heard), Decision::Deny(Reason::SwitchedOff));
         let stranger = Principal { subject: Subject::User(UserId::new()), ..principal() };
-        assert_eq!(authorize(&tenant, &stranger, on), Decision::Deny(Reason::NotAMember));
+        assert_eq!(authorize(&tenant, &stranger, on, Feed::Heard), Decision::Deny(Reason::NotAMember));
         let foreign = Principal { tenant: TenantId::new(), ..principal() };
-        assert_eq!(authorize(&tenant, &foreign, on), Decision::Deny(Reason::Foreign));
+        assert_eq!(authorize(&tenant, &foreign, on, Feed::Heard), Decision::Deny(Reason::Foreign));
     }
 
     #[test]
@@ -102,7 +116,7 @@ mod tests {
         let mut bundle = samples::bundle();
         let decide = |bundle: &toolmesh_proto::v1::TenantBundle, reach, tool: &str| {
             let tenant = samples::compile(bundle);
-            authorize(&tenant, &Principal { reach, ..principal() }, tenant.tool(tool).unwrap())
+            authorize(&tenant, &Principal { reach, ..principal() }, tenant.tool(tool).unwrap(), Feed::Heard)
         };
         let (read, write) = ("github_list_issues", "github_create_issue");
         let (narrow, wide) = (Reach::Scoped { write: false }, Reach::Scoped { write: true });
@@ -120,5 +134,25 @@ mod tests {
         // Switched off comes first: a wider scope would not help.
         let off = decide(&bundle, narrow, "github_delete_repo");
         assert_eq!(off, Decision::Deny(Reason::SwitchedOff));
+    }
+
+    #[test]
+    fn where_a_workspace_asks_for_it_what_is_hard_to_undo_waits_while_the_feed_is_silent() {
+        let mut bundle = samples::bundle();
+        bundle.installations[0].disabled_tools.clear();
+        for strict in [false, true] {
+            bundle.strict_when_cut_off = strict;
+            let tenant = samples::compile(&bundle);
+            for (tool, waits) in
+                [("github_list_issues", false), ("github_create_issue", false), ("github_delete_repo", true)]
+            {
+                let entry = tenant.tool(tool).unwrap();
+                let silent = authorize(&tenant, &principal(), entry, Feed::Silent);
+                let expected =
+                    if strict && waits { Decision::Deny(Reason::CutOff) } else { Decision::Allow };
+                assert_eq!(silent, expected, "{tool}");
+                assert_eq!(authorize(&tenant, &principal(), entry, Feed::Heard), Decision::Allow, "{tool}");
+            }
+        }
     }
 }

@@ -12,6 +12,13 @@ use toolmesh_proto::v1;
 
 use crate::catalog::Tenant;
 use crate::identity::{Keys, Revoked};
+use crate::policy::Feed;
+
+/// Silence of the feed of revocations that is no longer usual; the control plane lets hear of itself every five seconds.
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// Stands for a feed that was never heard.
+const NEVER: u64 = u64::MAX;
 
 /// The live table.
 #[derive(Debug)]
@@ -24,7 +31,7 @@ pub struct Table {
     /// Sent whenever somebody's access may have ended.
     access: watch::Sender<()>,
     began: Instant,
-    /// When the feed of revocations was last heard, in milliseconds since `began`.
+    /// When the feed of revocations was last heard, in milliseconds since `began`, or [`NEVER`].
     feed_heard: AtomicU64,
 }
 
@@ -52,7 +59,7 @@ impl Default for Table {
             ready: watch::Sender::new(false),
             access: watch::Sender::new(()),
             began: Instant::now(),
-            feed_heard: AtomicU64::new(0),
+            feed_heard: AtomicU64::new(NEVER),
         }
     }
 }
@@ -97,8 +104,19 @@ impl Table {
     /// How long nothing has been heard of revocations: while the feed lives, a few seconds at most.
     #[must_use]
     pub fn revocation_age(&self) -> Duration {
-        let heard = Duration::from_millis(self.feed_heard.load(Ordering::Relaxed));
+        let heard = match self.feed_heard.load(Ordering::Relaxed) {
+            NEVER => Duration::ZERO,
+            heard => Duration::from_millis(heard),
+        };
         self.began.elapsed().saturating_sub(heard)
+    }
+
+    /// Whether the feed of revocations is heard. A node that was started while the control plane is away does not know how old
+    /// what it has is, so it is silent from the beginning.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        let never = self.feed_heard.load(Ordering::Relaxed) == NEVER;
+        if never || self.revocation_age() > SILENT_AFTER { Feed::Silent } else { Feed::Heard }
     }
 
     #[must_use]
@@ -133,7 +151,7 @@ impl Table {
     }
 
     pub(super) fn hear_feed(&self) {
-        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let millis = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1);
         self.feed_heard.store(millis, Ordering::Relaxed);
     }
 
@@ -186,6 +204,14 @@ mod tests {
         table.remove(samples::TENANT.parse().unwrap());
         assert!(table.tenant("new.example.net").is_none());
         assert!(table.all().is_empty());
+    }
+
+    #[test]
+    fn a_feed_that_was_never_heard_is_silent_from_the_beginning() {
+        let table = Table::default();
+        assert_eq!(table.feed(), Feed::Silent);
+        table.hear_feed();
+        assert_eq!(table.feed(), Feed::Heard);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 // Passkeys. A form marked data-passkey asks the server for its question, has the browser answer it, and is then sent like any
-// other form, with the answer in its field "credential".
+// other form, with the answer in its field "credential". Where a field for an address says that it takes passkeys
+// (autocomplete "webauthn"), the browser offers them there, without a press of a button.
 (() => {
   "use strict";
   const bytes = (text) => {
@@ -27,8 +28,8 @@
     };
   };
 
-  const get = async (options) => {
-    const found = await navigator.credentials.get({ publicKey: {
+  const get = async (options, how = {}) => {
+    const found = await navigator.credentials.get({ ...how, publicKey: {
       ...options,
       challenge: bytes(options.challenge),
       allowCredentials: opened(options.allowCredentials),
@@ -73,16 +74,54 @@
     place.lastElementChild.textContent = words;
   };
 
+  const answered = (form, made) => {
+    form.elements.credential.value = JSON.stringify(made);
+    form.submit();
+  };
+
+  // What the browser keeps open beside the field: one question at a time, and a new one before the server forgets it.
+  const KEPT = 4 * 60 * 1000;
+  let offered, pressed = false;
+  const withdraw = async () => {
+    offered?.stop.abort();
+    // The server keeps the last question it was asked: this one must not overtake the next.
+    await offered?.asked.catch(() => {});
+    offered = undefined;
+  };
+  const offer = async (form) => {
+    const stop = new AbortController();
+    const asked = ask(form);
+    offered = { stop, asked };
+    const renew = setTimeout(async () => { await withdraw(); offer(form); }, KEPT);
+    try {
+      const options = await asked;
+      if (stop.signal.aborted) return;
+      const made = await get(options, { mediation: "conditional", signal: stop.signal });
+      if (!stop.signal.aborted) answered(form, made);
+    } catch { /* nobody asked for it aloud: the button and the password are there */
+    } finally {
+      clearTimeout(renew);
+    }
+  };
+  const offerInField = async () => {
+    const form = document.querySelector("form[data-passkey=get]");
+    const possible = form && document.querySelector("input[autocomplete~=webauthn]")
+      && await window.PublicKeyCredential?.isConditionalMediationAvailable?.();
+    if (possible && !pressed) offer(form);
+  };
+
   const send = async (form) => {
     const button = form.querySelector("button");
-    button.disabled = true;
+    button.disabled = pressed = true;
     say(form, "");
+    await withdraw();
     try {
       const made = form.dataset.passkey === "create" ? await create(await ask(form)) : await get(await ask(form));
-      form.elements.credential.value = JSON.stringify(made);
-      form.submit();
+      answered(form, made);
     } catch (error) {
       say(form, why(error));
+      pressed = false;
+      offerInField();
     } finally {
       button.disabled = false;
     }
@@ -101,4 +140,5 @@
     form.querySelector("button").disabled = true;
     say(form, "This browser has no passkeys.");
   });
+  offerInField();
 })();

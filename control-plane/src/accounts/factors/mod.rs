@@ -273,7 +273,7 @@ struct Tries {
 
 impl Default for Tries {
     fn default() -> Self {
-        Self { near: buckets(5, 3), anywhere: buckets(60, 1), questions: buckets(100, 60) }
+        Self { near: buckets(5, 3), anywhere: buckets(60, 1), questions: buckets(200, 120) }
     }
 }
 

@@ -114,6 +114,12 @@ impl LoginPage {
             workspace,
         }
     }
+
+    /// What the browser may offer beside the address: passkeys too, unless the last try was refused and would be again.
+    #[must_use]
+    pub const fn autocomplete(&self) -> &'static str {
+        if self.passkeys && self.error.is_none() { "username webauthn" } else { "username" }
+    }
 }
 
 /// GET and POST /account/confirm: proving again who one is.

@@ -167,16 +167,25 @@ pub async fn stops_member(db: &Db, tenant: TenantId, user: UserId) -> Result<boo
     store::stops(&mut tx, user).await
 }
 
-/// Of these members, the ones that nodes let in.
+/// Members, told apart by whether nodes let them in.
+pub struct Admitted {
+    pub let_in: Vec<Member>,
+    /// Those whom an enforced rule stops.
+    pub without_factor: Vec<Member>,
+}
+
+/// Tells members apart by whether nodes let them in.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn let_in(tx: &mut TenantTx, members: Vec<Member>) -> Result<Vec<Member>> {
+pub async fn admit(tx: &mut TenantTx, members: Vec<Member>) -> Result<Admitted> {
     if !store::is_enforced(tx).await? {
-        return Ok(members);
+        return Ok(Admitted { let_in: members, without_factor: Vec::new() });
     }
     let holders = store::holders(tx).await?;
-    Ok(members.into_iter().filter(|member| holders.contains(&member.user_id)).collect())
+    let (let_in, without_factor) =
+        members.into_iter().partition(|member| holders.contains(&member.user_id));
+    Ok(Admitted { let_in, without_factor })
 }
 
 /// The workspaces of a person that ask for a factor, now or from a date on.
