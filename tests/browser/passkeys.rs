@@ -64,19 +64,23 @@ async fn a_passkey_is_registered_named_used_to_log_in_and_removed() -> TestResul
     browser.read("Work laptop").await?;
 
     // With the passkey alone, and nothing typed.
+    browser.touches(&device, false).await?;
     log_out(&browser, system).await?;
     browser.inspect("64-log-in-with-passkey").await?;
     browser.click("log in with a passkey").await?;
+    browser.touches(&device, true).await?;
     browser.at("/workspaces").await?;
     browser.go(&system.console_url("/account/security")).await?;
     browser.read("just now").await?;
 
     // After the password, as the second factor.
+    browser.touches(&device, false).await?;
     log_out(&browser, system).await?;
     give_password(&browser, system, &person).await?;
     browser.at("/login/second-factor").await?;
     browser.inspect("65-second-factor-passkey").await?;
     browser.click("use a passkey").await?;
+    browser.touches(&device, true).await?;
     browser.at("/workspaces").await?;
 
     // Removed, it lets nobody in, though the device still has it.
@@ -84,11 +88,39 @@ async fn a_passkey_is_registered_named_used_to_log_in_and_removed() -> TestResul
     browser.click("change work laptop").await?;
     browser.submit("/remove").await?;
     browser.read("the passkey is removed").await?;
+    browser.touches(&device, false).await?;
     log_out(&browser, system).await?;
     browser.click("log in with a passkey").await?;
+    browser.touches(&device, true).await?;
     browser.read("this passkey is not known here").await?;
     let _ = browser.complaints().await?;
     give_password(&browser, system, &person).await?;
+    browser.at("/workspaces").await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn the_field_for_the_address_offers_a_passkey_and_the_password_still_works() -> TestResult {
+    let system = System::shared().await?;
+    let person = system.person().await?;
+    let browser = Browser::open().await?;
+    let device = browser.authenticator().await?;
+    give_password(&browser, system, &person).await?;
+    browser.at("/workspaces").await?;
+    browser.go(&system.console_url("/account/security")).await?;
+    add_passkey(&browser, "Phone").await?;
+    browser.at("/account/security/recovery-codes").await?;
+
+    // Offered, and not taken: whoever types goes on as ever.
+    browser.touches(&device, false).await?;
+    log_out(&browser, system).await?;
+    browser.see("input[name=email][autocomplete='username webauthn']").await?;
+    give_password(&browser, system, &person).await?;
+    browser.at("/login/second-factor").await?;
+
+    // Taken: no button is pressed and nothing is typed.
+    browser.go(&system.console_url("/login")).await?;
+    browser.touches(&device, true).await?;
     browser.at("/workspaces").await?;
     browser.close().await
 }
@@ -104,10 +136,12 @@ async fn a_device_that_does_not_recognise_its_person_lets_nobody_in() -> TestRes
     browser.go(&system.console_url("/account/security")).await?;
     add_passkey(&browser, "Phone").await?;
     browser.at("/account/security/recovery-codes").await?;
+    browser.touches(&device, false).await?;
     log_out(&browser, system).await?;
 
     browser.recognises(&device, false).await?;
     browser.click("log in with a passkey").await?;
+    browser.touches(&device, true).await?;
     browser.read("nothing happened").await?;
     ensure!(browser.client.current_url().await?.path() == "/login", "somebody is logged in");
     browser.recognises(&device, true).await?;

@@ -14,7 +14,7 @@ pub struct Authenticator {
     id: String,
 }
 
-/// A command of the WebAuthn extension of WebDriver.
+/// A command about authenticators: of the WebAuthn extension of WebDriver, or, where that has none, of Chromium's own protocol.
 #[derive(Debug)]
 struct Command {
     method: Method,
@@ -22,10 +22,13 @@ struct Command {
     body: Option<Value>,
 }
 
+/// Where WebDriver's commands about authenticators are.
+const WEBAUTHN: &str = "webauthn/authenticator";
+
 impl WebDriverCompatibleCommand for Command {
     fn endpoint(&self, base_url: &Url, session_id: Option<&str>) -> Result<Url, ParseError> {
         let session = session_id.unwrap_or_default();
-        base_url.join(&format!("session/{session}/webauthn/authenticator{}", self.path))
+        base_url.join(&format!("session/{session}/{}", self.path))
     }
 
     fn method_and_body(&self, _request_url: &Url) -> (Method, Option<String>) {
@@ -57,6 +60,19 @@ impl Browser {
         Ok(())
     }
 
+    /// Whether the person touches the device when it asks, from now on. Untouched, a question waits.
+    ///
+    /// # Errors
+    /// When the driver refuses.
+    pub async fn touches(&self, device: &Authenticator, touches: bool) -> Result<()> {
+        let body = json!({
+            "cmd": "WebAuthn.setAutomaticPresenceSimulation",
+            "params": { "authenticatorId": device.id, "enabled": touches },
+        });
+        self.driver(Method::POST, "goog/cdp/execute".to_owned(), Some(body)).await?;
+        Ok(())
+    }
+
     /// How many passkeys the device keeps.
     ///
     /// # Errors
@@ -76,6 +92,10 @@ impl Browser {
     }
 
     async fn command(&self, method: Method, path: String, body: Option<Value>) -> Result<Value> {
+        self.driver(method, format!("{WEBAUTHN}{path}"), body).await
+    }
+
+    async fn driver(&self, method: Method, path: String, body: Option<Value>) -> Result<Value> {
         let what = format!("{method} {path}");
         let answer = self.client.issue_cmd(Command { method, path, body }).await;
         answer.with_context(|| format!("the driver refused {what} of an authenticator"))
