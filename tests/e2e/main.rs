@@ -11,6 +11,7 @@ mod catalog_services;
 mod cli;
 mod company_groups;
 mod connected_apps;
+mod cut_off;
 mod emulated_apis;
 mod endpoint;
 mod flows;

@@ -1,4 +1,4 @@
-//! How a workspace is used from outside: whether writing needs a permission of its own.
+//! How a workspace is used from outside: whether writing needs a permission of its own, and what waits while a node is cut off.
 
 use axum::extract::State;
 
@@ -15,6 +15,7 @@ pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
         shell: at.shell("Access", Nav::Settings).await?,
         tabs: Tabs::settings(at.path("/settings"), "/access"),
         writes_need_scope: access.writes_need_scope,
+        strict_when_cut_off: access.strict_when_cut_off,
     })
 }
 
@@ -25,6 +26,19 @@ pub(super) async fn save(State(app): State<App>, at: Workspace, fields: Fields) 
         "Writing needs its own permission now. Clients ask for it at the first call that needs it."
     } else {
         "One permission covers all tools now."
+    };
+    at.flash(said).await?;
+    see_other(&at.path("/settings/access"))
+}
+
+/// `POST /w/{slug}/settings/access/cut-off`.
+pub(super) async fn save_cut_off(State(app): State<App>, at: Workspace, fields: Fields) -> Page {
+    let strict = fields.get("strict_when_cut_off") == "true";
+    access::set_strict_when_cut_off(&app.db, &at.member, strict).await?;
+    let said = if strict {
+        "Hard-to-undo tools wait from now on while a node is cut off."
+    } else {
+        "All tools go on while a node is cut off."
     };
     at.flash(said).await?;
     see_other(&at.path("/settings/access"))

@@ -253,6 +253,7 @@ fn workspace_pages() -> Routes<App> {
         .route("/settings/sign-in/domains/check", post(settings_sign_in::check_domain))
         .route("/settings/sign-in/domains/remove", post(settings_sign_in::remove_domain))
         .route("/settings/access", get(access::show).post(access::save))
+        .route("/settings/access/cut-off", post(access::save_cut_off))
         .route("/settings/identity-providers", get(identity_providers::list).post(identity_providers::add))
         .route("/settings/identity-providers/{id}/remove", post(identity_providers::remove))
 }

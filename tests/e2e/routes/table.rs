@@ -225,6 +225,7 @@ pub const TABLE: &[Line] = &[
     page("GET /w/{slug}/settings", SETTINGS),
     page("GET /w/{slug}/settings/access", SETTINGS),
     form("POST /w/{slug}/settings/access", SETTINGS, &[("writes_need_scope", "false")]),
+    form("POST /w/{slug}/settings/access/cut-off", SETTINGS, &[("strict_when_cut_off", "false")]),
     page("GET /w/{slug}/settings/identity-providers", SETTINGS),
     form("POST /w/{slug}/settings/identity-providers", SETTINGS, &[("issuer", "http://127.0.0.1:1")]),
     form("POST /w/{slug}/settings/identity-providers/{id}/remove", SETTINGS, &[]),

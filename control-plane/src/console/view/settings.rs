@@ -24,6 +24,7 @@ pub struct AccessPage {
     pub shell: Shell,
     pub tabs: Tabs,
     pub writes_need_scope: bool,
+    pub strict_when_cut_off: bool,
 }
 
 /// One trusted identity provider.
