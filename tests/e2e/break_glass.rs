@@ -72,7 +72,10 @@ async fn an_owner_without_a_second_factor_cannot_be_named_and_the_page_says_so()
     factors_are_reset(&world.system, &inside.company.workspace.owner.email).await?;
     let page = inside.company.owner.visit(&inside.company.page()).await?.ok()?;
     ensure!(page.text().contains("cannot be required yet"), "{}", page.text());
-    ensure!(page.form(&format!("{}/require", inside.company.page())).is_err(), "a form that would be refused");
+    ensure!(
+        page.form(&format!("{}/require", inside.company.page())).is_err(),
+        "a form that would be refused"
+    );
     Ok(())
 }
 

@@ -56,7 +56,11 @@ async fn in_a_strict_workspace_what_is_hard_to_undo_waits_while_a_node_is_cut_of
     for call in WAIT {
         let said = eventually("it waits", SILENT, || refusal(&theirs, call)).await?;
         ensure!(said.contains("nothing was changed") && said.contains("Try again"), "{said}");
-        ensure!(refusal(&others, call).await?.is_none(), "{}: in a workspace that did not ask for it", call.0);
+        ensure!(
+            refusal(&others, call).await?.is_none(),
+            "{}: in a workspace that did not ask for it",
+            call.0
+        );
     }
     for call in GO_ON {
         ensure!(refusal(&theirs, call).await?.is_none(), "{} waits too", call.0);

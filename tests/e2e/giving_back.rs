@@ -104,7 +104,8 @@ async fn a_hint_that_is_wrong_or_unknown_does_not_hide_a_token() -> TestResult {
 }
 
 #[tokio::test]
-async fn another_clients_token_a_forged_one_and_another_workspaces_are_no_error_and_nothing_happens() -> TestResult {
+async fn another_clients_token_a_forged_one_and_another_workspaces_are_no_error_and_nothing_happens()
+-> TestResult {
     let place = Place::new().await?;
     let elsewhere = Place::new().await?;
     let (token, client) = (place.tokens.access.as_str(), place.others.client_id.as_str());
@@ -128,7 +129,8 @@ async fn another_clients_token_a_forged_one_and_another_workspaces_are_no_error_
 }
 
 #[tokio::test]
-async fn an_access_token_of_a_client_with_a_secret_is_given_back_only_by_who_knows_the_secret() -> TestResult {
+async fn an_access_token_of_a_client_with_a_secret_is_given_back_only_by_who_knows_the_secret() -> TestResult
+{
     let place = Place::new().await?;
     let mut document = toolmesh_tests::oauth::registration(&[REDIRECT]);
     document["token_endpoint_auth_method"] = json!("client_secret_basic");
@@ -142,7 +144,9 @@ async fn an_access_token_of_a_client_with_a_secret_is_given_back_only_by_who_kno
     let form = place.server.code_form(client, REDIRECT, &code, &pkce);
     let tokens = Tokens::of(client, &place.server.token_over_basic(client, secret, &form).await?)?;
 
-    for form in [vec![("token", tokens.access.as_str())], vec![("token", &tokens.access), ("client_id", client)]] {
+    for form in
+        [vec![("token", tokens.access.as_str())], vec![("token", &tokens.access), ("client_id", client)]]
+    {
         place.give_back(&form).await?;
     }
     ensure!(place.is_good(&tokens.access).await?, "given back by who did not prove anything");
@@ -165,7 +169,8 @@ async fn press(console: &Console, workspace: &Workspace, action: &str) -> TestRe
 }
 
 #[tokio::test]
-async fn a_client_that_is_blocked_or_deleted_is_refused_on_every_node_and_gets_no_other_token() -> TestResult {
+async fn a_client_that_is_blocked_or_deleted_is_refused_on_every_node_and_gets_no_other_token() -> TestResult
+{
     for action in ["/block", "/delete"] {
         let place = Place::new().await?;
         let owner = place.system.console(&place.workspace.owner).await?;

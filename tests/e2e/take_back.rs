@@ -29,7 +29,8 @@ async fn way_back(system: &System, email: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn what_came_to_an_account_since_its_address_was_changed_is_listed_and_goes_with_the_change() -> TestResult {
+async fn what_came_to_an_account_since_its_address_was_changed_is_listed_and_goes_with_the_change()
+-> TestResult {
     let system = System::shared().await?;
     let workspace = system.workspace().await?;
     let person = workspace.owner.clone();

@@ -94,8 +94,10 @@ pub(super) async fn end_others(State(app): State<App>, who: LoggedIn, _fields: F
 /// `POST /account/sessions/end-everywhere`: all other sessions, and all apps in all workspaces.
 pub(super) async fn end_everywhere(State(app): State<App>, who: LoggedIn, _fields: Fields) -> Page {
     who.visitor.require_recent(HERE)?;
-    let ended = app.accounts.sign_out_everywhere(&who.user, &who.visitor.session, &who.visitor.origin).await?;
-    let count = |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+    let ended =
+        app.accounts.sign_out_everywhere(&who.user, &who.visitor.session, &who.visitor.origin).await?;
+    let count =
+        |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
     let said = format!(
         "Ended: {} and {}. API keys go on; revoke them in each workspace.",
         count(ended.sessions, "other session", "other sessions"),

@@ -146,7 +146,11 @@ mod tests {
         let by = Some(("Ana", "ana@example.com"));
         let told = mail(MembershipNews::Role { now: "an admin", before: "a member" }, by);
         assert_eq!(told.subject, "You are now an admin of Acme <b>");
-        assert!(told.text.contains("a member") && told.text.contains("Ana (ana@example.com)"), "{}", told.text);
+        assert!(
+            told.text.contains("a member") && told.text.contains("Ana (ana@example.com)"),
+            "{}",
+            told.text
+        );
         assert!(!told.html.contains("<b>"), "{}", told.html);
         assert!(mail(MembershipNews::Suspended, by).text.contains("Nothing of yours is lost"));
     }

@@ -20,7 +20,8 @@ use crate::tenants::Tenant;
 const CODE_LIFE: Duration = Duration::seconds(60);
 
 /// What is said of a page that was answered.
-const ANSWERED: &str = "You have answered this page already. If the application did not go on, start again from it.";
+const ANSWERED: &str =
+    "You have answered this page already. If the application did not go on, start again from it.";
 
 /// Seconds a person has to decide.
 const DECISION_SECONDS: i64 = 600;

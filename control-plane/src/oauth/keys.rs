@@ -259,7 +259,9 @@ impl KeyRing {
         rules.required_spec_claims.clear();
         rules.validate_exp = false;
         rules.validate_aud = false;
-        jsonwebtoken::decode(token, &DecodingKey::from_ed_der(&key.public), &rules).map(|data| data.claims).ok()
+        jsonwebtoken::decode(token, &DecodingKey::from_ed_der(&key.public), &rules)
+            .map(|data| data.claims)
+            .ok()
     }
 
     /// For nodes: the keys now, and whenever they change.

@@ -270,7 +270,12 @@ impl Oauth {
     }
 
     /// Ends a grant with everything that came of it, everywhere.
-    pub(super) async fn end_grant(&self, mut tx: TenantTx, id: GrantId, reason: &str) -> crate::error::Result<()> {
+    pub(super) async fn end_grant(
+        &self,
+        mut tx: TenantTx,
+        id: GrantId,
+        reason: &str,
+    ) -> crate::error::Result<()> {
         let ended = revocations::revoke(&mut tx, &What::Grant(id), Reach::Tokens, reason).await?;
         tx.commit().await?;
         tracing::info!(grant = %id, reason, grants = ended.grants, "grant ended");

@@ -105,7 +105,8 @@ pub(super) async fn issue_after(tx: &mut TenantTx, client_id: &str, subject: Sub
 
 pub(super) async fn is_revoked(tx: &mut TenantTx, grant: GrantId) -> Result<bool> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT EXISTS (SELECT FROM revocations WHERE tenant_id = $1 AND kind = 'grant' AND subject = $2)";
+    let sql =
+        "SELECT EXISTS (SELECT FROM revocations WHERE tenant_id = $1 AND kind = 'grant' AND subject = $2)";
     Ok(sqlx::query_scalar(sql).bind(tenant).bind(grant.to_string()).fetch_one(tx.conn()).await?)
 }
 

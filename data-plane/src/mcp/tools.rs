@@ -53,8 +53,10 @@ impl Pending {
 /// The tools that this principal may use, and those that a wider token would let them use.
 pub(super) fn list(context: &Context, id: &Id) -> Bytes {
     let tenant = &context.visit.tenant;
-    let allowed =
-        tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry, Feed::Heard).is_listed());
+    let allowed = tenant
+        .tools
+        .iter()
+        .filter(|entry| authorize(tenant, &context.principal, entry, Feed::Heard).is_listed());
     reply::tools(id, allowed.map(|entry| &*entry.listing))
 }
 

@@ -30,7 +30,9 @@ pub enum Reason {
         "The access token lacks the scope mcp:write, which this workspace asks for where a tool does more than read."
     )]
     NeedsWriteScope,
-    #[error("Nothing is heard of revocations, and in this workspace tools that are hard to undo wait until it is.")]
+    #[error(
+        "Nothing is heard of revocations, and in this workspace tools that are hard to undo wait until it is."
+    )]
     CutOff,
 }
 
@@ -148,8 +150,7 @@ mod tests {
             {
                 let entry = tenant.tool(tool).unwrap();
                 let silent = authorize(&tenant, &principal(), entry, Feed::Silent);
-                let expected =
-                    if strict && waits { Decision::Deny(Reason::CutOff) } else { Decision::Allow };
+                let expected = if strict && waits { Decision::Deny(Reason::CutOff) } else { Decision::Allow };
                 assert_eq!(silent, expected, "{tool}");
                 assert_eq!(authorize(&tenant, &principal(), entry, Feed::Heard), Decision::Allow, "{tool}");
             }

@@ -126,8 +126,7 @@ impl Accounts {
         store::withdraw_invitations_of(&mut change.tx, user).await?;
         let (tenant, everything) = (change.by.tenant, What::User(user));
         let reason = "the member was removed";
-        let ended =
-            revocations::revoke(&mut change.tx, &everything, Reach::TokensAndKeys, reason).await?;
+        let ended = revocations::revoke(&mut change.tx, &everything, Reach::TokensAndKeys, reason).await?;
         store::delete(&mut change.tx, user).await?;
         change.note(MembershipNews::Removed, &self.console_origin).await?;
         self.done(change).await?;

@@ -69,9 +69,11 @@ impl Accounts {
         let mut tx = self.db.global().await?;
         let change = store::use_undo(&mut tx, &token::hash(token)).await?.ok_or_else(dead)?;
         let (user, since) = (change.user_id, change.changed_at);
-        super::store::set_email(&mut tx, user, &change.email).await.on_constraint("users_email_key", || {
-            Error::Refused("The old address has an account of its own by now.".to_owned())
-        })?;
+        super::store::set_email(&mut tx, user, &change.email)
+            .await
+            .on_constraint("users_email_key", || {
+                Error::Refused("The old address has an account of its own by now.".to_owned())
+            })?;
         super::store::clear_password(&mut tx, user).await?;
         super::store::end_email_changes(&mut tx, user).await?;
         super::store::end_resets(&mut tx, user).await?;

@@ -46,21 +46,13 @@ pub(super) async fn use_undo(tx: &mut GlobalTx, hash: &[u8]) -> Result<Option<Ch
     if let Some(change) = &change {
         let sql = "UPDATE email_changes SET used_at = now()
                    WHERE user_id = $1 AND undo AND used_at IS NULL AND created_at >= $2";
-        sqlx::query(sql)
-            .bind(change.user_id.uuid())
-            .bind(change.changed_at)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query(sql).bind(change.user_id.uuid()).bind(change.changed_at).execute(tx.conn()).await?;
     }
     Ok(change)
 }
 
 /// What came to an account since a moment.
-pub(super) async fn came_since(
-    tx: &mut GlobalTx,
-    user: UserId,
-    since: OffsetDateTime,
-) -> Result<Vec<Came>> {
+pub(super) async fn came_since(tx: &mut GlobalTx, user: UserId, since: OffsetDateTime) -> Result<Vec<Came>> {
     let id = user.uuid();
     let mut came = Vec::new();
     let sql = "SELECT EXISTS (SELECT FROM authenticator_apps WHERE user_id = $1 AND created_at >= $2)";
@@ -74,8 +66,7 @@ pub(super) async fn came_since(
     let sql = "SELECT provider, label FROM external_identities WHERE user_id = $1 AND linked_at >= $2
                UNION ALL
                SELECT 'company', label FROM company_identities WHERE user_id = $1 AND linked_at >= $2";
-    let ways: Vec<(String, String)> =
-        sqlx::query_as(sql).bind(id).bind(since).fetch_all(tx.conn()).await?;
+    let ways: Vec<(String, String)> = sqlx::query_as(sql).bind(id).bind(since).fetch_all(tx.conn()).await?;
     came.extend(ways.into_iter().map(|(provider, label)| Came::Identity { provider, label }));
     act_as(tx, None).await?;
     for tenant in revocations::workspaces_of(tx.conn(), user).await? {
@@ -95,12 +86,7 @@ async fn keys_since(
 ) -> Result<Vec<String>> {
     let sql = "SELECT name FROM api_keys WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL
                  AND greatest(created_at, rolled_at) >= $3 ORDER BY created_at";
-    Ok(sqlx::query_scalar(sql)
-        .bind(tenant.uuid())
-        .bind(user.uuid())
-        .bind(since)
-        .fetch_all(tx.conn())
-        .await?)
+    Ok(sqlx::query_scalar(sql).bind(tenant.uuid()).bind(user.uuid()).bind(since).fetch_all(tx.conn()).await?)
 }
 
 /// Removes all of it. Recovery codes go where they are as new, or stand in for nothing any more.
@@ -122,12 +108,7 @@ pub(super) async fn remove_since(tx: &mut GlobalTx, user: UserId, since: OffsetD
         let sql = "UPDATE api_keys SET revoked_at = now(), previous_sha256 = NULL, previous_until = NULL
                    WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL
                      AND greatest(created_at, rolled_at) >= $3";
-        sqlx::query(sql)
-            .bind(tenant.uuid())
-            .bind(user.uuid())
-            .bind(since)
-            .execute(tx.conn())
-            .await?;
+        sqlx::query(sql).bind(tenant.uuid()).bind(user.uuid()).bind(since).execute(tx.conn()).await?;
     }
     revocations::act_for(tx.conn(), None).await?;
     Ok(())

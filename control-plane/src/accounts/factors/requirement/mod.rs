@@ -183,8 +183,7 @@ pub async fn admit(tx: &mut TenantTx, members: Vec<Member>) -> Result<Admitted> 
         return Ok(Admitted { let_in: members, without_factor: Vec::new() });
     }
     let holders = store::holders(tx).await?;
-    let (let_in, without_factor) =
-        members.into_iter().partition(|member| holders.contains(&member.user_id));
+    let (let_in, without_factor) = members.into_iter().partition(|member| holders.contains(&member.user_id));
     Ok(Admitted { let_in, without_factor })
 }
 
