@@ -3,8 +3,11 @@
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use toolmesh_proto::names;
+use toolmesh_tests::dokuwiki::{self, DokuWiki};
 use toolmesh_tests::emulate::{Emulate, Service};
 use toolmesh_tests::monitoring::Monitoring;
+use toolmesh_tests::recorded::Recorded;
 use toolmesh_tests::{Mcp, System, TestResult, Workspace, eventually};
 
 /// A workspace with one connector of the catalog.
@@ -159,5 +162,75 @@ async fn linear_files_an_issue_and_reads_it_with_its_comment() -> TestResult {
     ensure!(mcp.call("linear_create_comment", comment).await?.result_json()?["success"] == true);
     let moved = mcp.call("linear_update_issue", json!({"id": id, "stateId": done})).await?.result_json()?;
     ensure!(moved["success"] == true && moved["issue"]["title"] == "Payments fail", "{moved}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn dokuwiki_keeps_pages_and_finds_them() -> TestResult {
+    let wiki = DokuWiki::start().await?;
+    let token = [("dokuwiki_token", dokuwiki::TOKEN)];
+    let (_workspace, mcp) = with("dokuwiki", &wiki.url, &token, "dokuwiki_get_page").await?;
+    let version = mcp.call("dokuwiki_get_wiki_version", json!({})).await?.text()?;
+    ensure!(version.contains("Release"), "{version}");
+    let page = json!({"page": "team:backup", "text": "====== Backups ======\nEvery night to Falkenstein.", "summary": "New"});
+    mcp.call("dokuwiki_save_page", page).await?.text()?;
+    let more = json!({"page": "team:backup", "text": "\nRestored every month."});
+    mcp.call("dokuwiki_append_page", more).await?.text()?;
+    let text = mcp.call("dokuwiki_get_page", json!({"page": "team:backup"})).await?.text()?;
+    ensure!(text.contains("Falkenstein") && text.contains("every month"), "{text}");
+    let pages = mcp.call("dokuwiki_list_pages", json!({"namespace": "team"})).await?.result_json()?;
+    ensure!(pages[0]["id"] == "team:backup", "{pages}");
+    let found = mcp.call("dokuwiki_search_pages", json!({"query": "Falkenstein"})).await?.result_json()?;
+    ensure!(found[0]["id"] == "team:backup", "{found}");
+    let versions = mcp.call("dokuwiki_get_page_history", json!({"page": "team:backup"})).await?.result_json()?;
+    ensure!(versions.as_array().is_some_and(|versions| !versions.is_empty()), "{versions}");
+
+    let empty = json!({"page": "team:nothing", "text": ""});
+    let refusal = mcp.call("dokuwiki_save_page", empty).await?.refusal()?;
+    ensure!(refusal.as_ref().is_some_and(|text| text.contains("empty new wiki page")), "{refusal:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn hacker_news_is_read_and_searched() -> TestResult {
+    let news = Recorded::start("hackernews").await?;
+    let url = format!("{}/v0", news.url);
+    let (_workspace, mcp) = with("hackernews", &url, &[], "hackernews_get_item").await?;
+    let top = mcp.call("hackernews_list_top_stories", json!({})).await?.result_json()?;
+    ensure!(top[0] == 8863, "{top}");
+    let story = mcp.call("hackernews_get_item", json!({"id": 8863})).await?.result_json()?;
+    ensure!(story["title"].as_str().is_some_and(|title| title.contains("Dropbox")), "{story}");
+    let person = mcp.call("hackernews_get_user", json!({"id": "pg"})).await?.result_json()?;
+    ensure!(person["karma"].is_u64(), "{person}");
+
+    let algolia = Recorded::start("algolia").await?;
+    let url = format!("{}/api/v1", algolia.url);
+    let search = names::tool_name("hackernews-search", "search_stories");
+    let (_workspace, mcp) = with("hackernews-search", &url, &[], &search).await?;
+    let found = mcp.call(&search, json!({"query": "dropbox"})).await?.result_json()?;
+    ensure!(found[0]["objectID"] == "8863" && found[0].get("_highlightResult").is_none(), "{found}");
+    let front = mcp.call(&names::tool_name("hackernews-search", "list_front_page"), json!({})).await?.result_json()?;
+    ensure!(front[0]["title"] == "A story of today", "{front}");
+    let item = names::tool_name("hackernews-search", "get_item");
+    let talk = mcp.call(&item, json!({"id": 8863})).await?.result_json()?;
+    ensure!(talk["children"][0]["author"] == "BrandonM", "{talk}");
+    let fixed = mcp.call(&search, json!({"query": "dropbox", "tags": "comment"})).await?.refusal()?;
+    ensure!(fixed.as_ref().is_some_and(|text| text.contains("tags") && !text.contains("attributes")), "{fixed:?}");
+    let lost = mcp.call(&item, json!({"id": 1})).await?.refusal()?;
+    ensure!(lost.as_ref().is_some_and(|text| text.contains("not recorded")), "{lost:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn wikipedia_finds_articles_and_reads_them() -> TestResult {
+    let wikipedia = Recorded::start("wikipedia").await?;
+    let (_workspace, mcp) = with("wikipedia", &wikipedia.url, &[], "wikipedia_search_articles").await?;
+    let search = json!({"q": "Ada Lovelace", "limit": 2});
+    let found = mcp.call("wikipedia_search_articles", search).await?.result_json()?;
+    ensure!(found[0]["title"] == "Ada Lovelace", "{found}");
+    let summary = mcp.call("wikipedia_get_summary", json!({"title": "Ada Lovelace"})).await?.result_json()?;
+    ensure!(summary["extract"].as_str().is_some_and(|text| text.contains("mathematician")), "{summary}");
+    let text = mcp.call("wikipedia_get_article_text", json!({"titles": "Ada Lovelace"})).await?.result_json()?;
+    ensure!(text["extract"].as_str().is_some_and(|text| text.contains("1815")), "{text}");
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Prometheus and Alertmanager as Debian packages them, on this machine: one scrapes itself, the other waits for alerts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::child::{Kept, Start};
@@ -66,7 +66,7 @@ impl Monitoring {
     }
 
     async fn start(name: &str, args: Vec<String>, port: u16, folder: tempfile::TempDir) -> Result<Self> {
-        let program = program(name)?;
+        let program = paths::program(name)?;
         let log = folder.path().join("log");
         let start = Start { name, program: &program, log: &log, clean: None, save: None };
         let mut process = Kept::start(&start, &args, &[])?;
@@ -95,13 +95,4 @@ impl Monitoring {
         ensure!(answer.status().is_success(), "alerts: {}", answer.text().await?);
         Ok(())
     }
-}
-
-/// Where a package puts its program.
-fn program(name: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
-    found
-        .find(|file| file.is_file())
-        .with_context(|| format!("{name} is not installed; run tests/install e2e"))
 }

@@ -86,3 +86,13 @@ pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }
+
+/// A program that a package of the system brings.
+///
+/// # Errors
+/// When it is not on the PATH.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
+    found.find(|file| file.is_file()).with_context(|| format!("{name} is not installed; run tests/install e2e"))
+}
