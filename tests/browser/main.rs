@@ -2,6 +2,7 @@
 //! light, the dark and the phone's window, with pictures kept in `tests/output/screens`.
 
 mod account;
+mod catalog;
 mod connected_apps;
 mod journey;
 mod machines;
