@@ -1,5 +1,7 @@
 //! The catalog, and enabling a connector from it.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -46,7 +48,8 @@ pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path
     page(&ConnectorPage {
         shell: at.shell(&entry.title, Nav::Catalog).await?,
         connector: card(entry, &installed),
-        groups: groups(connector),
+        groups: groups(connector, &entry.compiled.default_off),
+        prompts: entry.compiled.examples.iter().map(|example| example.description.clone()).collect(),
         version: if connector.version.is_empty() {
             entry.connector_hash[..8].to_owned()
         } else {
@@ -172,7 +175,13 @@ fn docs_url(entry: &CatalogEntry) -> Option<String> {
 
 pub(super) fn help(entry: &CatalogEntry) -> SetupHelp {
     let setup = &entry.compiled.setup;
-    SetupHelp { steps: setup.steps.clone(), url: docs_url(entry), scopes: setup.required_scopes.clone() }
+    SetupHelp {
+        steps: setup.steps.clone(),
+        url: docs_url(entry),
+        scopes: setup.required_scopes.clone(),
+        more_scopes: setup.optional_scopes.clone(),
+        notes: setup.notes.clone(),
+    }
 }
 
 fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
@@ -183,6 +192,7 @@ fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
         title: entry.title.clone(),
         summary: entry.summary.clone(),
         counts: AccessCounts::count(connector.tools.iter().map(|tool| tool.access.as_str())),
+        off: entry.compiled.default_off.len(),
         hosts: entry.hosts.clone(),
         auth: auth_words(connector).to_owned(),
         installed: ours.map(|i| InstalledAs { id: i.id.to_string(), name: i.name.clone() }).collect(),
@@ -209,7 +219,7 @@ pub(super) fn auth_words(connector: &v1::Connector) -> &'static str {
 }
 
 /// The tools by access class, the harmless first.
-fn groups(connector: &v1::Connector) -> Vec<ToolGroup> {
+fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<ToolGroup> {
     let mut groups: Vec<(AccessClass, ToolGroup)> = Vec::new();
     for tool in &connector.tools {
         let class = AccessClass::parse(&tool.access);
@@ -217,6 +227,7 @@ fn groups(connector: &v1::Connector) -> Vec<ToolGroup> {
             name: tool.name.clone(),
             title: tool.title.clone(),
             description: tool.description.clone(),
+            off: off.contains(&tool.name),
         };
         match groups.iter_mut().find(|(known, _)| *known == class) {
             Some((_, group)) => group.tools.push(info),

@@ -23,6 +23,8 @@ pub struct ConnectorCard {
     /// What it does, in a sentence or two.
     pub summary: String,
     pub counts: AccessCounts,
+    /// How many of its tools begin switched off.
+    pub off: usize,
     /// Hosts it calls: `api.github.com`.
     pub hosts: Vec<String>,
     /// What it needs: `Access token`, `No credential needed`.
@@ -59,6 +61,8 @@ pub struct ToolInfo {
     pub name: String,
     pub title: String,
     pub description: String,
+    /// Enabling the connector leaves it switched off.
+    pub off: bool,
 }
 
 /// The tools of one access class.
@@ -78,6 +82,8 @@ pub struct ConnectorPage {
     pub groups: Vec<ToolGroup>,
     /// The connector's version or content hash, short.
     pub version: String,
+    /// What people may ask for, in their words.
+    pub prompts: Vec<String>,
     /// Documentation of the API.
     pub docs_url: Option<String>,
 }

@@ -28,13 +28,17 @@ pub struct SetupHelp {
     pub url: Option<String>,
     /// What it must be allowed to do: scopes.
     pub scopes: Vec<String>,
+    /// What it may be allowed to do besides, for more tools.
+    pub more_scopes: Vec<String>,
+    /// What else there is to know.
+    pub notes: String,
 }
 
 impl SetupHelp {
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.url.is_none() && self.scopes.is_empty()
+        self.steps.is_empty() && self.url.is_none() && self.scopes.is_empty() && self.notes.is_empty()
     }
 }
 
