@@ -28,9 +28,11 @@ async fn every_connector_stands_in_the_catalog_with_a_picture_of_its_own() -> Te
         ensure!(picture[1].as_u64().is_some_and(|width| width > 0), "{source} does not load");
         ensure!(!source.contains("generic") && seen.insert(source), "{source} is nobody's own");
     }
-    for (name, path) in
-        [("61-connector", "/google-calendar"), ("62-enable", "/prometheus/enable"), ("63-enable", "/jira/enable")]
-    {
+    for (name, path) in [
+        ("61-connector", "/google-calendar"),
+        ("62-enable", "/prometheus/enable"),
+        ("63-enable", "/jira/enable"),
+    ] {
         browser.go(&page(path)).await?;
         browser.inspect(name).await?;
     }

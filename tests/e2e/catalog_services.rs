@@ -182,7 +182,8 @@ async fn dokuwiki_keeps_pages_and_finds_them() -> TestResult {
     ensure!(pages[0]["id"] == "team:backup", "{pages}");
     let found = mcp.call("dokuwiki_search_pages", json!({"query": "Falkenstein"})).await?.result_json()?;
     ensure!(found[0]["id"] == "team:backup", "{found}");
-    let versions = mcp.call("dokuwiki_get_page_history", json!({"page": "team:backup"})).await?.result_json()?;
+    let versions =
+        mcp.call("dokuwiki_get_page_history", json!({"page": "team:backup"})).await?.result_json()?;
     ensure!(versions.as_array().is_some_and(|versions| !versions.is_empty()), "{versions}");
 
     let empty = json!({"page": "team:nothing", "text": ""});
@@ -209,13 +210,19 @@ async fn hacker_news_is_read_and_searched() -> TestResult {
     let (_workspace, mcp) = with("hackernews-search", &url, &[], &search).await?;
     let found = mcp.call(&search, json!({"query": "dropbox"})).await?.result_json()?;
     ensure!(found[0]["objectID"] == "8863" && found[0].get("_highlightResult").is_none(), "{found}");
-    let front = mcp.call(&names::tool_name("hackernews-search", "list_front_page"), json!({})).await?.result_json()?;
+    let front = mcp
+        .call(&names::tool_name("hackernews-search", "list_front_page"), json!({}))
+        .await?
+        .result_json()?;
     ensure!(front[0]["title"] == "A story of today", "{front}");
     let item = names::tool_name("hackernews-search", "get_item");
     let talk = mcp.call(&item, json!({"id": 8863})).await?.result_json()?;
     ensure!(talk["children"][0]["author"] == "BrandonM", "{talk}");
     let fixed = mcp.call(&search, json!({"query": "dropbox", "tags": "comment"})).await?.refusal()?;
-    ensure!(fixed.as_ref().is_some_and(|text| text.contains("tags") && !text.contains("attributes")), "{fixed:?}");
+    ensure!(
+        fixed.as_ref().is_some_and(|text| text.contains("tags") && !text.contains("attributes")),
+        "{fixed:?}"
+    );
     let lost = mcp.call(&item, json!({"id": 1})).await?.refusal()?;
     ensure!(lost.as_ref().is_some_and(|text| text.contains("not recorded")), "{lost:?}");
     Ok(())
@@ -230,7 +237,8 @@ async fn wikipedia_finds_articles_and_reads_them() -> TestResult {
     ensure!(found[0]["title"] == "Ada Lovelace", "{found}");
     let summary = mcp.call("wikipedia_get_summary", json!({"title": "Ada Lovelace"})).await?.result_json()?;
     ensure!(summary["extract"].as_str().is_some_and(|text| text.contains("mathematician")), "{summary}");
-    let text = mcp.call("wikipedia_get_article_text", json!({"titles": "Ada Lovelace"})).await?.result_json()?;
+    let text =
+        mcp.call("wikipedia_get_article_text", json!({"titles": "Ada Lovelace"})).await?.result_json()?;
     ensure!(text["extract"].as_str().is_some_and(|text| text.contains("1815")), "{text}");
     Ok(())
 }

@@ -69,9 +69,19 @@ fn settle(folder: &Path) -> Result<()> {
         }
     }
     let data = folder.join("data");
-    for name in
-        ["attic", "cache", "index", "locks", "log", "media", "media_attic", "media_meta", "meta", "pages", "tmp"]
-    {
+    for name in [
+        "attic",
+        "cache",
+        "index",
+        "locks",
+        "log",
+        "media",
+        "media_attic",
+        "media_meta",
+        "meta",
+        "pages",
+        "tmp",
+    ] {
         std::fs::create_dir_all(data.join(name))?;
     }
     let own = format!(

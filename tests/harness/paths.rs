@@ -94,5 +94,7 @@ pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
 pub fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
-    found.find(|file| file.is_file()).with_context(|| format!("{name} is not installed; run tests/install e2e"))
+    found
+        .find(|file| file.is_file())
+        .with_context(|| format!("{name} is not installed; run tests/install e2e"))
 }

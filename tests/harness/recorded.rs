@@ -57,13 +57,15 @@ async fn answer(State(answers): State<Answers>, method: Method, uri: Uri) -> Res
     let found = answers.iter().find(|(request, _)| normal(request) == asked);
     match found {
         Some((_, body)) => Json(body.clone()).into_response(),
-        None => (StatusCode::NOT_FOUND, Json(json!({ "message": format!("not recorded: {asked}") }))).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "message": format!("not recorded: {asked}") })))
+            .into_response(),
     }
 }
 
 fn normal(request: &str) -> String {
     let (path, query) = request.split_once('?').unwrap_or((request, ""));
-    let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let mut pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     pairs.sort();
     format!("{path} {pairs:?}")
 }
