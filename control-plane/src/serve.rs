@@ -19,8 +19,8 @@ use crate::accounts::external::{self, External};
 use crate::accounts::factors::Factors;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
-use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
+use crate::connectors::{Grants, Installations};
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
@@ -44,6 +44,9 @@ const CONNECTIONS: u32 = 20;
 /// The longest that a page or answer may take; a connection test is the slowest.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(40);
 
+/// The longest that the end waits for an exchange of tokens, so that no refresh token is lost.
+const EXCHANGES_END: Duration = Duration::from_secs(10);
+
 /// The capabilities without listeners: what the operator's command line works with too.
 pub struct Core {
     pub db: Db,
@@ -51,6 +54,7 @@ pub struct Core {
     pub accounts: Accounts,
     pub factors: Factors,
     pub installations: Installations,
+    pub grants: Grants,
     pub catalog: Arc<Catalog>,
     pub mailer: Mailer,
     pub outbound: Outbound,
@@ -87,6 +91,13 @@ impl Core {
                 mailer.clone(),
                 config.console_origin.clone(),
             ),
+            grants: Grants::new(
+                db.clone(),
+                vault.clone(),
+                sealer.clone(),
+                outbound.clone(),
+                config.console_origin.clone(),
+            ),
             installations: Installations::new(
                 db.clone(),
                 vault.clone(),
@@ -112,6 +123,7 @@ pub struct ControlPlane {
     pub grpc: SocketAddr,
     jobs: Jobs,
     db: Db,
+    grants: Grants,
 }
 
 impl ControlPlane {
@@ -159,22 +171,26 @@ impl ControlPlane {
         let due = FactorsDue { db: db.clone() };
         jobs.spawn("second factors due", due.run(jobs.stop.clone()));
 
-        let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone()).await?;
+        let grants = core.grants.clone();
+        let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone(), grants.clone()).await?;
         let http = serve_people(&config, &jobs, core, oauth, hub).await?;
-        Ok(Self { http, grpc, jobs, db })
+        Ok(Self { http, grpc, jobs, db, grants })
     }
 
     /// Stops taking requests, lets what is under way finish, and closes the database.
     pub async fn shut_down(self) {
         self.jobs.shut_down().await;
+        if tokio::time::timeout(EXCHANGES_END, self.grants.finish()).await.is_err() {
+            tracing::warn!("an exchange of tokens did not end in time");
+        }
         self.db.close().await;
     }
 }
 
-async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db) -> Result<SocketAddr> {
+async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db, grants: Grants) -> Result<SocketAddr> {
     let listener = bind(config.grpc_listen, "TOOLMESH_GRPC_LISTEN").await?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let door = NodeDoor { hub, db, stop: jobs.stop.clone(), tasks: jobs.tasks.clone() };
+    let door = NodeDoor { hub, db, grants, stop: jobs.stop.clone(), tasks: jobs.tasks.clone() };
     let join_token = seal::join_token(&config.join_secret).map_err(Error::internal)?;
     jobs.spawn("nodes", async move {
         if let Err(error) = server::serve(listener, door, join_token).await {
@@ -241,6 +257,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         accounts: core.accounts,
         factors: core.factors,
         installations: core.installations,
+        grants: core.grants,
         catalog: core.catalog,
         mailer: core.mailer,
         outbound: core.outbound,

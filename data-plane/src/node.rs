@@ -97,7 +97,8 @@ impl Node {
         let lock = lock(&config)?;
         let control = ControlPlane::new(&config.control_url, &config.join_secret)?;
         let sealer = Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?;
-        let executor = Executor::new(Outbound::new(config.egress, &config.limits)?, sealer);
+        let outbound = Outbound::new(config.egress, &config.limits)?;
+        let executor = Executor::new(outbound, sealer).with_control(control.clone());
         let (table, limits) = (Arc::new(Table::default()), config.limits);
         let ledger = Ledger::open(&config.state_dir.join("ledger"), &config.join_secret)?;
         let mut applier = Applier::new(Arc::clone(&table), ledger);

@@ -9,6 +9,7 @@ use toolmesh_proto::access::Access;
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::{names, v1};
 
+use super::grants::GrantFacts;
 use crate::credentials::CredentialFacts;
 
 /// A connector enabled in a workspace.
@@ -25,6 +26,8 @@ pub struct Installation {
     pub created_by_email: String,
     pub disabled: BTreeSet<String>,
     pub credentials: Vec<CredentialFacts>,
+    /// What is known of its access tokens, where it lives on such.
+    pub grant: Option<GrantFacts>,
 }
 
 /// One tool of an installation.

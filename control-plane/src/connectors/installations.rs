@@ -12,7 +12,7 @@ use url::Url;
 
 use super::catalog::Catalog;
 use super::installation::{Installation, ToolRow, known_credentials, oauth2};
-use super::{dadl, store};
+use super::{dadl, grants, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
 use crate::credentials::envelope::Vault;
@@ -199,6 +199,9 @@ impl Installations {
         if forget {
             credentials::forget(&mut tx, id).await?;
         }
+        if !same_origin(&base_url, &installation.base_url) {
+            grants::forget(&mut tx, id).await?;
+        }
         store::set_base_url(&mut tx, id, &base_url).await?;
         tx.commit_change().await?;
         Ok(forget)
@@ -229,10 +232,12 @@ impl Installations {
         let rows = store::all(tx).await?;
         let mut disabled = store::disabled_tools(tx, None).await?;
         let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
+        let epochs = grants::epochs(tx).await?;
         let pushed = |row: store::InstallationRow| {
             let connector = decode(&row)?;
             // What access tokens are got with stays here; a node asks for the tokens.
-            let sealed = credentials.remove(&row.id).filter(|_| oauth2(&connector).is_none());
+            let lends = oauth2(&connector).is_some();
+            let sealed = credentials.remove(&row.id).filter(|_| !lends);
             let installation = v1::Installation {
                 id: row.id.to_string(),
                 name: row.name,
@@ -240,7 +245,7 @@ impl Installations {
                 base_url: row.base_url,
                 credentials: sealed.unwrap_or_default(),
                 disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
-                grant_epoch: 0,
+                grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
             };
             Ok((installation, connector))
         };
@@ -346,6 +351,9 @@ impl Installations {
         for (name, secret) in secrets {
             credentials::set(tx, &self.vault, id, &name, &secret, by).await?;
         }
+        if count > 0 && oauth2(connector).is_some() {
+            grants::secrets_changed(tx, id).await?;
+        }
         Ok(count)
     }
 
@@ -368,11 +376,13 @@ async fn complete(
 ) -> Result<Vec<Installation>> {
     let mut disabled = store::disabled_tools(tx, only).await?;
     let mut credentials = credentials::facts(tx, only).await?;
+    let mut granted = grants::facts(tx, only).await?;
     let with_both = |row: store::InstallationRow| {
         Ok(Installation {
             connector: decode(&row)?,
             disabled: disabled.remove(&row.id).unwrap_or_default(),
             credentials: credentials.remove(&row.id).unwrap_or_default(),
+            grant: granted.remove(&row.id),
             id: row.id,
             name: row.name,
             base_url: row.base_url,
@@ -405,7 +415,13 @@ fn given(
     let known = known_credentials(connector);
     let filled: Vec<_> = secrets.into_iter().filter(|(_, s)| !s.expose_secret().trim().is_empty()).collect();
     match filled.iter().find(|(name, _)| !known.contains(name)) {
-        None => Ok(filled),
+        None => {
+            let kept = |(name, secret): (String, SecretString)| {
+                let secret = grants::as_kept(oauth2(connector), &name, secret)?;
+                Ok((name, secret))
+            };
+            filled.into_iter().map(kept).collect()
+        }
         Some((name, _)) if known.is_empty() => Err(Error::field(
             "credential",
             format!("{} needs no credential, so {name:?} is not used.", connector.title),

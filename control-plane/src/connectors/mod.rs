@@ -1,14 +1,16 @@
 //! Connectors: the catalog, compiling source text, and the installations of a workspace.
 //!
 //! An installation is a connector enabled under a name, with base URL, credentials and tools on or off. Knows nothing of
-//! nodes; `push` asks for what they need.
+//! nodes; `push` asks for what they need, access tokens included.
 
 pub mod built_in;
 pub mod catalog;
 pub mod dadl;
+pub mod grants;
 pub mod installation;
 pub mod installations;
 pub mod store;
 
+pub use grants::Grants;
 pub use installation::{Installation, ToolRow};
 pub use installations::{Install, Installations, Source};

@@ -9,6 +9,7 @@ use toolmesh_proto::access::Access as AccessClass;
 use toolmesh_proto::v1;
 
 use super::App;
+use super::connect::redirect_uri;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
@@ -68,7 +69,10 @@ pub(super) async fn enable_form(
     let entry = entry(&app, &path.connector)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
-    page(&form(shell, entry, &installed, free_name(entry, &installed), &entry.compiled.connector.base_url))
+    let name = free_name(entry, &installed);
+    let mut view = form(shell, entry, &installed, name, &entry.compiled.connector.base_url);
+    view.redirect_uri = redirect_uri(&app, &entry.compiled.connector);
+    page(&view)
 }
 
 pub(super) async fn enable(
@@ -80,7 +84,11 @@ pub(super) async fn enable(
     let entry = entry(&app, &path.connector)?;
     match app.installations.install(&at.member, install(&entry.name, &fields)).await {
         Ok(made) => {
-            at.flash(format!("{} is enabled. Its tools are ready to use.", entry.title)).await?;
+            let ready = match redirect_uri(&app, &made.connector) {
+                Some(_) => "Connect it to an account next.",
+                None => "Its tools are ready to use.",
+            };
+            at.flash(format!("{} is enabled. {ready}", entry.title)).await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {
@@ -121,6 +129,7 @@ pub(super) async fn again(
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
     let mut form = form(shell, entry, &installed, fields.get("name").to_owned(), fields.get("base_url"));
     form.report = report;
+    form.redirect_uri = redirect_uri(app, &entry.compiled.connector);
     if let Some(Refused { field, message }) = refused {
         match field {
             "name" => form.name = form.name.refused(message),
@@ -148,6 +157,7 @@ fn form(
         base_url: Field::of(base_url),
         credentials: credential_fields(entry),
         help: help(entry),
+        redirect_uri: None,
         error: None,
         report: None,
     }

@@ -6,8 +6,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::v1::o_auth2_auth::Flow;
 
-use super::App;
+use super::{App, connect};
 use super::catalog::{credential_fields, help};
 use super::forms::Fields;
 use super::respond::{Page, PageError, page, see_other, with_status};
@@ -188,10 +189,11 @@ async fn refused(
 fn row(installation: &Installation) -> InstallationRow {
     let all = installation.connector.tools.len();
     let on = installation.tools().iter().filter(|tool| tool.enabled).count();
-    let state = match (installation.missing_credentials().is_empty(), on) {
-        (false, _) => InstallationState::NeedsCredential,
-        (true, 0) => InstallationState::Off,
-        (true, _) => InstallationState::Ready,
+    let state = match (installation.missing_credentials().is_empty(), unconnected(installation), on) {
+        (false, ..) => InstallationState::NeedsCredential,
+        (true, Some(state), _) => state,
+        (true, None, 0) => InstallationState::Off,
+        (true, None, _) => InstallationState::Ready,
     };
     InstallationRow {
         id: installation.id.to_string(),
@@ -203,6 +205,17 @@ fn row(installation: &Installation) -> InstallationRow {
         tools_all: all,
         last4: installation.credentials.first().map(|c| c.last4.clone()).filter(|l| !l.is_empty()),
         host: host(&installation.base_url),
+    }
+}
+
+/// What keeps an installation from getting access tokens, where it lives on such.
+fn unconnected(installation: &Installation) -> Option<InstallationState> {
+    let by_consent = installation::oauth2(&installation.connector)?.flow() == Flow::AuthorizationCode;
+    let problem = installation.grant.as_ref().and_then(|facts| connect::problem(facts, by_consent));
+    let connected = installation.grant.as_ref().is_some_and(|facts| facts.connected);
+    match problem {
+        Some(problem) => Some(InstallationState::Failing(problem)),
+        None => (by_consent && !connected).then_some(InstallationState::NotConnected),
     }
 }
 
@@ -242,6 +255,7 @@ async fn detail(
         added: Moment::new(installation.created_at, now),
         added_by: person(&installation.created_by, &installation.created_by_email),
         credentials: facts(installation, &fields, now),
+        connection: connect::connection(app, installation, now),
         credential_fields: fields,
         help,
         classes: classes(&tools, &filter.access),

@@ -14,6 +14,7 @@ mod audit;
 mod catalog;
 mod clients;
 mod confirm;
+mod connect;
 mod connected_apps;
 mod consent;
 mod csrf;
@@ -53,8 +54,8 @@ use toolmesh_proto::slug::TenantOrigins;
 use crate::accounts::external::External;
 use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
-use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
+use crate::connectors::{Grants, Installations};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::mail::Mailer;
@@ -72,6 +73,7 @@ pub struct Console {
     pub accounts: Accounts,
     pub factors: Factors,
     pub installations: Installations,
+    pub grants: Grants,
     pub catalog: Arc<Catalog>,
     pub oauth: Oauth,
     pub hub: Hub,
@@ -163,6 +165,7 @@ fn pages() -> Routes<App> {
         .route("/account/confirm/passkey", post(second_factor::confirm))
         .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
         .nest("/account/security", security_pages())
+        .route("/connections/callback", get(connect::callback))
         .route("/invitation", get(invitations::show).post(invitations::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
@@ -196,6 +199,8 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/tools", post(installations::set_tool))
         .route("/connectors/{id}/tools/bulk", post(installations::set_access))
         .route("/connectors/{id}/credential", post(installations::replace_credential))
+        .route("/connectors/{id}/connect", post(connect::start))
+        .route("/connectors/{id}/disconnect", post(connect::disconnect))
         .route("/connectors/{id}/settings", post(installations::set_base_url))
         .route("/connectors/{id}/remove", post(installations::remove))
         .route("/add", get(add::show))

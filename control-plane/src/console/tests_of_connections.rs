@@ -6,6 +6,7 @@ use axum::response::Response;
 use toolmesh_proto::v1;
 
 use super::App;
+use super::connect::lend;
 use super::catalog::{ConnectorPath, Refused, again, entry, install};
 use super::forms::Fields;
 use super::installations::{InstallationPath, show_with_report};
@@ -29,6 +30,7 @@ pub(super) async fn draft(
     let (report, refused) = match tested {
         Ok(report) => (report, None),
         Err(Error::Field { field, message }) => (not_tried(&message), Some(Refused { field, message })),
+        Err(Error::Refused(message)) => (not_tried(&message), None),
         Err(error) => return Err(error.into()),
     };
     if headers.contains_key("hx-request") {
@@ -71,10 +73,11 @@ async fn run(
     saved: Option<toolmesh_proto::ids::InstallationId>,
     input: Install,
 ) -> Result<TestReport> {
-    let (connector, installation) = app.installations.draft(&at.member, saved, input).await?;
+    let (connector, mut installation) = app.installations.draft(&at.member, saved, input).await?;
     if connector.probe_tool.is_empty() {
         return Ok(not_tried("This connector names no harmless call, so there is nothing to test with."));
     }
+    lend(app, at, saved, &connector, &mut installation).await?;
     let title = connector.title.clone();
     let tool = connector.tools.iter().find(|tool| tool.name == connector.probe_tool);
     let tool_title = tool.map(|tool| tool.title.clone()).unwrap_or_default();

@@ -91,6 +91,28 @@ pub async fn for_nodes(
     Ok(resealed)
 }
 
+/// The credentials of an installation, open, by name and with their versions.
+///
+/// # Errors
+/// When one cannot be opened: it was sealed under another key-encryption key.
+pub async fn open_all(
+    tx: &mut TenantTx,
+    vault: &Vault,
+    installation: InstallationId,
+) -> Result<HashMap<String, (i64, SecretString)>> {
+    let rows = store::all(tx, Some(installation)).await?;
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let key = tenant_key(tx, vault).await?;
+    let opened = rows.into_iter().map(|row| {
+        let place = place(tx, installation, &row.name, row.version);
+        let secret = key.open(&place, &row.nonce, &row.ciphertext)?;
+        Ok((row.name, (row.version, secret)))
+    });
+    opened.collect()
+}
+
 /// What the console shows of the credentials of all installations, or of one.
 ///
 /// # Errors

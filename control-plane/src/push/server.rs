@@ -14,12 +14,18 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 use toolmesh_proto::MAX_GRPC_MESSAGE;
 use toolmesh_proto::v1;
+use toolmesh_proto::v1::access_token_answer::Answer;
 use toolmesh_proto::v1::config_server::{Config, ConfigServer};
+use toolmesh_proto::v1::credentials_server::{Credentials, CredentialsServer};
+use toolmesh_proto::v1::no_access_token::Reason;
 use toolmesh_proto::v1::telemetry_server::{Telemetry, TelemetryServer};
 
 use super::{Hub, stream};
 use crate::audit;
+use crate::connectors::Grants;
+use crate::connectors::grants::NoToken;
 use crate::db::Db;
+use crate::error::Error;
 
 /// Messages under way to one node.
 const OUTGOING: usize = 32;
@@ -29,6 +35,7 @@ const OUTGOING: usize = 32;
 pub struct NodeDoor {
     pub hub: Hub,
     pub db: Db,
+    pub grants: Grants,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -67,6 +74,39 @@ impl Telemetry for NodeDoor {
     }
 }
 
+#[tonic::async_trait]
+impl Credentials for NodeDoor {
+    async fn access_token(
+        &self,
+        request: Request<v1::AccessTokenRequest>,
+    ) -> Result<Response<v1::AccessTokenAnswer>, Status> {
+        let asked = request.into_inner();
+        let (Ok(tenant), Ok(id)) = (asked.tenant_id.parse(), asked.installation_id.parse()) else {
+            return Err(Status::invalid_argument("an id is malformed"));
+        };
+        let none = |reason: Reason, detail: String| {
+            Answer::None(v1::NoAccessToken { reason: reason.into(), detail })
+        };
+        let answer = match self.grants.access_token(tenant, id, asked.refused_version).await {
+            Ok(Ok(token)) => Answer::Token(v1::AccessToken {
+                sealed: Some(token.sealed),
+                epoch: token.epoch,
+                expires_in_seconds: token.expires_in,
+                refresh_after_seconds: token.refresh_after,
+            }),
+            Ok(Err(NoToken::Person(detail))) => none(Reason::Unspecified, detail),
+            Ok(Err(NoToken::Later(detail))) => none(Reason::Later, detail),
+            // The next bundle says so too.
+            Err(Error::NotFound) => none(Reason::Later, "it is no longer enabled".to_owned()),
+            Err(error) => {
+                tracing::error!(error = ?error, tenant = %tenant, installation = %id, "no access token for a node");
+                return Err(Status::unavailable("try again"));
+            }
+        };
+        Ok(Response::new(v1::AccessTokenAnswer { answer: Some(answer) }))
+    }
+}
+
 /// Serves nodes until it is told to stop.
 ///
 /// # Errors
@@ -80,8 +120,9 @@ pub async fn serve(
     let config = ConfigServer::new(door.clone())
         .max_decoding_message_size(MAX_GRPC_MESSAGE)
         .max_encoding_message_size(MAX_GRPC_MESSAGE);
+    let credentials = CredentialsServer::new(door.clone());
     let telemetry = TelemetryServer::new(door).max_decoding_message_size(MAX_GRPC_MESSAGE);
-    let routes = Routes::new(config).add_service(telemetry);
+    let routes = Routes::new(config).add_service(telemetry).add_service(credentials);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(5)))

@@ -56,6 +56,8 @@ pub struct Installation {
     pub connector: Arc<Connector>,
     pub base: Url,
     pub credentials: Vec<v1::SealedCredential>,
+    /// Access tokens of an earlier epoch are no longer used.
+    pub grant_epoch: u64,
 }
 
 /// A tool under the name that clients call.
@@ -253,6 +255,7 @@ impl Installation {
             connector,
             base: base.ok_or_else(|| BundleError::Malformed("base URL", installation.base_url.clone()))?,
             credentials: installation.credentials.clone(),
+            grant_epoch: installation.grant_epoch,
         })
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use toolmesh_proto::jq::Program;
@@ -194,20 +194,40 @@ impl Call<'_> {
     /// One page; `query` stands in for the arguments' own where the API names it.
     async fn page(&mut self, arguments: &Arguments, query: Option<&str>) -> Result<Page, Failure> {
         let start = Instant::now();
-        let prepared = prepare(self.installation, self.tool, self.opened, arguments);
+        let placement = self.executor.sign_in.placement(self.installation, self.opened).await;
+        let prepared = placement.map_err(Failure::Credential).and_then(|placement| {
+            Ok((prepare(self.installation, self.tool, &placement, arguments)?, placement))
+        });
         *self.trace.credential.get_or_insert_default() += start.elapsed();
-        let (mut request, placement) = prepared?;
+        let (mut request, mut placement) = prepared?;
         if let Some(query) = query {
             self.replace_query(&mut request, &placement, query);
         }
         let (wants_html, url) = (asks_for_html(&request), request.url.clone());
-        let reply = self.exchange(&request).await?;
+        let mut reply = self.exchange(&request).await?;
+        if reply.status == StatusCode::UNAUTHORIZED
+            && let Some(again) = self.anew(&placement).await?
+        {
+            // What was refused did nothing, so that any method may be repeated; once.
+            again.replace(&placement, &mut request.headers);
+            placement = again;
+            let outcome = status_text(reply.status);
+            self.trace.tries.push(Try { outcome, took: Duration::ZERO, wait: Duration::ZERO });
+            reply = self.exchange(&request).await?;
+        }
+        placement.learn(reply.status, &reply.headers);
         self.trace.status = Some(reply.status);
         let start = Instant::now();
         let body = read(self.tool, &reply, wants_html, self.opened, &placement);
         *self.trace.read.get_or_insert_default() += start.elapsed();
         self.trace.pages += 1;
         Ok(Page { url, headers: reply.headers, body: body?, placement })
+    }
+
+    /// What else to show an API that has refused the credential.
+    async fn anew(&self, refused: &Placement) -> Result<Option<Placement>, Failure> {
+        let anew = self.executor.sign_in.anew(self.installation, self.opened, refused).await;
+        anew.map_err(Failure::Credential)
     }
 
     /// The API's own query, with our credential and nobody else's.

@@ -2,10 +2,12 @@
 //!
 //! Also owns keeping them out of everything else: what comes back from an API or goes to the audit log is scrubbed of them.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use toolmesh_proto::ids::{InstallationId, TenantId};
 use toolmesh_proto::seal::{ACCESS_TOKEN, Sealer};
@@ -13,6 +15,8 @@ use toolmesh_proto::v1;
 use zeroize::Zeroizing;
 
 use super::rest::plan::is_reserved;
+use super::sign_in::session::{Session, SessionPlan};
+use super::sign_in::tokens::Held;
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -46,7 +50,7 @@ pub enum Auth {
         prefix: String,
     },
     /// A login that the node makes itself.
-    Session(Box<v1::SessionAuth>),
+    Session(Box<SessionPlan>),
     /// Shown where one has been entered; without, the call leaves as it is.
     Optional(Box<Auth>),
 }
@@ -60,6 +64,8 @@ pub enum AuthError {
     Header(String),
     #[error("the credential has no place")]
     Place,
+    #[error("the login cannot be made: its {0} is unusable")]
+    Session(&'static str),
 }
 
 impl Auth {
@@ -89,7 +95,7 @@ impl Auth {
             Kind::Oauth2(oauth2) => {
                 Ok(Self::OAuth2 { header: header(&oauth2.header)?, prefix: oauth2.prefix.clone() })
             }
-            Kind::Session(session) => Ok(Self::Session(Box::new(session.clone()))),
+            Kind::Session(session) => Ok(Self::Session(Box::new(SessionPlan::compile(session)?))),
             Kind::ApiKey(key) => match key.place.as_ref().ok_or(AuthError::Place)? {
                 Place::Header(name) => Ok(Self::Header {
                     credential: key.credential.clone(),
@@ -128,7 +134,7 @@ impl Auth {
 }
 
 /// `Authorization` and `Cookie` are where credentials go; other reserved headers are the connection's.
-fn header(name: &str) -> Result<HeaderName, AuthError> {
+pub(super) fn header(name: &str) -> Result<HeaderName, AuthError> {
     let error = || AuthError::Header(name.to_owned());
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| error())?;
     let allowed = !is_reserved(&header) || matches!(header.as_str(), "authorization" | "cookie");
@@ -144,6 +150,12 @@ pub enum CredentialError {
     Sealed(String),
     #[error("the credential {0:?} holds characters that cannot be sent; enter it again")]
     Characters(String),
+    /// Somebody has to do what the text says.
+    #[error("{0}")]
+    Person(String),
+    /// It will mend by itself.
+    #[error("{0}")]
+    Later(String),
 }
 
 /// The credentials of one installation, open, for the length of one call.
@@ -178,7 +190,12 @@ impl Opened {
         Self(sealed.iter().map(open).collect())
     }
 
-    fn get(&self, name: &str) -> Result<&SecretString, CredentialError> {
+    /// Whether an access token is among them, as in a test of settings.
+    pub(super) fn has_access_token(&self) -> bool {
+        self.0.iter().any(|one| one.name == ACCESS_TOKEN)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<&SecretString, CredentialError> {
         let found = self.0.iter().find(|one| one.name == name);
         let one = found.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
         one.secret.as_ref().map_err(Clone::clone)
@@ -210,7 +227,7 @@ impl Opened {
                 let encoded = Zeroizing::new(STANDARD.encode(Zeroizing::new(pair).as_bytes()));
                 let text = Zeroizing::new(format!("Basic {}", *encoded));
                 let mut placement = Placement::header(AUTHORIZATION, &text, username)?;
-                placement.derived = Some(encoded);
+                placement.derived.push(encoded);
                 Ok(placement)
             }
             Auth::OAuth2 { header, prefix } => {
@@ -218,7 +235,8 @@ impl Opened {
                 let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
                 Placement::header(header.clone(), &text, ACCESS_TOKEN)
             }
-            Auth::Session(_) => Err(CredentialError::Missing("session".to_owned())),
+            // Made by `sign_in`, which does not come here.
+            Auth::Session(_) => Err(CredentialError::Missing("login".to_owned())),
             Auth::Query { credential, name, prefix } => {
                 let secret = self.get(credential)?;
                 let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
@@ -242,10 +260,20 @@ impl Opened {
 /// Where one call's credential goes in the request.
 #[derive(Clone, Default)]
 pub struct Placement {
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     query: Option<(String, Zeroizing<String>)>,
-    /// A form of the secret that is computed, so that it can be scrubbed too.
-    derived: Option<Zeroizing<String>>,
+    /// Secrets that are none of the stored ones: computed forms, access tokens, what a login gave. To be scrubbed too.
+    derived: Vec<Zeroizing<String>>,
+    shown: Shown,
+}
+
+/// What a placement shows, where it can be got anew.
+#[derive(Clone, Default)]
+pub(super) enum Shown {
+    #[default]
+    Stored,
+    Token(Arc<Held>),
+    Session(Arc<Session>),
 }
 
 impl Placement {
@@ -253,12 +281,29 @@ impl Placement {
         let mut value = HeaderValue::from_bytes(text.as_bytes())
             .map_err(|_| CredentialError::Characters(credential.to_owned()))?;
         value.set_sensitive(true);
-        Ok(Self { header: Some((name, value)), ..Self::default() })
+        Ok(Self { headers: vec![(name, value)], ..Self::default() })
+    }
+
+    pub(super) fn token(header: &HeaderName, prefix: &str, held: Arc<Held>) -> Result<Self, CredentialError> {
+        let text = Zeroizing::new(format!("{prefix}{}", held.secret.expose_secret()));
+        let mut placement = Self::header(header.clone(), &text, ACCESS_TOKEN)?;
+        placement.derived.push(Zeroizing::new(held.secret.expose_secret().to_owned()));
+        placement.shown = Shown::Token(held);
+        Ok(placement)
+    }
+
+    pub(super) fn session(session: Arc<Session>) -> Self {
+        let (headers, derived) = (session.headers(), session.secrets());
+        Self { headers, derived, shown: Shown::Session(session), query: None }
+    }
+
+    pub(super) const fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Puts the credential into the request, over whatever stood there.
     pub fn apply(&self, headers: &mut HeaderMap, query: &mut String) {
-        if let Some((name, value)) = &self.header {
+        for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
         if let Some((name, value)) = &self.query {
@@ -266,11 +311,29 @@ impl Placement {
         }
     }
 
-    /// Takes computed forms of the credential out of a text.
-    pub fn scrub(&self, text: &mut String) {
-        if let Some(derived) = &self.derived {
-            scrub(text, derived);
+    /// Puts this credential where another one was.
+    pub(super) fn replace(&self, before: &Self, headers: &mut HeaderMap) {
+        for (name, _) in &before.headers {
+            headers.remove(name);
         }
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// Learns from an answer: whether the API takes what is shown, and the cookies that it sets.
+    pub fn learn(&self, status: StatusCode, headers: &HeaderMap) {
+        match &self.shown {
+            _ if status == StatusCode::UNAUTHORIZED => {}
+            Shown::Stored => {}
+            Shown::Token(held) => held.prove(),
+            Shown::Session(session) => session.prove(headers),
+        }
+    }
+
+    /// Takes what is not a stored credential out of a text.
+    pub fn scrub(&self, text: &mut String) {
+        self.derived.iter().for_each(|derived| scrub(text, derived));
     }
 }
 

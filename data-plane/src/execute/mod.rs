@@ -8,6 +8,7 @@ mod call;
 pub mod credentials;
 pub mod outbound;
 pub mod rest;
+pub mod sign_in;
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +23,19 @@ use self::outbound::{Outbound, OutboundError, OutboundRequest, Reply};
 use self::rest::pipeline::Programs;
 use self::rest::request::ArgumentError;
 use self::rest::response::{AnswerError, Body, Content, status_text};
+use self::sign_in::SignIn;
+use self::sign_in::session::Sessions;
+use self::sign_in::tokens::Tokens;
 use crate::catalog::{Installation, Tool};
+use crate::sync::channel::ControlPlane;
 
 /// Carries out calls; one per node.
 #[derive(Clone, Debug)]
 pub struct Executor {
     pub outbound: Outbound,
     pub sealer: Sealer,
+    /// What some APIs are shown instead of a stored credential.
+    pub sign_in: SignIn,
     pub programs: Programs,
 }
 
@@ -86,9 +93,19 @@ pub enum Failure {
 }
 
 impl Executor {
+    /// One that has nobody to ask for access tokens; APIs that want one cannot be called.
     #[must_use]
     pub fn new(outbound: Outbound, sealer: Sealer) -> Self {
-        Self { outbound, sealer, programs: Programs::default() }
+        let sign_in = SignIn::new(Tokens::new(None, sealer.clone()), Sessions::new(outbound.clone()));
+        Self { outbound, sealer, sign_in, programs: Programs::default() }
+    }
+
+    /// The same, asking a control plane for access tokens.
+    #[must_use]
+    pub fn with_control(mut self, control: ControlPlane) -> Self {
+        let tokens = Tokens::new(Some(control), self.sealer.clone());
+        self.sign_in = SignIn::new(tokens, Sessions::new(self.outbound.clone()));
+        self
     }
 
     /// The installation's credentials, open.
@@ -129,27 +146,19 @@ impl Executor {
     }
 }
 
-/// The request of a call, ready to leave, and the credential in it.
+/// The request of a call, ready to leave with its credential in it.
 ///
 /// # Errors
-/// When the credential or an argument cannot be sent.
+/// When an argument cannot be sent.
 pub fn prepare(
     installation: &Installation,
     tool: &Tool,
-    opened: &Opened,
+    placement: &Placement,
     arguments: &Map<String, Value>,
-) -> Result<(OutboundRequest, Placement), Failure> {
-    let connector = &installation.connector;
-    let placement = opened.place(&connector.auth).map_err(Failure::Credential)?;
-    let request = rest::request::build(
-        &tool.plan,
-        &installation.base,
-        &connector.default_headers,
-        arguments,
-        &placement,
-    )
-    .map_err(Failure::Argument)?;
-    Ok((request, placement))
+) -> Result<OutboundRequest, Failure> {
+    let headers = &installation.connector.default_headers;
+    rest::request::build(&tool.plan, &installation.base, headers, arguments, placement)
+        .map_err(Failure::Argument)
 }
 
 /// Reads an answer, scrubbed of credentials.
@@ -183,6 +192,9 @@ impl Failure {
     pub fn told(&self, api: &str, workspace: &str) -> String {
         let admin = format!("an owner or admin of {workspace}");
         match self {
+            Self::Credential(CredentialError::Later(why)) => {
+                format!("{api} was not called: {why}. Try again in a moment.")
+            }
             Self::Credential(error) => format!("{api} was not called: {error}. Ask {admin} to do so."),
             Self::Argument(error) => format!("{api} was not called. {error}."),
             Self::Program(error) => {

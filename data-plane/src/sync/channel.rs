@@ -11,8 +11,9 @@ use tonic::{Request, Status, Streaming};
 use toolmesh_proto::MAX_GRPC_MESSAGE;
 use toolmesh_proto::seal;
 use toolmesh_proto::v1::config_client::ConfigClient;
+use toolmesh_proto::v1::credentials_client::CredentialsClient;
 use toolmesh_proto::v1::telemetry_client::TelemetryClient;
-use toolmesh_proto::v1::{AuditBatch, ControlMessage, NodeMessage};
+use toolmesh_proto::v1::{AccessTokenAnswer, AccessTokenRequest, AuditBatch, ControlMessage, NodeMessage};
 use url::Url;
 
 /// The control plane could not even be addressed.
@@ -23,6 +24,14 @@ pub enum ChannelError {
     #[error("the join secret holds characters that cannot be sent")]
     Secret,
 }
+
+/// The control plane does not answer; what it is asked for may be had later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the control plane is away")]
+pub struct Away;
+
+/// Longest wait for an access token: longer than the control plane waits for a provider.
+const TOKEN_WITHIN: Duration = Duration::from_secs(15);
 
 /// The control plane, as this node can reach it. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -81,6 +90,24 @@ impl ControlPlane {
             .max_decoding_message_size(MAX_GRPC_MESSAGE)
             .max_encoding_message_size(MAX_GRPC_MESSAGE);
         Ok(client.sync(messages).await?.into_inner())
+    }
+
+    /// Asks for an access token.
+    ///
+    /// # Errors
+    /// When the control plane is away.
+    pub async fn access_token(&self, request: AccessTokenRequest) -> Result<AccessTokenAnswer, Away> {
+        let service = InterceptedService::new(self.channel.clone(), self.join.clone());
+        let mut client = CredentialsClient::new(service);
+        let answer = tokio::time::timeout(TOKEN_WITHIN, client.access_token(request)).await;
+        match answer {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => {
+                tracing::warn!(code = ?status.code(), "no answer about an access token");
+                Err(Away)
+            }
+            Err(_) => Err(Away),
+        }
     }
 
     /// Hands over audit events; answers the sequence up to which everything is stored.

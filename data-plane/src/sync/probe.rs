@@ -78,11 +78,16 @@ impl Prober {
         connect(address, steps).await?;
         let start = Instant::now();
         let opened = self.executor.open(&subject.installation);
+        let placement = match self.executor.sign_in.placement(&subject.installation, &opened).await {
+            Ok(placement) => placement,
+            Err(error) => return steps.fail("request", start, &words(&Failure::Credential(error))),
+        };
         let prepared = subject.check().and_then(|()| {
-            prepare(&subject.installation, &subject.tool, &opened, &subject.arguments).map_err(|f| words(&f))
+            prepare(&subject.installation, &subject.tool, &placement, &subject.arguments)
+                .map_err(|failure| words(&failure))
         });
-        let (request, placement) = match prepared {
-            Ok(prepared) => prepared,
+        let request = match prepared {
+            Ok(request) => request,
             Err(reason) => return steps.fail("request", start, &reason),
         };
         let wants_html = asks_for_html(&request);

@@ -68,6 +68,12 @@ impl Browser {
     fn text(&self) -> String {
         toolmesh_proto::hex(&self.0)
     }
+
+    /// Names the browser in a row; it cannot be turned back into the cookie.
+    #[must_use]
+    pub fn hash(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Why somebody is sent to a provider.

@@ -53,6 +53,8 @@ pub struct EnablePage {
     pub base_url: Field,
     pub credentials: Vec<CredentialField>,
     pub help: SetupHelp,
+    /// What is to be registered at the provider, where somebody logs in there.
+    pub redirect_uri: Option<String>,
     pub error: Option<String>,
     /// The test's result, when it was asked for without a script.
     pub report: Option<TestReport>,

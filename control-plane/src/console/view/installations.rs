@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::connect::Connection;
 use super::enable::{CredentialField, SetupHelp};
 use super::parts::{Access, Choice, Field, Moment};
 use super::shell::{Person, Shell};
@@ -13,6 +14,8 @@ pub enum InstallationState {
     Ready,
     /// It needs a credential and has none.
     NeedsCredential,
+    /// Nobody has logged in at its provider.
+    NotConnected,
     /// Its API refused or failed lately, with the reason.
     Failing(String),
     /// Every tool is switched off.
@@ -25,6 +28,7 @@ impl InstallationState {
         match self {
             Self::Ready => "Ready",
             Self::NeedsCredential => "Needs a credential",
+            Self::NotConnected => "Not connected",
             Self::Failing(_) => "Failing",
             Self::Off => "All tools off",
         }
@@ -34,7 +38,7 @@ impl InstallationState {
     pub const fn tone(&self) -> &'static str {
         match self {
             Self::Ready => "fine",
-            Self::NeedsCredential => "attention",
+            Self::NeedsCredential | Self::NotConnected => "attention",
             Self::Failing(_) => "danger",
             Self::Off => "",
         }
@@ -46,6 +50,7 @@ impl InstallationState {
         match self {
             Self::Ready => None,
             Self::NeedsCredential => Some("Its tools are refused until a credential is given.".to_owned()),
+            Self::NotConnected => Some("Its tools are refused until it is connected to an account.".to_owned()),
             Self::Failing(why) => Some(why.clone()),
             Self::Off => Some("Clients see none of its tools. Switch on those you want below.".to_owned()),
         }
@@ -124,6 +129,8 @@ pub struct InstallationPage {
     /// Empty where the connector needs none.
     pub credential_fields: Vec<CredentialField>,
     pub credentials: Vec<CredentialFact>,
+    /// What is known of its access tokens, where it lives on such.
+    pub connection: Option<Connection>,
     pub help: SetupHelp,
     /// The tools that pass the filter.
     pub tools: Vec<ToolRow>,

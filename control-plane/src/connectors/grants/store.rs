@@ -1,0 +1,330 @@
+//! Rows of grants and of people on their way to a provider.
+
+use std::collections::HashMap;
+
+use time::OffsetDateTime;
+use toolmesh_proto::ids::{InstallationId, UserId};
+use uuid::Uuid;
+
+use super::Problem;
+use crate::credentials::envelope::Sealed;
+use crate::db::TenantTx;
+use crate::error::Result;
+
+/// What is known of one installation's tokens.
+#[derive(Clone, sqlx::FromRow)]
+pub(super) struct GrantRow {
+    pub epoch: i64,
+    pub version: i64,
+    pub access_basis: Option<String>,
+    pub access_nonce: Option<Vec<u8>>,
+    pub access_ciphertext: Option<Vec<u8>>,
+    pub obtained_at: Option<OffsetDateTime>,
+    pub expires_at: Option<OffsetDateTime>,
+    pub refresh_basis: Option<String>,
+    pub refresh_nonce: Option<Vec<u8>>,
+    pub refresh_ciphertext: Option<Vec<u8>>,
+    pub problem: String,
+    pub problem_code: String,
+    pub problem_basis: String,
+    pub retry_at: Option<OffsetDateTime>,
+    pub leased_until: Option<OffsetDateTime>,
+}
+
+impl GrantRow {
+    pub fn access(&self) -> Option<Sealed> {
+        let (nonce, ciphertext) = self.access_nonce.clone().zip(self.access_ciphertext.clone())?;
+        Some(Sealed { nonce, ciphertext })
+    }
+
+    pub fn refresh(&self) -> Option<Sealed> {
+        let (nonce, ciphertext) = self.refresh_nonce.clone().zip(self.refresh_ciphertext.clone())?;
+        Some(Sealed { nonce, ciphertext })
+    }
+}
+
+/// The row of an installation, made where there is none, locked until the transaction ends.
+pub(super) async fn locked(tx: &mut TenantTx, id: InstallationId) -> Result<GrantRow> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "INSERT INTO upstream_grants (tenant_id, installation_id) VALUES ($1, $2)
+         ON CONFLICT (tenant_id, installation_id) DO NOTHING",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .execute(tx.conn())
+    .await?;
+    let sql = "SELECT epoch, version, access_basis, access_nonce, access_ciphertext, obtained_at, expires_at,
+                 refresh_basis, refresh_nonce, refresh_ciphertext, problem, problem_code, problem_basis, retry_at,
+                 leased_until
+               FROM upstream_grants WHERE tenant_id = $1 AND installation_id = $2 FOR UPDATE";
+    Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_one(tx.conn()).await?)
+}
+
+/// Nobody else exchanges for so many seconds.
+pub(super) async fn lease(tx: &mut TenantTx, id: InstallationId, lease: Uuid, seconds: f64) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "UPDATE upstream_grants SET lease = $3, leased_until = now() + make_interval(secs => $4)
+         WHERE tenant_id = $1 AND installation_id = $2",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(lease)
+    .bind(seconds)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// What an exchange brought, sealed.
+pub(super) struct Brought<'a> {
+    pub version: i64,
+    pub access: &'a Sealed,
+    pub access_basis: &'a str,
+    /// From now on; None for a token without a known end.
+    pub life_seconds: Option<f64>,
+    /// A new refresh token, with its basis.
+    pub refresh: Option<(&'a Sealed, &'a str)>,
+    pub scope: Option<&'a str>,
+}
+
+/// Keeps what an exchange brought, if the lease is still held: otherwise somebody disconnected or took over meanwhile. Answers
+/// whether it was kept.
+pub(super) async fn keep(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    lease: Uuid,
+    brought: &Brought<'_>,
+) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let done = sqlx::query(
+        "UPDATE upstream_grants
+         SET version = $4, access_basis = $5, access_nonce = $6, access_ciphertext = $7, obtained_at = now(),
+             expires_at = now() + make_interval(secs => $8),
+             refresh_basis = coalesce($9, refresh_basis), refresh_nonce = coalesce($10, refresh_nonce),
+             refresh_ciphertext = coalesce($11, refresh_ciphertext), scope = coalesce($12, scope),
+             problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL,
+             lease = NULL, leased_until = NULL
+         WHERE tenant_id = $1 AND installation_id = $2 AND lease = $3",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(lease)
+    .bind(brought.version)
+    .bind(brought.access_basis)
+    .bind(&brought.access.nonce)
+    .bind(&brought.access.ciphertext)
+    .bind(brought.life_seconds)
+    .bind(brought.refresh.map(|(_, basis)| basis))
+    .bind(brought.refresh.map(|(sealed, _)| &sealed.nonce))
+    .bind(brought.refresh.map(|(sealed, _)| &sealed.ciphertext))
+    .bind(brought.scope)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Keeps why an exchange brought nothing, if the lease is still held, and when the next may be tried.
+pub(super) async fn keep_problem(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    lease: Uuid,
+    problem: &Problem,
+    basis: &str,
+    wait_seconds: f64,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "UPDATE upstream_grants
+         SET problem = $4, problem_code = $5, problem_basis = $6, problem_at = now(),
+             retry_at = now() + make_interval(secs => $7), lease = NULL, leased_until = NULL
+         WHERE tenant_id = $1 AND installation_id = $2 AND lease = $3",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(lease)
+    .bind(problem.kind.as_str())
+    .bind(&problem.code)
+    .bind(basis)
+    .bind(wait_seconds)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Keeps what somebody's consent brought, in place of all that was.
+pub(super) async fn connect(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    by: UserId,
+    account: &str,
+    brought: &Brought<'_>,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "UPDATE upstream_grants
+         SET epoch = epoch + 1, version = $3, access_basis = $4, access_nonce = $5, access_ciphertext = $6,
+             obtained_at = now(), expires_at = now() + make_interval(secs => $7),
+             refresh_basis = $8, refresh_nonce = $9, refresh_ciphertext = $10, scope = coalesce($11, ''),
+             account = $12, connected_by = $13, connected_at = now(),
+             problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL,
+             lease = NULL, leased_until = NULL
+         WHERE tenant_id = $1 AND installation_id = $2",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(brought.version)
+    .bind(brought.access_basis)
+    .bind(&brought.access.nonce)
+    .bind(&brought.access.ciphertext)
+    .bind(brought.life_seconds)
+    .bind(brought.refresh.map(|(_, basis)| basis))
+    .bind(brought.refresh.map(|(sealed, _)| &sealed.nonce))
+    .bind(brought.refresh.map(|(sealed, _)| &sealed.ciphertext))
+    .bind(brought.scope)
+    .bind(account)
+    .bind(by.uuid())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Ends what nodes hold, and what is being exchanged now. The refresh token stays unless everything is to be forgotten.
+pub(super) async fn end(tx: &mut TenantTx, id: InstallationId, forget: bool) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query(
+        "UPDATE upstream_grants
+         SET epoch = epoch + 1, access_basis = NULL, access_nonce = NULL, access_ciphertext = NULL,
+             obtained_at = NULL, expires_at = NULL,
+             refresh_basis = CASE WHEN $3 THEN NULL ELSE refresh_basis END,
+             refresh_nonce = CASE WHEN $3 THEN NULL ELSE refresh_nonce END,
+             refresh_ciphertext = CASE WHEN $3 THEN NULL ELSE refresh_ciphertext END,
+             account = CASE WHEN $3 THEN '' ELSE account END, scope = CASE WHEN $3 THEN '' ELSE scope END,
+             connected_by = CASE WHEN $3 THEN NULL ELSE connected_by END,
+             connected_at = CASE WHEN $3 THEN NULL ELSE connected_at END,
+             problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL,
+             lease = NULL, leased_until = NULL
+         WHERE tenant_id = $1 AND installation_id = $2",
+    )
+    .bind(tenant)
+    .bind(id.uuid())
+    .bind(forget)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Epochs of all grants.
+pub(super) async fn epochs(tx: &mut TenantTx) -> Result<HashMap<InstallationId, u64>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT installation_id, epoch FROM upstream_grants WHERE tenant_id = $1";
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?;
+    Ok(rows.into_iter().map(|(id, epoch)| (id.into(), epoch.cast_unsigned())).collect())
+}
+
+/// What people may know of a grant.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct GrantFacts {
+    pub scope: String,
+    pub account: String,
+    /// Whether there is a token to be used or exchanged.
+    pub connected: bool,
+    pub connected_at: Option<OffsetDateTime>,
+    pub connected_by: Option<String>,
+    pub connected_by_email: Option<String>,
+    pub obtained_at: Option<OffsetDateTime>,
+    pub expires_at: Option<OffsetDateTime>,
+    pub renewable: bool,
+    pub problem: String,
+    pub problem_code: String,
+    pub problem_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FactsRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    installation_id: InstallationId,
+    #[sqlx(flatten)]
+    facts: GrantFacts,
+}
+
+/// What the console shows of the grants of all installations, or of one.
+pub(super) async fn facts(
+    tx: &mut TenantTx,
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, GrantFacts>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT g.installation_id, g.scope, g.account, g.connected_at, u.name AS connected_by,
+                 u.email AS connected_by_email, g.obtained_at, g.expires_at, g.problem, g.problem_code, g.problem_at,
+                 g.refresh_ciphertext IS NOT NULL AS renewable,
+                 (g.refresh_ciphertext IS NOT NULL OR g.access_ciphertext IS NOT NULL) AS connected
+               FROM upstream_grants g LEFT JOIN users u ON u.id = g.connected_by
+               WHERE g.tenant_id = $1 AND ($2::uuid IS NULL OR g.installation_id = $2)";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    let rows: Vec<FactsRow> = query.fetch_all(tx.conn()).await?;
+    Ok(rows.into_iter().map(|row| (row.installation_id, row.facts)).collect())
+}
+
+// On the way ---------------------------------------------------------------------------------------------------------
+
+/// Somebody who left for a provider.
+pub(super) struct Left<'a> {
+    pub state_hash: &'a [u8],
+    pub installation: InstallationId,
+    pub user: UserId,
+    pub browser_hash: &'a [u8],
+    pub verifier: &'a Sealed,
+}
+
+/// Notes that somebody left; forgets those who never came back.
+pub(super) async fn insert_consent(tx: &mut TenantTx, left: &Left<'_>, minutes: i32) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("DELETE FROM upstream_consents WHERE tenant_id = $1 AND (expires_at < now() OR user_id = $2 AND installation_id = $3)")
+        .bind(tenant)
+        .bind(left.user.uuid())
+        .bind(left.installation.uuid())
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "INSERT INTO upstream_consents
+           (tenant_id, state_hash, installation_id, user_id, browser_hash, nonce, verifier, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(mins => $8))",
+    )
+    .bind(tenant)
+    .bind(left.state_hash)
+    .bind(left.installation.uuid())
+    .bind(left.user.uuid())
+    .bind(left.browser_hash)
+    .bind(&left.verifier.nonce)
+    .bind(&left.verifier.ciphertext)
+    .bind(minutes)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Who came back, and what with.
+#[derive(sqlx::FromRow)]
+pub(super) struct ConsentRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub installation_id: InstallationId,
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub user_id: UserId,
+    pub nonce: Vec<u8>,
+    pub verifier: Vec<u8>,
+}
+
+/// Takes a consent out, so that it is used once however many bring its state back.
+pub(super) async fn take_consent(
+    tx: &mut TenantTx,
+    state_hash: &[u8],
+    browser_hash: &[u8],
+) -> Result<Option<ConsentRow>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM upstream_consents
+               WHERE tenant_id = $1 AND state_hash = $2 AND browser_hash = $3 AND expires_at > now()
+               RETURNING installation_id, user_id, nonce, verifier";
+    let query = sqlx::query_as(sql).bind(tenant).bind(state_hash).bind(browser_hash);
+    Ok(query.fetch_optional(tx.conn()).await?)
+}

@@ -1,0 +1,173 @@
+//! Connecting an installation to an account at its provider: off with a state, and back with a code.
+
+use axum::extract::{Path, Query, State};
+use time::OffsetDateTime;
+use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::v1;
+use toolmesh_proto::v1::o_auth2_auth::Flow;
+
+use super::App;
+use super::forms::Fields;
+use super::installations::InstallationPath;
+use super::respond::{Page, page, see_other, sentence, status_of, with_status};
+use super::session::{LoggedIn, Visitor, Workspace, flash, person};
+use super::view::{Connection, ConnectFailedPage, LeavingPage, Moment};
+use crate::accounts::members::Permission;
+use crate::connectors::Installation;
+use crate::connectors::grants::consent::Callback;
+use crate::connectors::grants::{GrantFacts, Kind};
+use crate::connectors::installation::oauth2;
+use crate::error::{Error, Result};
+use crate::tenants;
+
+/// Off to the provider. A page leads there, since a form may not lead away from this console.
+pub(super) async fn start(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<InstallationPath>,
+    _fields: Fields,
+) -> Page {
+    at.member.require(Permission::Connectors)?;
+    let id = path.id()?;
+    let here = at.path(&format!("/connectors/{id}"));
+    at.visitor.require_recent(&here)?;
+    let installation = app.installations.get(at.tenant.id, id).await?;
+    let url = match app.grants.connect(&at.member, id, &at.visitor.browser()).await {
+        Ok(url) => url,
+        Err(error @ Error::Refused(_)) => {
+            return failed(&at.visitor, &installation.connector.title, &error, here).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let name = installation.connector.title.clone();
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let focus = at.visitor.focus(&format!("Going to {name}")).await?;
+    page(&LeavingPage { focus, name, host, url: url.to_string() })
+}
+
+/// Back from the provider.
+pub(super) async fn callback(
+    State(app): State<App>,
+    at: LoggedIn,
+    Query(callback): Query<Callback>,
+) -> Page {
+    let arrived = match app.grants.back(&callback, &at.visitor.browser(), at.user.id).await {
+        Ok(arrived) => arrived,
+        Err(error @ Error::Gone(_)) => {
+            return failed(&at.visitor, "The connection", &error, "/workspaces".to_owned()).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let slug = tenants::by_id(&app.db, arrived.tenant).await?.slug;
+    let here = format!("/w/{slug}/connectors/{}", arrived.installation);
+    match arrived.outcome {
+        Ok(()) => {
+            flash(&at.visitor.session, "It is connected. Calls use this account from now on.").await?;
+            see_other(&here)
+        }
+        Err(error @ Error::Refused(_)) => {
+            let name = app.installations.get(arrived.tenant, arrived.installation).await?.connector.title.clone();
+            failed(&at.visitor, &name, &error, here).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the connection.
+pub(super) async fn disconnect(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<InstallationPath>,
+    _fields: Fields,
+) -> Page {
+    at.member.require(Permission::Connectors)?;
+    let id = path.id()?;
+    let here = at.path(&format!("/connectors/{id}"));
+    at.visitor.require_recent(&here)?;
+    app.grants.disconnect(&at.member, id).await?;
+    at.flash("It is disconnected. The tokens are deleted here; take the access back at the provider too.").await?;
+    see_other(&here)
+}
+
+/// What went wrong, and the way back.
+async fn failed(visitor: &Visitor, name: &str, error: &Error, back: String) -> Page {
+    let focus = visitor.focus(&format!("{name} was not connected")).await?;
+    let back = (back_words(&back).to_owned(), back);
+    let view = ConnectFailedPage { focus, name: name.to_owned(), text: sentence(error), back };
+    with_status(status_of(error), &view)
+}
+
+fn back_words(path: &str) -> &'static str {
+    if path == "/workspaces" { "Go to your workspaces" } else { "Back to the connector" }
+}
+
+/// What the page of an installation says of its access tokens; nothing where it needs none.
+pub(super) fn connection(app: &App, installation: &Installation, now: OffsetDateTime) -> Option<Connection> {
+    oauth2(&installation.connector)?;
+    let redirect_uri = redirect_uri(app, &installation.connector);
+    let ready = installation.missing_credentials().is_empty();
+    let Some(facts) = &installation.grant else {
+        return Some(Connection { redirect_uri, ready, ..Connection::default() });
+    };
+    let moment = |at: Option<OffsetDateTime>| at.map(|at| Moment::new(at, now));
+    Some(Connection {
+        problem: problem(facts, redirect_uri.is_some()),
+        renewable: facts.renewable || redirect_uri.is_none(),
+        redirect_uri,
+        ready,
+        connected: facts.connected,
+        account: facts.account.clone(),
+        by: facts.connected_by.as_ref().map(|name| {
+            person(name, facts.connected_by_email.as_deref().unwrap_or_default())
+        }),
+        at: moment(facts.connected_at),
+        scopes: facts.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        obtained: moment(facts.obtained_at),
+        expires: moment(facts.expires_at),
+    })
+}
+
+/// What keeps an installation from getting access tokens, and what to do about it.
+pub(super) fn problem(facts: &GrantFacts, by_consent: bool) -> Option<String> {
+    let code = &facts.problem_code;
+    Some(match (Kind::parse(&facts.problem)?, by_consent) {
+        (Kind::Reconnect, true) => format!("Its provider has ended the connection ({code}). Reconnect it."),
+        (Kind::Reconnect, false) => {
+            format!("Its provider no longer takes the refresh token ({code}). Replace the credential.")
+        }
+        (Kind::Client, _) => {
+            format!("Its provider does not take the stored client id, secret or key ({code}). Replace the credential.")
+        }
+        (Kind::Scope, true) => {
+            format!("Its provider does not give the access that is asked for ({code}). Allow it there, then reconnect.")
+        }
+        (Kind::Scope, false) => {
+            format!("Its provider does not give the access that is asked for ({code}). Allow it there.")
+        }
+        (Kind::Provider, _) => {
+            format!("Its provider gave no access token ({code}). The next call tries again.")
+        }
+    })
+}
+
+/// Where providers send people back to; shown wherever an OAuth app of the provider's is to be registered.
+pub(super) fn redirect_uri(app: &App, connector: &v1::Connector) -> Option<String> {
+    let oauth2 = oauth2(connector)?;
+    let by_consent = oauth2.flow() == Flow::AuthorizationCode;
+    by_consent.then(|| app.grants.redirect_uri())
+}
+
+/// An access token in place of the secrets that it is got with, for a test on a node.
+pub(super) async fn lend(
+    app: &App,
+    at: &Workspace,
+    saved: Option<InstallationId>,
+    connector: &v1::Connector,
+    installation: &mut v1::Installation,
+) -> Result<()> {
+    if oauth2(connector).is_some() {
+        let token = app.grants.for_test(at.tenant.id, saved, connector, installation).await?;
+        installation.credentials = vec![token];
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What some APIs are shown instead of a stored credential: an access token that the control plane hands out (`tokens`), or a
+//! login that the node makes itself (`session`).
+//!
+//! Both are had once for all callers of an installation and kept in memory alone. When the API answers 401, the same is not
+//! shown again: what was refused is replaced, once for all who were refused, and the caller repeats its request once.
+
+mod cookies;
+pub mod session;
+pub mod tokens;
+
+use std::time::{Duration, Instant};
+
+use super::credentials::{Auth, CredentialError, Opened, Placement, Shown};
+use crate::catalog::Installation;
+use session::Sessions;
+use tokens::Tokens;
+
+/// What was got so lately in place of something refused, and is refused too, is not at fault itself: getting it again would
+/// help nobody.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Why something could not be had, and when it was tried: whoever waited meanwhile need not try again.
+#[derive(Debug)]
+struct Failed {
+    at: Instant,
+    error: CredentialError,
+}
+
+/// Hands out what to show. Cheap to clone; clones share what is kept.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    tokens: Tokens,
+    sessions: Sessions,
+}
+
+impl SignIn {
+    #[must_use]
+    pub const fn new(tokens: Tokens, sessions: Sessions) -> Self {
+        Self { tokens, sessions }
+    }
+
+    /// The credential of a call, ready to be put in its place.
+    ///
+    /// # Errors
+    /// When there is none that could be shown now.
+    pub async fn placement(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+    ) -> Result<Placement, CredentialError> {
+        match &installation.connector.auth {
+            // A test of settings brings its own token.
+            auth @ Auth::OAuth2 { .. } if opened.has_access_token() => opened.place(auth),
+            Auth::OAuth2 { header, prefix } => {
+                Placement::token(header, prefix, self.tokens.get(installation).await?)
+            }
+            Auth::Session(plan) => {
+                let session = self.sessions.get(installation, plan, opened).await?;
+                Ok(Placement::session(session))
+            }
+            auth => opened.place(auth),
+        }
+    }
+
+    /// What to show after the API has refused a placement with 401; `None` where nothing else can be shown, so that the refusal
+    /// stands.
+    ///
+    /// # Errors
+    /// When a person has to do something before there is anything else to show, which says more than the refusal.
+    pub async fn anew(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+        refused: &Placement,
+    ) -> Result<Option<Placement>, CredentialError> {
+        match self.another(installation, opened, refused).await {
+            Ok(placement) => Ok(placement),
+            Err(error @ CredentialError::Person(_)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn another(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+        refused: &Placement,
+    ) -> Result<Option<Placement>, CredentialError> {
+        match (&installation.connector.auth, refused.shown()) {
+            (Auth::OAuth2 { header, prefix }, Shown::Token(held)) => {
+                let held = self.tokens.instead_of(installation, held).await?;
+                held.map(|held| Placement::token(header, prefix, held)).transpose()
+            }
+            (Auth::Session(plan), Shown::Session(session)) => {
+                let session = self.sessions.instead_of(installation, plan, opened, session).await?;
+                Ok(session.map(Placement::session))
+            }
+            _ => Ok(None),
+        }
+    }
+}
