@@ -4,6 +4,7 @@
 mod account;
 mod catalog;
 mod connected_apps;
+mod connections;
 mod journey;
 mod machines;
 mod members;

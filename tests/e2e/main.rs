@@ -36,6 +36,7 @@ mod sign_in;
 mod signup_and_mail;
 mod take_back;
 mod up;
+mod upstream_auth;
 mod workspaces;
 mod write_scope;
 

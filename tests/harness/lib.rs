@@ -32,6 +32,7 @@ pub mod rows;
 pub mod signer;
 pub mod system;
 pub mod tls;
+pub mod token_server;
 pub mod totp;
 pub mod upstream;
 pub mod wait;

@@ -80,6 +80,8 @@ pub const TABLE: &[Line] = &[
     form("POST /account/email", Person, &[("email", "no address")]),
     form("POST /account/email/code", Person, &[("code", "0000 0000")]),
     form("POST /account/email/cancel", Person, &[]),
+    // Back from a provider with no state that anybody has.
+    page("GET /connections/callback", SECRET),
     page("GET /account/email/confirm", Person),
     form("POST /account/email/confirm", Person, &[("token", "no such token")]),
     page("GET /account/email/undo", SECRET),
@@ -157,6 +159,9 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/catalog/{connector}/test", CONNECTORS, ENABLE),
     page("GET /w/{slug}/connectors", CONNECTORS),
     page("GET /w/{slug}/connectors/{id}", CONNECTORS),
+    // The connector of the scene has a token of its own, so there is nothing to connect for those who may.
+    form("POST /w/{slug}/connectors/{id}/connect", CONNECTORS, &[]),
+    form("POST /w/{slug}/connectors/{id}/disconnect", CONNECTORS, &[]),
     form("POST /w/{slug}/connectors/{id}/credential", CONNECTORS, &[("credential.token", "another token")]),
     form("POST /w/{slug}/connectors/{id}/remove", CONNECTORS, &[("confirm", "echo")]),
     form("POST /w/{slug}/connectors/{id}/settings", CONNECTORS, &[("base_url", "http://127.0.0.1:1")]),

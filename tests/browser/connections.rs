@@ -1,0 +1,45 @@
+//! Connecting a connector to an account at its provider, as a person does it with a browser.
+
+use anyhow::Result;
+use serde_json::json;
+use toolmesh_tests::browser::Browser;
+use toolmesh_tests::token_server::{CLIENT, SECRET, TokenServer};
+use toolmesh_tests::{System, TestResult, paths};
+
+use crate::screens::log_in;
+
+fn document() -> Result<std::path::PathBuf> {
+    let text = "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API that wants a token.\n  auth: {type: oauth2, flow: authorization_code, authorize_url: /authorize, token_url: /token, client_id_credential: client_id, client_secret_credential: client_secret, refresh_token_credential: refresh, scopes: [read, 'https://provider.example/auth/calendar.events.readonly']}\n  tools:\n    whoami: {method: GET, path: /api/me, access: read, description: Says who is calling.}\n";
+    let file = paths::scratch("toolmesh-connect-")?.keep().join("demo.dadl");
+    std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+#[tokio::test]
+async fn a_person_connects_an_account_sees_what_is_wrong_and_reconnects() -> TestResult {
+    let (system, server) = (System::shared().await?, TokenServer::start()?);
+    let workspace = system.workspace().await?;
+    let credentials = [("client_id", CLIENT), ("client_secret", SECRET)];
+    let made = system.enable_file(&workspace.slug, &document()?, "demo", &server.url, &credentials).await?;
+    let page = format!("/w/{}/connectors/{}", workspace.slug, made.id);
+    let browser = Browser::open().await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    browser.go(&system.console_url(&page)).await?;
+    browser.read("Not connected").await?;
+    browser.inspect("36-not-connected").await?;
+    browser.submit(&format!("{page}/connect")).await?;
+    browser.read("ada@provider.example").await?;
+    browser.inspect("37-connected").await?;
+
+    system.offered_everywhere(&workspace, "demo_whoami").await?;
+    server.end_all();
+    server.end_refresh();
+    let mcp = system.mcp(&workspace, &workspace.key);
+    for _ in 0..3 {
+        mcp.call("demo_whoami", json!({})).await?;
+    }
+    browser.go(&system.console_url(&page)).await?;
+    browser.read("Reconnect").await?;
+    browser.inspect("38-connection-ended").await?;
+    browser.close().await
+}
