@@ -142,7 +142,8 @@ async fn fifty_calls_after_the_end_of_a_token_make_one_refresh() -> TestResult {
     scene.server.behave(|manners| manners.life = Some(2));
     scene.call().await?;
     scene.server.behave(|manners| manners.life = Some(3600));
-    eventually("the token has ended", SOON, || async { Ok(scene.server.has_ended_all().then_some(())) }).await?;
+    eventually("the token has ended", SOON, || async { Ok(scene.server.has_ended_all().then_some(())) })
+        .await?;
     let before = scene.server.exchanges().len();
     scene.many(50).await?;
     assert_eq!(scene.server.exchanges().len() - before, 1);
@@ -178,7 +179,8 @@ async fn a_refresh_token_that_changes_with_each_use_is_kept_before_it_is_used() 
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_asked_for_again_where_the_provider_forgives_and_told_where_not() -> TestResult {
+async fn an_answer_that_is_lost_is_asked_for_again_where_the_provider_forgives_and_told_where_not()
+-> TestResult {
     for forgives in [true, false] {
         let keys = ", flow: refresh_token, refresh_token_credential: refresh, rotates_refresh_token: true";
         let scene = Scene::oauth2(keys, &[CREDENTIALS[0], CREDENTIALS[1], ("refresh", REFRESH)]).await?;
@@ -211,11 +213,19 @@ async fn a_wrong_secret_is_told_to_callers_and_on_the_page_until_it_is_replaced(
     ensure!(refusal.contains("Ask an owner or admin"), "{refusal}");
     let asked = scene.server.exchanges().len();
     scene.refusal().await?;
-    assert_eq!(scene.server.exchanges().len(), asked, "a provider that has refused is left alone for a while");
+    assert_eq!(
+        scene.server.exchanges().len(),
+        asked,
+        "a provider that has refused is left alone for a while"
+    );
 
     let owner = scene.owner().await?;
     let page = owner.visit(&scene.page("")).await?.ok()?;
-    ensure!(page.text().contains("Failing") && page.text().contains("Replace the credential"), "{}", page.text());
+    ensure!(
+        page.text().contains("Failing") && page.text().contains("Replace the credential"),
+        "{}",
+        page.text()
+    );
     ensure!(!page.body.contains("a-wrong-secret"), "the secret is in the page");
     let fields = [("credential.secret", SECRET)];
     owner.submit(&scene.page(""), &scene.page("/credential"), &fields).await?.ok()?;
@@ -242,7 +252,8 @@ async fn a_provider_that_is_down_is_named_and_not_asked_by_every_caller() -> Tes
 }
 
 #[tokio::test]
-async fn while_the_control_plane_is_away_a_token_is_good_until_it_ends_and_then_the_error_says_so() -> TestResult {
+async fn while_the_control_plane_is_away_a_token_is_good_until_it_ends_and_then_the_error_says_so()
+-> TestResult {
     let scene = Scene::oauth2("", &CREDENTIALS).await?;
     scene.server.behave(|manners| manners.life = Some(8));
     let cable = Cable::to(&scene.system.ready.control_plane.grpc).await?;
@@ -252,8 +263,10 @@ async fn while_the_control_plane_is_away_a_token_is_good_until_it_ends_and_then_
     cable.cut();
     mcp.call("demo_whoami", json!({})).await?.text().context("the token is still good")?;
     let limit = Duration::from_secs(20);
-    eventually("the token has ended", limit, || async { Ok(scene.server.has_ended_all().then_some(())) }).await?;
-    let refusal = mcp.call("demo_whoami", json!({})).await?.refusal()?.context("nobody could know another token")?;
+    eventually("the token has ended", limit, || async { Ok(scene.server.has_ended_all().then_some(())) })
+        .await?;
+    let refusal =
+        mcp.call("demo_whoami", json!({})).await?.refusal()?.context("nobody could know another token")?;
     ensure!(refusal.contains("control plane") && refusal.contains("is away"), "{refusal}");
     cable.plug_in();
     eventually("the next token is got", limit, || async {
@@ -360,7 +373,11 @@ async fn a_refusal_at_the_provider_changes_nothing_and_says_so() -> TestResult {
     let state = address.query_pairs().find(|(name, _)| name == "state").context("no state")?.1.into_owned();
     let path = format!("/connections/callback?error=access_denied&state={state}");
     let page = owner.get(&path).await?;
-    ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text().contains("not allowed"), "{}", page.text());
+    ensure!(
+        page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text().contains("not allowed"),
+        "{}",
+        page.text()
+    );
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::forms::Fields;
 use super::installations::InstallationPath;
 use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{LoggedIn, Visitor, Workspace, flash, person};
-use super::view::{Connection, ConnectFailedPage, LeavingPage, Moment};
+use super::view::{ConnectFailedPage, Connection, LeavingPage, Moment};
 use crate::accounts::members::Permission;
 use crate::connectors::Installation;
 use crate::connectors::grants::consent::Callback;
@@ -46,11 +46,7 @@ pub(super) async fn start(
 }
 
 /// Back from the provider.
-pub(super) async fn callback(
-    State(app): State<App>,
-    at: LoggedIn,
-    Query(callback): Query<Callback>,
-) -> Page {
+pub(super) async fn callback(State(app): State<App>, at: LoggedIn, Query(callback): Query<Callback>) -> Page {
     let arrived = match app.grants.back(&callback, &at.visitor.browser(), at.user.id).await {
         Ok(arrived) => arrived,
         Err(error @ Error::Gone(_)) => {
@@ -66,7 +62,8 @@ pub(super) async fn callback(
             see_other(&here)
         }
         Err(error @ Error::Refused(_)) => {
-            let name = app.installations.get(arrived.tenant, arrived.installation).await?.connector.title.clone();
+            let name =
+                app.installations.get(arrived.tenant, arrived.installation).await?.connector.title.clone();
             failed(&at.visitor, &name, &error, here).await
         }
         Err(error) => Err(error.into()),
@@ -85,7 +82,8 @@ pub(super) async fn disconnect(
     let here = at.path(&format!("/connectors/{id}"));
     at.visitor.require_recent(&here)?;
     app.grants.disconnect(&at.member, id).await?;
-    at.flash("It is disconnected. The tokens are deleted here; take the access back at the provider too.").await?;
+    at.flash("It is disconnected. The tokens are deleted here; take the access back at the provider too.")
+        .await?;
     see_other(&here)
 }
 
@@ -117,9 +115,10 @@ pub(super) fn connection(app: &App, installation: &Installation, now: OffsetDate
         ready,
         connected: facts.connected,
         account: facts.account.clone(),
-        by: facts.connected_by.as_ref().map(|name| {
-            person(name, facts.connected_by_email.as_deref().unwrap_or_default())
-        }),
+        by: facts
+            .connected_by
+            .as_ref()
+            .map(|name| person(name, facts.connected_by_email.as_deref().unwrap_or_default())),
         at: moment(facts.connected_at),
         scopes: facts.scope.split([' ', ',']).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
         obtained: moment(facts.obtained_at),
@@ -136,10 +135,14 @@ pub(super) fn problem(facts: &GrantFacts, by_consent: bool) -> Option<String> {
             format!("Its provider no longer takes the refresh token ({code}). Replace the credential.")
         }
         (Kind::Client, _) => {
-            format!("Its provider does not take the stored client id, secret or key ({code}). Replace the credential.")
+            format!(
+                "Its provider does not take the stored client id, secret or key ({code}). Replace the credential."
+            )
         }
         (Kind::Scope, true) => {
-            format!("Its provider does not give the access that is asked for ({code}). Allow it there, then reconnect.")
+            format!(
+                "Its provider does not give the access that is asked for ({code}). Allow it there, then reconnect."
+            )
         }
         (Kind::Scope, false) => {
             format!("Its provider does not give the access that is asked for ({code}). Allow it there.")

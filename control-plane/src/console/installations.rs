@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 
-use super::{App, connect};
 use super::catalog::{credential_fields, help};
 use super::forms::Fields;
 use super::respond::{Page, PageError, page, see_other, with_status};
@@ -17,6 +16,7 @@ use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
     InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
 };
+use super::{App, connect};
 use crate::accounts::members::Permission;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};

@@ -6,8 +6,8 @@ use axum::response::Response;
 use toolmesh_proto::v1;
 
 use super::App;
-use super::connect::lend;
 use super::catalog::{ConnectorPath, Refused, again, entry, install};
+use super::connect::lend;
 use super::forms::Fields;
 use super::installations::{InstallationPath, show_with_report};
 use super::respond::{Page, page};

@@ -11,10 +11,10 @@ use toolmesh_proto::v1;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 use url::Url;
 
-use super::exchange::{self, Proof, Tokens};
-use super::store::{self, Brought, Left};
 use super::super::installation::oauth2;
 use super::super::store::{self as connectors, InstallationRow};
+use super::exchange::{self, Proof, Tokens};
+use super::store::{self, Brought, Left};
 use super::{Grants, Kind, NoToken, Sealed, Subject, sentence, told};
 use crate::accounts::external::Browser;
 use crate::accounts::members::{self, Membership, Permission};
@@ -69,9 +69,10 @@ impl Grants {
             return Err(Error::Refused("Enter the client id and secret first, then connect.".to_owned()));
         };
         let url = exchange::resolve(&subject.auth.authorize_url, &row.base_url)?;
-        self.outbound.policy().check_url(&url).map_err(|error| {
-            Error::Refused(format!("The provider's address cannot be used: {error}."))
-        })?;
+        self.outbound
+            .policy()
+            .check_url(&url)
+            .map_err(|error| Error::Refused(format!("The provider's address cannot be used: {error}.")))?;
         let state = Token::new(&format!("{}.", by.tenant))?;
         let verifier = Token::new("")?.secret;
         let place = verifier_place(id, &state.hash);
@@ -147,7 +148,8 @@ impl Grants {
         let installation = row.installation_id;
         let (this, callback) = (self.clone(), callback.clone());
         // To its end, even if the browser goes away: a code is good once.
-        let task = self.tasks.spawn(async move { this.redeem(&member, installation, &callback, verifier).await });
+        let task =
+            self.tasks.spawn(async move { this.redeem(&member, installation, &callback, verifier).await });
         let outcome = task.await.map_err(Error::internal)?;
         Ok(Arrived { tenant, installation, outcome })
     }
@@ -162,27 +164,36 @@ impl Grants {
         if let Some(error) = &callback.error {
             let code = exchange::code_word(error);
             return Err(Error::Refused(match code {
-                "access_denied" => "The provider says that access was not allowed. Nothing was changed.".to_owned(),
+                "access_denied" => {
+                    "The provider says that access was not allowed. Nothing was changed.".to_owned()
+                }
                 code => format!("The provider ended it: {code}. Nothing was changed."),
             }));
         }
         let code = callback.code.as_deref().filter(|code| (1..=MAX_CODE).contains(&code.len()));
-        let code = code.ok_or_else(|| Error::Refused("The provider sent nobody back: no code.".to_owned()))?;
+        let code =
+            code.ok_or_else(|| Error::Refused("The provider sent nobody back: no code.".to_owned()))?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let (subject, _) = self.subject(&mut tx, id).await?;
         tx.commit().await?;
         let proof =
             Proof::Code { code: SecretString::from(code), verifier, redirect_uri: self.redirect_uri() };
-        let tokens = exchange::exchange(&self.outbound, &subject.request(&proof)).await.map_err(|problem| {
-            tracing::warn!(installation = %id, code = problem.code, "a consent could not be redeemed");
-            Error::Refused(match (problem.kind, told(problem.kind, &problem.code)) {
-                (Kind::Reconnect, _) => format!("The provider does not take the code ({}). Begin again.", problem.code),
-                (Kind::Client, _) => {
-                    format!("The provider does not take the client id and secret ({}). Compare them.", problem.code)
-                }
-                (_, NoToken::Person(why) | NoToken::Later(why)) => sentence(&why),
-            })
-        })?;
+        let tokens =
+            exchange::exchange(&self.outbound, &subject.request(&proof)).await.map_err(|problem| {
+                tracing::warn!(installation = %id, code = problem.code, "a consent could not be redeemed");
+                Error::Refused(match (problem.kind, told(problem.kind, &problem.code)) {
+                    (Kind::Reconnect, _) => {
+                        format!("The provider does not take the code ({}). Begin again.", problem.code)
+                    }
+                    (Kind::Client, _) => {
+                        format!(
+                            "The provider does not take the client id and secret ({}). Compare them.",
+                            problem.code
+                        )
+                    }
+                    (_, NoToken::Person(why) | NoToken::Later(why)) => sentence(&why),
+                })
+            })?;
         self.keep_consent(by, id, &subject, &tokens).await
     }
 
@@ -233,7 +244,9 @@ async fn connected_by_people(tx: &mut TenantTx, id: InstallationId) -> Result<In
     if oauth2(&connector).is_some_and(|auth| auth.flow() == Flow::AuthorizationCode) {
         return Ok(row);
     }
-    Err(Error::Refused("This connector calls with a stored credential, so there is nothing to connect.".to_owned()))
+    Err(Error::Refused(
+        "This connector calls with a stored credential, so there is nothing to connect.".to_owned(),
+    ))
 }
 
 fn verifier_place(id: InstallationId, state_hash: &[u8]) -> String {

@@ -40,7 +40,11 @@ pub(super) enum Proof {
     Refresh(SecretString),
     Account(ServiceAccount),
     /// A person's consent.
-    Code { code: SecretString, verifier: SecretString, redirect_uri: String },
+    Code {
+        code: SecretString,
+        verifier: SecretString,
+        redirect_uri: String,
+    },
 }
 
 /// Everything that one exchange needs.
@@ -76,7 +80,10 @@ impl Tokens {
 ///
 /// # Errors
 /// What keeps one from being got, and whether a person has to do something.
-pub(super) async fn exchange(outbound: &Outbound, request: &Request<'_>) -> std::result::Result<Tokens, Problem> {
+pub(super) async fn exchange(
+    outbound: &Outbound,
+    request: &Request<'_>,
+) -> std::result::Result<Tokens, Problem> {
     let outgoing = outgoing(outbound, request)?;
     let answer = outbound.send(outgoing).await.map_err(|error| unreachable(&error))?;
     read(&answer, request.auth.flow())
@@ -137,8 +144,9 @@ fn outgoing(outbound: &Outbound, request: &Request<'_>) -> std::result::Result<O
 /// RFC 6749, 2.3.1: both halves are form-encoded before they are joined.
 fn basic(id: &SecretString, secret: &SecretString) -> Option<HeaderValue> {
     use base64::Engine as _;
-    let encoded =
-        |text: &SecretString| url::form_urlencoded::byte_serialize(text.expose_secret().as_bytes()).collect::<String>();
+    let encoded = |text: &SecretString| {
+        url::form_urlencoded::byte_serialize(text.expose_secret().as_bytes()).collect::<String>()
+    };
     let pair = Zeroizing::new(format!("{}:{}", encoded(id), encoded(secret)));
     let text = Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)));
     let mut value = HeaderValue::from_str(&text).ok()?;
@@ -196,11 +204,18 @@ fn life(value: Option<&Value>) -> Option<u32> {
 /// RFC 6749, 5.2: what an error code asks of whom.
 fn refused(code: &str, flow: Flow) -> Problem {
     let kind = match code {
-        "invalid_grant" | "bad_refresh_token" | "bad_verification_code" | "token_expired" | "token_revoked" => {
+        "invalid_grant"
+        | "bad_refresh_token"
+        | "bad_verification_code"
+        | "token_expired"
+        | "token_revoked" => {
             // Of a service account the key is all there is.
             if flow == Flow::JwtBearer { Kind::Client } else { Kind::Reconnect }
         }
-        "invalid_client" | "unauthorized_client" | "incorrect_client_credentials" | "bad_client_secret"
+        "invalid_client"
+        | "unauthorized_client"
+        | "incorrect_client_credentials"
+        | "bad_client_secret"
         | "invalid_client_id" => Kind::Client,
         "invalid_scope" | "access_denied" => Kind::Scope,
         _ => Kind::Provider,
@@ -245,7 +260,8 @@ fn account(answer: &Value) -> String {
 fn id_claims(token: &str) -> Option<Value> {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).filter(|part| part.len() <= 16 * 1024)?;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let bytes =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -264,7 +280,8 @@ fn shown(text: &str, most: usize) -> String {
 /// When neither is a URL.
 pub(super) fn resolve(address: &str, base_url: &str) -> Result<Url> {
     let base = Url::parse(base_url).map_err(Error::internal)?;
-    base.join(address).map_err(|_| Error::Refused("The connector names no usable address of its provider.".to_owned()))
+    base.join(address)
+        .map_err(|_| Error::Refused("The connector names no usable address of its provider.".to_owned()))
 }
 
 #[cfg(test)]
@@ -288,12 +305,22 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_as_providers_write_it() {
-        let tokens = answered(200, &json!({"access_token": "at", "expires_in": "120", "refresh_token": "rt", "scope": "a b"}));
+        let tokens = answered(
+            200,
+            &json!({"access_token": "at", "expires_in": "120", "refresh_token": "rt", "scope": "a b"}),
+        );
         let tokens = tokens.ok().unwrap();
         assert_eq!((tokens.access.expose_secret(), tokens.life), ("at", Some(120)));
         assert_eq!((tokens.refresh.unwrap().expose_secret(), tokens.scope.as_deref()), ("rt", Some("a b")));
-        for (expires_in, life) in [(json!(0), None), (json!(null), None), (json!(-5), None), (json!(90.7), Some(90)), (json!(1e300), Some(LONGEST_LIFE))] {
-            let tokens = answered(200, &json!({"access_token": "at", "expires_in": expires_in})).ok().unwrap();
+        for (expires_in, life) in [
+            (json!(0), None),
+            (json!(null), None),
+            (json!(-5), None),
+            (json!(90.7), Some(90)),
+            (json!(1e300), Some(LONGEST_LIFE)),
+        ] {
+            let tokens =
+                answered(200, &json!({"access_token": "at", "expires_in": expires_in})).ok().unwrap();
             assert_eq!(tokens.life, life, "{expires_in}");
         }
         let tokens = answered(200, &json!({"access_token": "at"})).ok().unwrap();
@@ -302,7 +329,10 @@ mod tests {
 
     #[test]
     fn what_a_refusal_asks_for_follows_its_code() {
-        assert_eq!(problem(400, &json!({"error": "invalid_grant"})), (Kind::Reconnect, "invalid_grant".into()));
+        assert_eq!(
+            problem(400, &json!({"error": "invalid_grant"})),
+            (Kind::Reconnect, "invalid_grant".into())
+        );
         assert_eq!(problem(401, &json!({"error": "invalid_client"})).0, Kind::Client);
         assert_eq!(problem(200, &json!({"error": "bad_refresh_token"})).0, Kind::Reconnect);
         assert_eq!(problem(400, &json!({"error": "invalid_scope"})).0, Kind::Scope);
@@ -316,7 +346,8 @@ mod tests {
     #[test]
     fn whose_account_it_is_is_found_where_providers_say_it() {
         use base64::Engine as _;
-        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"email":"ana@example.com"}"#);
+        let claims =
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"email":"ana@example.com"}"#);
         assert_eq!(account(&json!({"id_token": format!("h.{claims}.s")})), "ana@example.com");
         assert_eq!(account(&json!({"team": {"name": "Acme\u{202e}\n"}})), "Acme");
         assert_eq!(account(&json!({"access_token": "at", "id_token": "no token"})), "");

@@ -62,7 +62,10 @@ impl ServiceAccount {
     /// The key, from PEM of either form: PKCS#8, or PKCS#1 as older files have it.
     fn key(&self) -> Result<KeyPair> {
         let unusable = || {
-            Error::field("credential", "The private_key in this file is no RSA key in PEM form. Copy the whole file.")
+            Error::field(
+                "credential",
+                "The private_key in this file is no RSA key in PEM form. Copy the whole file.",
+            )
         };
         let body = self.private_key.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
         let body = Zeroizing::new(body.collect::<String>());
@@ -79,7 +82,13 @@ impl ServiceAccount {
     ///
     /// # Errors
     /// When the key cannot sign.
-    pub(super) fn assertion(&self, audience: &str, scope: &str, subject: &str, now: i64) -> Result<SecretString> {
+    pub(super) fn assertion(
+        &self,
+        audience: &str,
+        scope: &str,
+        subject: &str,
+        now: i64,
+    ) -> Result<SecretString> {
         let key = self.key()?;
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
         if let Some(id) = &self.private_key_id {
@@ -122,7 +131,8 @@ mod tests {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let body = STANDARD.encode(der.as_ref());
-        let lines: Vec<_> = body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let lines: Vec<_> =
+            body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
         let file = json!({
             "type": "service_account", "client_email": "robot@example.iam", "private_key": pem,
@@ -140,7 +150,8 @@ mod tests {
         assert_eq!(account.token_uri(), Some("https://oauth2.example/token"));
         let signed = account.assertion("https://aud.example", "a b", "ana@example.com", 1000).unwrap();
         let parts: Vec<&str> = signed.expose_secret().split('.').collect();
-        let read = |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
+        let read =
+            |part: &str| -> Value { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap() };
         assert_eq!(read(parts[0]), json!({"alg": "RS256", "typ": "JWT", "kid": "k1"}));
         let wanted = json!({
             "iss": "robot@example.iam", "aud": "https://aud.example", "iat": 1000, "exp": 1600,
@@ -157,7 +168,12 @@ mod tests {
 
     #[test]
     fn what_is_no_key_file_is_refused_and_not_shown() {
-        for bad in ["", "not json", "{\"client_email\": \"s3cret\"}", r#"{"client_email": "a", "private_key": "s3cret"}"#] {
+        for bad in [
+            "",
+            "not json",
+            "{\"client_email\": \"s3cret\"}",
+            r#"{"client_email": "a", "private_key": "s3cret"}"#,
+        ] {
             let error = in_one_line(&SecretString::from(bad)).err().unwrap().to_string();
             assert!(error.contains("Copy the whole file") && !error.contains("s3cret"), "{error}");
         }

@@ -89,7 +89,9 @@ impl Kind {
     /// `None` for no problem.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Reconnect, Self::Client, Self::Scope, Self::Provider].into_iter().find(|kind| kind.as_str() == text)
+        [Self::Reconnect, Self::Client, Self::Scope, Self::Provider]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
 }
 
@@ -296,7 +298,14 @@ impl Grants {
     ) -> Result<AccessToken> {
         let place = access_place(id, row.version);
         let secret = credentials::open_secret(tx, &self.vault, &place, &held.sealed).await?;
-        self.seal(tx.tenant(), id, &secret, row.version.cast_unsigned(), row.epoch.cast_unsigned(), held.lives())
+        self.seal(
+            tx.tenant(),
+            id,
+            &secret,
+            row.version.cast_unsigned(),
+            row.epoch.cast_unsigned(),
+            held.lives(),
+        )
     }
 
     fn seal(
@@ -408,7 +417,9 @@ impl Grants {
             };
         }
         if flow == Flow::AuthorizationCode {
-            return Err(Error::Refused("Enable the connector and connect it first. Then it can be tested.".to_owned()));
+            return Err(Error::Refused(
+                "Enable the connector and connect it first. Then it can be tested.".to_owned(),
+            ));
         }
         if flow == Flow::RefreshToken && auth.rotates_refresh_token {
             let text = "Enable the connector first: a test before that would use the refresh token up.";
@@ -420,7 +431,9 @@ impl Grants {
             let secret = self.sealer.open(tenant, id, sealed).map_err(Error::internal)?;
             secrets.insert(sealed.name.clone(), (0, secret));
         }
-        if let Some(name) = required_credentials(connector).into_iter().find(|name| !secrets.contains_key(name)) {
+        if let Some(name) =
+            required_credentials(connector).into_iter().find(|name| !secrets.contains_key(name))
+        {
             return Err(Error::Refused(format!("Enter the credential {name:?} first.")));
         }
         let subject = Subject::new(auth, &installation.base_url, secrets)?;
@@ -463,24 +476,22 @@ impl Sealed {
 }
 
 impl Subject {
-    fn new(
-        auth: OAuth2Auth,
-        base_url: &str,
-        secrets: HashMap<String, (i64, SecretString)>,
-    ) -> Result<Self> {
+    fn new(auth: OAuth2Auth, base_url: &str, secrets: HashMap<String, (i64, SecretString)>) -> Result<Self> {
         let flow = auth.flow();
         let account = match secrets.get(&auth.service_account_credential) {
             Some((_, secret)) if flow == Flow::JwtBearer => Some(ServiceAccount::read(secret)?),
             _ => None,
         };
         let named = account.as_ref().and_then(ServiceAccount::token_uri);
-        let token_url = if auth.token_url.is_empty() { named.unwrap_or_default() } else { auth.token_url.as_str() };
+        let token_url =
+            if auth.token_url.is_empty() { named.unwrap_or_default() } else { auth.token_url.as_str() };
         let token_url = if flow == Flow::JwtBearer && token_url.is_empty() {
             String::new()
         } else {
             exchange::resolve(token_url, base_url)?.to_string()
         };
-        let mut versions: Vec<_> = secrets.iter().map(|(name, (version, _))| format!("{name}={version}")).collect();
+        let mut versions: Vec<_> =
+            secrets.iter().map(|(name, (version, _))| format!("{name}={version}")).collect();
         versions.sort();
         let refresh = secrets.get(&auth.refresh_token_credential).map_or(0, |(version, _)| *version);
         let authorize = if auth.authorize_url.is_empty() {
@@ -489,7 +500,11 @@ impl Subject {
             exchange::resolve(&auth.authorize_url, base_url)?.to_string()
         };
         Ok(Self {
-            access_basis: fingerprint(&[&auth.encode_to_vec(), token_url.as_bytes(), versions.join("|").as_bytes()]),
+            access_basis: fingerprint(&[
+                &auth.encode_to_vec(),
+                token_url.as_bytes(),
+                versions.join("|").as_bytes(),
+            ]),
             refresh_basis: fingerprint(&[token_url.as_bytes(), authorize.as_bytes(), &refresh.to_be_bytes()]),
             auth,
             flow,
@@ -560,7 +575,13 @@ impl Held {
         let sealed = row.access().filter(|_| row.access_basis.as_deref() == Some(&*subject.access_basis))?;
         let version = u32::try_from(row.version).unwrap_or(u32::MAX);
         let Some(expires_at) = row.expires_at else {
-            return Some(Self { sealed, version, is_due: false, left: None, refresh_after: UNENDING_REFRESH });
+            return Some(Self {
+                sealed,
+                version,
+                is_due: false,
+                left: None,
+                refresh_after: UNENDING_REFRESH,
+            });
         };
         let left = expires_at - now;
         if left < LEAST_LIFE {

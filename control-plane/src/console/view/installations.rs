@@ -50,7 +50,9 @@ impl InstallationState {
         match self {
             Self::Ready => None,
             Self::NeedsCredential => Some("Its tools are refused until a credential is given.".to_owned()),
-            Self::NotConnected => Some("Its tools are refused until it is connected to an account.".to_owned()),
+            Self::NotConnected => {
+                Some("Its tools are refused until it is connected to an account.".to_owned())
+            }
             Self::Failing(why) => Some(why.clone()),
             Self::Off => Some("Clients see none of its tools. Switch on those you want below.".to_owned()),
         }

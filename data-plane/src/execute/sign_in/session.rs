@@ -195,7 +195,8 @@ fn fill(pieces: &[Piece], values: &[(String, Zeroizing<String>)]) -> Result<Head
         }
     }
     let mut value = HeaderValue::from_str(&text).map_err(|_| {
-        let text = "its login answered with characters that cannot be sent, so the connector has to be mended";
+        let text =
+            "its login answered with characters that cannot be sent, so the connector has to be mended";
         CredentialError::Person(text.to_owned())
     })?;
     value.set_sensitive(true);

@@ -97,11 +97,7 @@ struct Place {
 
 impl Place {
     const fn of(installation: &Installation) -> Self {
-        Self {
-            tenant: installation.tenant,
-            installation: installation.id,
-            epoch: installation.grant_epoch,
-        }
+        Self { tenant: installation.tenant, installation: installation.id, epoch: installation.grant_epoch }
     }
 }
 
@@ -209,7 +205,9 @@ impl Tokens {
                 Reason::Later => CredentialError::Later(none.detail),
                 Reason::Unspecified => CredentialError::Person(none.detail),
             }),
-            None => Err(CredentialError::Later("the control plane gave an answer of an unknown kind".to_owned())),
+            None => {
+                Err(CredentialError::Later("the control plane gave an answer of an unknown kind".to_owned()))
+            }
         }
     }
 
@@ -221,10 +219,9 @@ impl Tokens {
         in_place: bool,
     ) -> Result<Held, CredentialError> {
         let sealed = token.sealed.unwrap_or_default();
-        let secret = self
-            .sealer
-            .open(place.tenant, place.installation, &sealed)
-            .map_err(|_| CredentialError::Later("its access token cannot be opened on this node".to_owned()))?;
+        let secret = self.sealer.open(place.tenant, place.installation, &sealed).map_err(|_| {
+            CredentialError::Later("its access token cannot be opened on this node".to_owned())
+        })?;
         let after = |seconds: u32| asked + Duration::from_secs(u64::from(seconds));
         Ok(Held {
             secret,
