@@ -6,6 +6,7 @@
 pub mod built_in;
 pub mod catalog;
 pub mod dadl;
+pub mod exposure;
 pub mod installation;
 pub mod installations;
 pub mod store;

@@ -9,6 +9,7 @@ use toolmesh_proto::access::Access as AccessClass;
 use toolmesh_proto::v1;
 
 use super::App;
+use super::exposure;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
@@ -80,7 +81,7 @@ pub(super) async fn enable(
     let entry = entry(&app, &path.connector)?;
     match app.installations.install(&at.member, install(&entry.name, &fields)).await {
         Ok(made) => {
-            at.flash(format!("{} is enabled. Its tools are ready to use.", entry.title)).await?;
+            at.flash(exposure::enabled(&entry.title, &made)).await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {

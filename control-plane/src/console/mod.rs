@@ -17,6 +17,7 @@ mod confirm;
 mod connected_apps;
 mod consent;
 mod csrf;
+mod exposure;
 mod forms;
 mod groups;
 mod headers;
@@ -197,6 +198,8 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/tools/bulk", post(installations::set_access))
         .route("/connectors/{id}/credential", post(installations::replace_credential))
         .route("/connectors/{id}/settings", post(installations::set_base_url))
+        .route("/connectors/{id}/exposure", post(exposure::set))
+        .route("/connectors/{id}/promote", post(exposure::promote))
         .route("/connectors/{id}/remove", post(installations::remove))
         .route("/add", get(add::show))
         .route("/members", get(members::list))

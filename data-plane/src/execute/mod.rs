@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod call;
+pub mod code;
 pub mod credentials;
 pub mod outbound;
 pub mod rest;
@@ -19,10 +20,11 @@ use toolmesh_proto::seal::Sealer;
 
 use self::credentials::{CredentialError, Opened, Placement};
 use self::outbound::{Outbound, OutboundError, OutboundRequest, Reply};
+use self::rest::Plan;
 use self::rest::pipeline::Programs;
 use self::rest::request::ArgumentError;
 use self::rest::response::{AnswerError, Body, Content, status_text};
-use crate::catalog::{Installation, Tool};
+use crate::catalog::Installation;
 
 /// Carries out calls; one per node.
 #[derive(Clone, Debug)]
@@ -102,13 +104,13 @@ impl Executor {
     pub async fn call(
         &self,
         installation: &Installation,
-        tool: &Tool,
+        plan: &Plan,
         opened: &Opened,
         arguments: &Map<String, Value>,
     ) -> Execution {
         let mut trace = Trace::default();
         let until = Instant::now() + self.outbound.longest();
-        let call = call::Call { executor: self, installation, tool, opened, until, trace: &mut trace };
+        let call = call::Call { executor: self, installation, plan, opened, until, trace: &mut trace };
         match call.run(arguments).await {
             Ok((content, aside)) => Execution { result: Ok(content), aside, trace },
             Err(failure) => Execution { result: Err(failure), aside: Aside::default(), trace },
@@ -119,12 +121,12 @@ impl Executor {
     ///
     /// # Errors
     /// When the API said no or answered with what cannot be used.
-    pub async fn shape(&self, tool: &Tool, body: Body) -> Result<Content, Failure> {
+    pub async fn shape(&self, plan: &Plan, body: Body) -> Result<Content, Failure> {
         let body = match body {
-            Body::Json(json) => Body::Json(rest::pipeline::part(&tool.plan, &json).map_err(Failure::Answer)?),
+            Body::Json(json) => Body::Json(rest::pipeline::part(plan, &json).map_err(Failure::Answer)?),
             other => other,
         };
-        let shaped = rest::pipeline::shape(&tool.plan, body, None, &self.programs).await;
+        let shaped = rest::pipeline::shape(plan, body, None, &self.programs).await;
         shaped.map(|shaped| shaped.content).map_err(Failure::Answer)
     }
 }
@@ -135,14 +137,14 @@ impl Executor {
 /// When the credential or an argument cannot be sent.
 pub fn prepare(
     installation: &Installation,
-    tool: &Tool,
+    plan: &Plan,
     opened: &Opened,
     arguments: &Map<String, Value>,
 ) -> Result<(OutboundRequest, Placement), Failure> {
     let connector = &installation.connector;
     let placement = opened.place(&connector.auth).map_err(Failure::Credential)?;
     let request = rest::request::build(
-        &tool.plan,
+        plan,
         &installation.base,
         &connector.default_headers,
         arguments,
@@ -157,7 +159,7 @@ pub fn prepare(
 /// # Errors
 /// When the API said no or answered with what cannot be used.
 pub fn read(
-    tool: &Tool,
+    plan: &Plan,
     reply: &Reply,
     wants_html: bool,
     opened: &Opened,
@@ -167,7 +169,7 @@ pub fn read(
         opened.scrub(text);
         placement.scrub(text);
     };
-    rest::response::read(&tool.plan, reply, wants_html, &scrub).map_err(Failure::Answer)
+    rest::response::read(plan, reply, wants_html, &scrub).map_err(Failure::Answer)
 }
 
 /// A web page is an answer only to a request that asks for one.

@@ -157,6 +157,8 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/catalog/{connector}/test", CONNECTORS, ENABLE),
     page("GET /w/{slug}/connectors", CONNECTORS),
     page("GET /w/{slug}/connectors/{id}", CONNECTORS),
+    form("POST /w/{slug}/connectors/{id}/exposure", CONNECTORS, &[("exposure", "both")]),
+    form("POST /w/{slug}/connectors/{id}/promote", CONNECTORS, &[("tool", "whoami"), ("promoted", "true")]),
     form("POST /w/{slug}/connectors/{id}/credential", CONNECTORS, &[("credential.token", "another token")]),
     form("POST /w/{slug}/connectors/{id}/remove", CONNECTORS, &[("confirm", "echo")]),
     form("POST /w/{slug}/connectors/{id}/settings", CONNECTORS, &[("base_url", "http://127.0.0.1:1")]),
