@@ -1,9 +1,10 @@
 //! The data plane: a node serves tenants' MCP endpoints from what the control plane has pushed.
 //!
 //! The rooms stand in the order a request walks through them: `ingress` finds the tenant, `identity` the caller, `mcp` the
-//! question, `catalog` the tool, `policy` decides, `execute` carries out, `record` writes down. `sync` keeps what is in
-//! force up to date beside them. A node holds no database and nothing that another node lacks.
+//! question, `catalog` the tool, `policy` decides, `execute` carries out, `record` writes down; `call` leads a call through
+//! the last four. `sync` keeps what is in force up to date beside them. A node holds no database and nothing that another node lacks.
 
+pub mod call;
 pub mod catalog;
 pub mod config;
 pub mod error;

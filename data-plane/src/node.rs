@@ -16,6 +16,7 @@ use toolmesh_proto::seal::Sealer;
 use crate::config::{Config, Limits};
 use crate::error::StartError;
 use crate::execute::Executor;
+use crate::execute::code::Sandbox;
 use crate::execute::outbound::Outbound;
 use crate::ingress::{self, Capacity};
 use crate::record::shipper::Shipper;
@@ -31,6 +32,8 @@ use crate::sync::{Ledger, Table, feed};
 pub struct App {
     pub table: Arc<Table>,
     pub executor: Executor,
+    /// Where code runs.
+    pub sandbox: Sandbox,
     pub recorder: Recorder,
     pub limits: Limits,
     /// What there is room for.
@@ -125,6 +128,7 @@ impl Node {
         let app = Arc::new(App {
             table,
             executor,
+            sandbox: Sandbox::default(),
             recorder: Recorder::new(spool),
             limits,
             capacity: Capacity::new(&limits),

@@ -5,6 +5,10 @@ use aws_lc_rs::digest;
 /// Most characters of a tool's public name; OpenAI's and Anthropic's limit.
 pub const MAX_TOOL_NAME: usize = 64;
 
+/// Tools of the gateway itself, offered where tools are found and called in code. No installation's tool has these names.
+pub const DISCOVER_TOOLS: &str = "discover_tools";
+pub const EXECUTE_CODE: &str = "execute_code";
+
 /// An installation's name: `[a-z][a-z0-9-]{0,23}`, no hyphen at the end. Without an underscore, so that the first one in a
 /// public tool name always ends the prefix.
 #[must_use]

@@ -1,9 +1,10 @@
-//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
-//! how long it takes until nobody serves who was shut out.
+//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; how
+//! long it takes until nobody serves who was shut out; and what code mode costs.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
 mod call;
+mod code;
 mod histogram;
 mod load;
 mod memory;
@@ -27,6 +28,8 @@ struct Cli {
 enum What {
     /// Load one tool call, over and over
     Call(Call),
+    /// What code mode costs: tokens of context, time to find a tool, time to run code
+    Code(Code),
     /// Take a grant back, over and over, and wait until every node refuses its token
     Revoke(Revoke),
     /// The yardstick: a reverse proxy that does nothing else. Started by the benchmark itself
@@ -63,6 +66,16 @@ struct Call {
     token: Option<String>,
 }
 
+/// How often to ask.
+#[derive(Args, Debug)]
+struct Code {
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=100_000))]
+    rounds: u64,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
 /// How often to take something back, from how many nodes.
 #[derive(Args, Debug)]
 struct Revoke {
@@ -79,6 +92,7 @@ struct Revoke {
 async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
+        What::Code(options) => code::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,
         What::Proxy { upstream } => servers::run_proxy(upstream).await,
     }

@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 /// Rows on one page of the log.
 pub const PAGE: i64 = 50;
 
+/// Calls shown below the one on whose behalf they were made: more than a run may make.
+pub const KIN: i64 = 250;
+
 /// One call, as the log shows it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Event {
@@ -53,6 +56,19 @@ pub struct Event {
     pub upstream_ms: Option<i32>,
     pub result_bytes: i64,
     pub steps: serde_json::Value,
+    /// Where other calls were made on behalf of this one.
+    pub call_id: Option<uuid::Uuid>,
+    /// Where this one was made on behalf of another.
+    pub parent_call_id: Option<uuid::Uuid>,
+}
+
+/// What a call has to do with others.
+#[derive(Clone, Debug, Default)]
+pub struct Kin {
+    /// The call on whose behalf it was made, as far as it is known.
+    pub parent: Option<Event>,
+    /// Calls made on its behalf, in the order they began, at most [`KIN`].
+    pub children: Vec<Event>,
 }
 
 /// What to look for.
@@ -179,6 +195,27 @@ pub async fn get(db: &Db, by: &Membership, id: AuditEventId) -> Result<Event> {
     by.require(Permission::Audit)?;
     let mut tx = db.tenant(by.tenant).await?;
     store::get(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// The calls that belong to an event.
+///
+/// # Errors
+/// `Forbidden` without [`Permission::Audit`].
+pub async fn kin(db: &Db, by: &Membership, event: &Event) -> Result<Kin> {
+    by.require(Permission::Audit)?;
+    if event.call_id.is_none() && event.parent_call_id.is_none() {
+        return Ok(Kin::default());
+    }
+    let mut tx = db.tenant(by.tenant).await?;
+    let parent = match event.parent_call_id {
+        Some(call) => store::by_call(&mut tx, call).await?,
+        None => None,
+    };
+    let children = match event.call_id {
+        Some(call) => store::children(&mut tx, call, KIN).await?,
+        None => Vec::new(),
+    };
+    Ok(Kin { parent, children })
 }
 
 /// The last calls: of everybody for who may read the log, else of oneself.

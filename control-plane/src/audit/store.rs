@@ -31,14 +31,16 @@ pub(super) async fn insert(tx: &mut TenantTx, origin: Origin<'_>, events: &[Audi
     sqlx::query(
         "INSERT INTO audit_events (tenant_id, id, at, node, boot_id, sequence, request_id, user_id, service_account_id,
            client_id, api_key_id, client_agent, remote_addr, method, tool, installation_id, access, arguments, outcome, reason, duration_ms,
-           upstream_status, upstream_ms, result_bytes, steps)
+           upstream_status, upstream_ms, result_bytes, steps, call_id, parent_call_id)
          SELECT $1, r.id, to_timestamp(r.at_micros / 1e6), $2, $3, r.sequence, r.request_id, r.user_id,
            r.service_account_id, r.client_id, r.api_key_id, r.client_agent, r.remote_addr, r.method, r.tool, r.installation_id, r.access, r.arguments,
-           r.outcome, r.reason, r.duration_ms, r.upstream_status, r.upstream_ms, r.result_bytes, r.steps
+           r.outcome, r.reason, r.duration_ms, r.upstream_status, r.upstream_ms, r.result_bytes, r.steps,
+           r.call_id, r.parent_call_id
          FROM jsonb_to_recordset($4) AS r(id uuid, at_micros float8, sequence bigint, request_id uuid, user_id uuid,
            service_account_id uuid, client_id text, api_key_id uuid, client_agent text, remote_addr text, method text, tool text,
            installation_id uuid, access text, arguments jsonb, outcome text, reason text, duration_ms integer,
-           upstream_status integer, upstream_ms integer, result_bytes bigint, steps jsonb)
+           upstream_status integer, upstream_ms integer, result_bytes bigint, steps jsonb, call_id uuid,
+           parent_call_id uuid)
          ON CONFLICT ON CONSTRAINT audit_events_origin_key DO NOTHING",
     )
     .bind(tenant)
@@ -86,6 +88,8 @@ fn row(event: &AuditEvent) -> Value {
         "upstream_ms": Some(number(event.upstream_millis)).filter(|_| event.upstream_status > 0),
         "result_bytes": i64::try_from(event.result_bytes).unwrap_or(i64::MAX),
         "steps": steps,
+        "call_id": id(&event.call_id),
+        "parent_call_id": id(&event.parent_call_id),
     })
 }
 
@@ -126,6 +130,7 @@ const fn outcome(outcome: Outcome) -> &'static str {
         Outcome::UpstreamError => "upstream_error",
         Outcome::UpstreamFailed => "upstream_failed",
         Outcome::Internal => "internal",
+        Outcome::CodeFailed => "code_failed",
         Outcome::Unknown | Outcome::Unspecified => "unknown",
     }
 }
@@ -137,7 +142,7 @@ macro_rules! select_events {
             "SELECT e.id, e.at, e.request_id, e.user_id, u.name AS user_name, u.email AS user_email,
            e.service_account_id, s.name AS service_account_name, c.name AS client_name, e.client_id, k.name AS api_key_name, e.client_agent, e.remote_addr, e.node, e.method,
            e.tool, e.installation_id, e.access, e.arguments, e.outcome, e.reason, e.duration_ms, e.upstream_status, e.upstream_ms,
-           e.result_bytes, e.steps
+           e.result_bytes, e.steps, e.call_id, e.parent_call_id
          FROM audit_events e
          LEFT JOIN users u ON u.id = e.user_id
          LEFT JOIN service_accounts s ON s.tenant_id = e.tenant_id AND s.id = e.service_account_id
@@ -182,6 +187,20 @@ pub(super) async fn get(tx: &mut TenantTx, id: AuditEventId) -> Result<Option<Ev
     let tenant = tx.tenant().uuid();
     let sql = select_events!("WHERE e.tenant_id = $1 AND e.id = $2");
     Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+/// The calls that were made on behalf of one, in the order they began.
+pub(super) async fn children(tx: &mut TenantTx, call: Uuid, limit: i64) -> Result<Vec<Event>> {
+    let tenant = tx.tenant().uuid();
+    let sql = select_events!("WHERE e.tenant_id = $1 AND e.parent_call_id = $2 ORDER BY e.at, e.id LIMIT $3");
+    Ok(sqlx::query_as(sql).bind(tenant).bind(call).bind(limit).fetch_all(tx.conn()).await?)
+}
+
+/// The call that another was made on behalf of; none until the node has told of it.
+pub(super) async fn by_call(tx: &mut TenantTx, call: Uuid) -> Result<Option<Event>> {
+    let tenant = tx.tenant().uuid();
+    let sql = select_events!("WHERE e.tenant_id = $1 AND e.call_id = $2 LIMIT 1");
+    Ok(sqlx::query_as(sql).bind(tenant).bind(call).fetch_optional(tx.conn()).await?)
 }
 
 pub(super) async fn day(tx: &mut TenantTx, user: Option<UserId>) -> Result<Day> {

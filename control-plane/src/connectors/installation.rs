@@ -9,6 +9,7 @@ use toolmesh_proto::access::Access;
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::{names, v1};
 
+use super::exposure::Exposure;
 use super::grants::GrantFacts;
 use crate::credentials::CredentialFacts;
 
@@ -28,6 +29,9 @@ pub struct Installation {
     pub credentials: Vec<CredentialFacts>,
     /// What is known of its access tokens, where it lives on such.
     pub grant: Option<GrantFacts>,
+    pub exposure: Exposure,
+    /// Tools that stand in the list though the others are for code.
+    pub promoted: BTreeSet<String>,
 }
 
 /// One tool of an installation.
@@ -41,6 +45,18 @@ pub struct ToolRow {
     pub description: String,
     pub access: Access,
     pub enabled: bool,
+    /// Not for clients: for composites and for code.
+    pub hidden: bool,
+    /// Whether it would stand in the list if it is on.
+    pub in_list: bool,
+}
+
+impl ToolRow {
+    /// Whether it stands in the list of tools of members who may use it.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        self.enabled && self.in_list
+    }
 }
 
 impl Installation {
@@ -53,9 +69,18 @@ impl Installation {
             description: tool.description.clone(),
             access: Access::parse(&tool.access),
             enabled: !self.disabled.contains(&tool.name),
+            hidden: tool.hidden,
+            in_list: !tool.hidden
+                && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
             tool: tool.name.clone(),
         };
         self.connector.tools.iter().map(row).collect()
+    }
+
+    /// How many of the tools that clients can use are on.
+    #[must_use]
+    pub fn tools_on(&self) -> usize {
+        self.connector.tools.iter().filter(|tool| !tool.hidden && !self.disabled.contains(&tool.name)).count()
     }
 
     /// Credentials that the connector asks for and nobody has given.

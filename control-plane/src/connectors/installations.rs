@@ -11,6 +11,7 @@ use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
 use super::catalog::Catalog;
+use super::exposure::Exposure;
 use super::installation::{Installation, ToolRow, known_credentials, oauth2};
 use super::{dadl, grants, store};
 use crate::accounts::members::{Membership, Permission};
@@ -92,7 +93,11 @@ impl Installations {
         let compiled = prepared.connector.encode_to_vec();
         let named = (prepared.hash.as_str(), prepared.connector.name.as_str());
         store::insert_connector(&mut tx, named, &prepared.source, &compiled, prepared.built_in).await?;
-        store::insert(&mut tx, id, &name, &prepared.hash, &base_url, by.user)
+        let others = self.load_all(&mut tx).await?;
+        let shown = |tool: &&v1::Tool| !tool.hidden && !prepared.default_off.contains(&tool.name);
+        let shown = prepared.connector.tools.iter().filter(shown).count();
+        let exposure = Exposure::of_new(&others, shown).as_str();
+        store::insert(&mut tx, id, &name, &prepared.hash, &base_url, exposure, by.user)
             .await
             .on_constraint("installations_name_key", || name_taken(&name))?;
         store::set_tools(&mut tx, id, &prepared.default_off, false, by.user).await?;
@@ -159,6 +164,48 @@ impl Installations {
             return Err(Error::NotFound);
         }
         store::set_tools(&mut tx, id, &tools, enabled, by.user).await?;
+        let after = self.load(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(after)
+    }
+
+    /// Says where clients find the tools of an installation.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown installation.
+    pub async fn set_exposure(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        exposure: Exposure,
+    ) -> Result<Installation> {
+        by.require(Permission::Connectors)?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        self.load(&mut tx, id).await?;
+        store::set_exposure(&mut tx, id, exposure.as_str()).await?;
+        let after = self.load(&mut tx, id).await?;
+        tx.commit_change().await?;
+        Ok(after)
+    }
+
+    /// Puts a tool into the list though the others of its installation are for code, or takes it out again.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown installation or a tool that clients cannot use.
+    pub async fn set_promoted(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        tool: &str,
+        promoted: bool,
+    ) -> Result<Installation> {
+        by.require(Permission::Connectors)?;
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let before = self.load(&mut tx, id).await?;
+        if !before.tools().iter().any(|row| row.tool == tool && !row.hidden) {
+            return Err(Error::NotFound);
+        }
+        store::set_promoted(&mut tx, id, tool, promoted, by.user).await?;
         let after = self.load(&mut tx, id).await?;
         tx.commit_change().await?;
         Ok(after)
@@ -231,6 +278,7 @@ impl Installations {
     pub async fn for_nodes(&self, tx: &mut TenantTx) -> Result<Vec<(v1::Installation, Arc<v1::Connector>)>> {
         let rows = store::all(tx).await?;
         let mut disabled = store::disabled_tools(tx, None).await?;
+        let mut promoted = store::promoted_tools(tx, None).await?;
         let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
         let epochs = grants::epochs(tx).await?;
         let pushed = |row: store::InstallationRow| {
@@ -246,6 +294,8 @@ impl Installations {
                 credentials: sealed.unwrap_or_default(),
                 disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
                 grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
+                exposure: exposure(&row.exposure).sent().into(),
+                promoted_tools: promoted.remove(&row.id).unwrap_or_default().into_iter().collect(),
             };
             Ok((installation, connector))
         };
@@ -290,8 +340,7 @@ impl Installations {
             connector_hash: connector_hash(&connector),
             base_url,
             credentials,
-            disabled_tools: Vec::new(),
-            grant_epoch: 0,
+            ..v1::Installation::default()
         };
         Ok((connector, installation))
     }
@@ -375,6 +424,7 @@ async fn complete(
     only: Option<InstallationId>,
 ) -> Result<Vec<Installation>> {
     let mut disabled = store::disabled_tools(tx, only).await?;
+    let mut promoted = store::promoted_tools(tx, only).await?;
     let mut credentials = credentials::facts(tx, only).await?;
     let mut granted = grants::facts(tx, only).await?;
     let with_both = |row: store::InstallationRow| {
@@ -383,6 +433,8 @@ async fn complete(
             disabled: disabled.remove(&row.id).unwrap_or_default(),
             credentials: credentials.remove(&row.id).unwrap_or_default(),
             grant: granted.remove(&row.id),
+            promoted: promoted.remove(&row.id).unwrap_or_default(),
+            exposure: exposure(&row.exposure),
             id: row.id,
             name: row.name,
             base_url: row.base_url,
@@ -400,6 +452,11 @@ fn decode(row: &store::InstallationRow) -> Result<Arc<v1::Connector>> {
     v1::Connector::decode(row.compiled.as_slice())
         .map(Arc::new)
         .map_err(|error| Error::Internal(format!("connector of installation {}: {error}", row.id)))
+}
+
+/// The table's own rule lets no other word in.
+fn exposure(word: &str) -> Exposure {
+    Exposure::parse(word).unwrap_or_default()
 }
 
 fn same_origin(a: &str, b: &str) -> bool {

@@ -6,6 +6,7 @@
 pub mod built_in;
 pub mod catalog;
 pub mod dadl;
+pub mod exposure;
 pub mod grants;
 pub mod installation;
 pub mod installations;

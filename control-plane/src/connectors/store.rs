@@ -21,6 +21,7 @@ pub(super) struct InstallationRow {
     pub created_at: OffsetDateTime,
     pub created_by: String,
     pub created_by_email: String,
+    pub exposure: String,
 }
 
 pub(super) async fn count(tx: &mut TenantTx) -> Result<usize> {
@@ -65,18 +66,20 @@ pub(super) async fn insert(
     name: &str,
     hash: &str,
     base_url: &str,
+    exposure: &str,
     by: UserId,
 ) -> std::result::Result<(), sqlx::Error> {
     let tenant = tx.tenant().uuid();
     sqlx::query(
-        "INSERT INTO installations (tenant_id, id, name, connector_hash, base_url, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO installations (tenant_id, id, name, connector_hash, base_url, exposure, created_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(tenant)
     .bind(id.uuid())
     .bind(name)
     .bind(hash)
     .bind(base_url)
+    .bind(exposure)
     .bind(by.uuid())
     .execute(tx.conn())
     .await?;
@@ -86,7 +89,7 @@ pub(super) async fn insert(
 pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email
+                 u.name AS created_by, u.email AS created_by_email, i.exposure
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by
@@ -97,7 +100,7 @@ pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
 pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email
+                 u.name AS created_by, u.email AS created_by_email, i.exposure
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by
@@ -114,12 +117,7 @@ pub(super) async fn disabled_tools(
     let sql = "SELECT installation_id, tool FROM disabled_tools
                WHERE tenant_id = $1 AND ($2::uuid IS NULL OR installation_id = $2)";
     let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
-    let rows: Vec<(Uuid, String)> = query.fetch_all(tx.conn()).await?;
-    let mut tools: HashMap<InstallationId, BTreeSet<String>> = HashMap::new();
-    for (installation, tool) in rows {
-        tools.entry(installation.into()).or_default().insert(tool);
-    }
-    Ok(tools)
+    Ok(by_installation(query.fetch_all(tx.conn()).await?))
 }
 
 pub(super) async fn set_tools(
@@ -150,6 +148,64 @@ pub(super) async fn set_tools(
     };
     query.execute(tx.conn()).await?;
     Ok(())
+}
+
+pub(super) async fn set_exposure(tx: &mut TenantTx, id: InstallationId, exposure: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("UPDATE installations SET exposure = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(exposure)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Promoted tools of all installations, or of one.
+pub(super) async fn promoted_tools(
+    tx: &mut TenantTx,
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, BTreeSet<String>>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT installation_id, tool FROM promoted_tools
+               WHERE tenant_id = $1 AND ($2::uuid IS NULL OR installation_id = $2)";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    Ok(by_installation(query.fetch_all(tx.conn()).await?))
+}
+
+pub(super) async fn set_promoted(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    tool: &str,
+    promoted: bool,
+    by: UserId,
+) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let query = if promoted {
+        sqlx::query(
+            "INSERT INTO promoted_tools (tenant_id, installation_id, tool, promoted_by) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (tenant_id, installation_id, tool) DO NOTHING",
+        )
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(tool)
+        .bind(by.uuid())
+    } else {
+        sqlx::query("DELETE FROM promoted_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3")
+            .bind(tenant)
+            .bind(id.uuid())
+            .bind(tool)
+    };
+    query.execute(tx.conn()).await?;
+    Ok(())
+}
+
+fn by_installation(rows: Vec<(Uuid, String)>) -> HashMap<InstallationId, BTreeSet<String>> {
+    let mut tools: HashMap<InstallationId, BTreeSet<String>> = HashMap::new();
+    for (installation, tool) in rows {
+        tools.entry(installation.into()).or_default().insert(tool);
+    }
+    tools
 }
 
 pub(super) async fn set_base_url(tx: &mut TenantTx, id: InstallationId, base_url: &str) -> Result<()> {

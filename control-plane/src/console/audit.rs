@@ -6,6 +6,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::AuditEventId;
+use toolmesh_proto::names;
 
 use super::App;
 use super::respond::{Page, page};
@@ -14,7 +15,7 @@ use super::view::{
     Access, AuditFilters, AuditList, AuditPage, CallDetail, CallPath, CallRow, Choice, Moment, Nav, Outcome,
     Verdict, duration,
 };
-use crate::audit::{self, Event, Filter};
+use crate::audit::{self, Event, Filter, Kin};
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]
@@ -81,7 +82,8 @@ pub(super) async fn show(
         return page(&list);
     }
     let installation = installation(&app, &at, &event).await?;
-    let detail = Some(detail(event, installation));
+    let kin = audit::kin(&app.db, &at.member, &event).await?;
+    let detail = Some(detail(event, installation, kin));
     let filters = filters(&app, &at, &asked).await?;
     page(&AuditPage { shell: at.shell("Audit", Nav::Audit).await?, filters, list, detail })
 }
@@ -146,11 +148,16 @@ async fn installation(app: &App, at: &Workspace, event: &Event) -> Result<Option
     }
 }
 
-fn detail(event: Event, installation: Option<(String, String)>) -> CallDetail {
+fn detail(event: Event, installation: Option<(String, String)>, kin: Kin) -> CallDetail {
     let verdicts: Vec<Verdict> = event.steps.as_array().into_iter().flatten().map(verdict).collect();
+    let code = code(&event);
     let arguments = event.arguments.as_ref().map(serde_json::to_string_pretty);
+    let now = OffsetDateTime::now_utc();
     CallDetail {
-        row: row(&event, OffsetDateTime::now_utc()),
+        row: row(&event, now),
+        code,
+        parent: kin.parent.map(|parent| row(&parent, now)),
+        children: kin.children.iter().map(|child| row(child, now)).collect(),
         email: event.user_email,
         machine: event.service_account_id.is_some(),
         agent: event.client_agent,
@@ -166,6 +173,12 @@ fn detail(event: Event, installation: Option<(String, String)>) -> CallDetail {
         node: event.node,
         path: CallPath::of_call(&verdicts),
     }
+}
+
+/// The code of a call whose arguments are code, to be read as such.
+fn code(event: &Event) -> Option<String> {
+    let arguments = event.arguments.as_ref().filter(|_| event.tool == names::EXECUTE_CODE)?;
+    arguments.get("code")?.as_str().map(str::to_owned)
 }
 
 fn verdict(step: &serde_json::Value) -> Verdict {

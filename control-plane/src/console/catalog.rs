@@ -10,6 +10,7 @@ use toolmesh_proto::v1;
 
 use super::App;
 use super::connect::redirect_uri;
+use super::exposure;
 use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
@@ -84,11 +85,7 @@ pub(super) async fn enable(
     let entry = entry(&app, &path.connector)?;
     match app.installations.install(&at.member, install(&entry.name, &fields)).await {
         Ok(made) => {
-            let ready = match redirect_uri(&app, &made.connector) {
-                Some(_) => "Connect it to an account next.",
-                None => "Its tools are ready to use.",
-            };
-            at.flash(format!("{} is enabled. {ready}", entry.title)).await?;
+            at.flash(exposure::enabled(&entry.title, &made, redirect_uri(&app, &made.connector).is_some())).await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {

@@ -9,6 +9,7 @@ use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 
 use super::catalog::{credential_fields, help};
+use super::exposure;
 use super::forms::Fields;
 use super::respond::{Page, PageError, page, see_other, with_status};
 use super::session::{Workspace, person};
@@ -18,6 +19,7 @@ use super::view::{
 };
 use super::{App, connect};
 use crate::accounts::members::Permission;
+use crate::connectors::exposure::Exposure;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
 
@@ -86,7 +88,7 @@ pub(super) async fn set_tool(
         return see_other(&at.path(&format!("/connectors/{}", after.id)));
     }
     let row = after.tools().into_iter().find(|row| row.tool == tool).ok_or(Error::NotFound)?;
-    page(&tool_row(&at, &after, row))
+    exposure::with_new_count(page(&tool_row(&at, &after, row)))
 }
 
 pub(super) async fn set_access(
@@ -187,8 +189,8 @@ async fn refused(
 }
 
 fn row(installation: &Installation) -> InstallationRow {
-    let all = installation.connector.tools.len();
-    let on = installation.tools().iter().filter(|tool| tool.enabled).count();
+    let all = installation.connector.tools.iter().filter(|tool| !tool.hidden).count();
+    let on = installation.tools_on();
     let state = match (installation.missing_credentials().is_empty(), unconnected(installation), on) {
         (false, ..) => InstallationState::NeedsCredential,
         (true, Some(state), _) => state,
@@ -262,6 +264,7 @@ async fn detail(
         consequences: consequences(installation, tools.iter().filter(|tool| tool.enabled).count()),
         tools: tools.into_iter().filter(shown).map(|tool| tool_row(at, installation, tool)).collect(),
         q: filter.q.clone(),
+        exposure: exposure::view(&app.installations, at, installation).await?,
         report: None,
         confirm: Field::empty(),
         prove: at.prove(&format!("/connectors/{}", installation.id)),
@@ -322,7 +325,7 @@ fn consequences(installation: &Installation, on: usize) -> Vec<String> {
     sentences
 }
 
-fn tool_row(at: &Workspace, installation: &Installation, tool: installation::ToolRow) -> ToolRow {
+pub(super) fn tool_row(at: &Workspace, installation: &Installation, tool: installation::ToolRow) -> ToolRow {
     ToolRow {
         action: at.path(&format!("/connectors/{}/tools", installation.id)),
         csrf: at.visitor.csrf(),
@@ -332,5 +335,9 @@ fn tool_row(at: &Workspace, installation: &Installation, tool: installation::Too
         description: tool.description,
         access: Access::new(tool.access.as_str()),
         enabled: tool.enabled,
+        hidden: tool.hidden,
+        in_list: tool.in_list,
+        may_promote: installation.exposure == Exposure::Code && !tool.hidden,
+        promote: at.path(&format!("/connectors/{}/promote", installation.id)),
     }
 }

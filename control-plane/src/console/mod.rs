@@ -18,6 +18,7 @@ mod connect;
 mod connected_apps;
 mod consent;
 mod csrf;
+mod exposure;
 mod forms;
 mod groups;
 mod headers;
@@ -202,6 +203,8 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/connect", post(connect::start))
         .route("/connectors/{id}/disconnect", post(connect::disconnect))
         .route("/connectors/{id}/settings", post(installations::set_base_url))
+        .route("/connectors/{id}/exposure", post(exposure::set))
+        .route("/connectors/{id}/promote", post(exposure::promote))
         .route("/connectors/{id}/remove", post(installations::remove))
         .route("/add", get(add::show))
         .route("/members", get(members::list))

@@ -7,9 +7,10 @@ use super::App;
 use super::audit::row;
 use super::respond::{Page, page};
 use super::session::Workspace;
-use super::view::{Checklist, Moment, Nav, OverviewPage, Totals, duration};
+use super::view::{Checklist, Moment, Nav, OverviewPage, Shown, Totals, duration};
 use crate::accounts::members::Permission;
 use crate::audit;
+use crate::connectors::exposure::{MOST_LISTED, listed};
 
 pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
     let shell = at.shell("Overview", Nav::Overview).await?;
@@ -23,7 +24,8 @@ pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
     let checklist = Checklist::new(&shell, installations.len(), client.as_deref(), first.as_ref());
     let totals = if at.member.may(Permission::Audit) { Some(totals(&app, &at).await?) } else { None };
     let calls = events.iter().map(|event| row(event, now)).collect();
-    page(&OverviewPage { shell, checklist, totals, calls })
+    let shown = Shown { tools: listed(&installations), most: MOST_LISTED };
+    page(&OverviewPage { shell, checklist, totals, calls, shown })
 }
 
 async fn totals(app: &App, at: &Workspace) -> crate::error::Result<Totals> {

@@ -2,6 +2,7 @@
 //!
 //! A connector of which anything is unknown or malformed is refused whole; what refuses it says why.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -9,12 +10,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use toolmesh_proto::access::Access;
 use toolmesh_proto::v1;
-use toolmesh_proto::v1::tool::Call;
+use toolmesh_proto::v1::tool::Call as Kind;
 
+use super::composite::{Composite, CompositeError};
+use super::search::{Index, Text};
 use crate::execute::arguments::{self, SchemaError};
 use crate::execute::credentials::{Auth, AuthError};
 use crate::execute::rest::Plan;
-use crate::execute::rest::plan::{PlanError, Programs, default_headers};
+use crate::execute::rest::plan::{Param, PlanError, Programs, default_headers};
 
 /// Most characters of a description that clients are shown.
 const DESCRIPTION_CHARS: usize = 1000;
@@ -28,6 +31,9 @@ pub struct Connector {
     pub auth: Auth,
     pub default_headers: HeaderMap,
     pub tools: Vec<Arc<Tool>>,
+    /// Over the tools, in their order.
+    pub search: Index,
+    pub examples: Vec<v1::Example>,
 }
 
 /// One tool of a connector.
@@ -40,8 +46,41 @@ pub struct Tool {
     pub access: Access,
     /// The schema as it was sent.
     pub schema: Box<RawValue>,
+    /// The schema of what it gives, where the connector says so.
+    pub returns: Option<Box<RawValue>>,
     pub validator: jsonschema::Validator,
-    pub plan: Plan,
+    pub call: Call,
+    /// Not for clients: for composites and for code.
+    pub hidden: bool,
+}
+
+/// How a tool is carried out.
+#[derive(Debug)]
+pub enum Call {
+    /// One request to the API.
+    Rest(Plan),
+    /// Code of the connector's own, over other tools of it.
+    Composite(Composite),
+}
+
+impl Call {
+    /// What the tool takes.
+    #[must_use]
+    pub fn params(&self) -> &[Param] {
+        match self {
+            Self::Rest(plan) => &plan.params,
+            Self::Composite(composite) => &composite.params,
+        }
+    }
+
+    /// Whether the caller may send a program over the answer along.
+    #[must_use]
+    pub const fn takes_program(&self) -> bool {
+        match self {
+            Self::Rest(plan) => plan.answer.takes_program,
+            Self::Composite(_) => false,
+        }
+    }
 }
 
 /// Why a connector is refused.
@@ -56,6 +95,8 @@ pub enum ConnectorError {
     #[error("tool {0:?}: {1}")]
     Plan(String, PlanError),
     #[error("tool {0:?}: {1}")]
+    Composite(String, CompositeError),
+    #[error("tool {0:?}: {1}")]
     Schema(String, SchemaError),
     #[error("tool {0:?}: its input schema is not the schema of an object")]
     NoObject(String),
@@ -69,21 +110,24 @@ impl Connector {
     /// # Errors
     /// Says which part cannot be executed.
     pub fn compile(definition: &v1::Connector) -> Result<Self, ConnectorError> {
-        let mut names = std::collections::HashSet::new();
+        let mut names = HashSet::new();
         if let Some(twice) = definition.tools.iter().find(|tool| !names.insert(&tool.name)) {
             return Err(ConnectorError::Twice(twice.name.clone()));
         }
         let auth = Auth::compile(definition.auth.as_ref())?;
         let mut programs = Programs::new();
-        let tools =
-            definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs).map(Arc::new));
-        let tools = tools.collect::<Result<_, _>>()?;
+        let simple = definition.tools.iter().filter(|tool| matches!(tool.call, Some(Kind::Rest(_))));
+        let simple: HashSet<&str> = simple.map(|tool| tool.name.as_str()).collect();
+        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple).map(Arc::new));
+        let tools: Vec<Arc<Tool>> = tools.collect::<Result<_, _>>()?;
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
             hash: toolmesh_proto::connector_hash(definition),
             title: title.clone(),
             auth,
             default_headers: default_headers(&definition.default_headers).map_err(ConnectorError::Headers)?,
+            search: Index::new(title, tools.iter().zip(&definition.tools).map(|(tool, sent)| text(tool, sent))),
+            examples: definition.examples.clone(),
             tools,
         })
     }
@@ -103,15 +147,30 @@ impl Connector {
 }
 
 impl Tool {
-    fn compile(tool: &v1::Tool, auth: &Auth, programs: &mut Programs) -> Result<Self, ConnectorError> {
+    /// `simple` are the names of the tools that make one call.
+    fn compile(
+        tool: &v1::Tool,
+        auth: &Auth,
+        programs: &mut Programs,
+        simple: &HashSet<&str>,
+    ) -> Result<Self, ConnectorError> {
         let name = || tool.name.clone();
-        // An unset call is a kind that this version does not know.
-        let Some(Call::Rest(call)) = &tool.call else { return Err(ConnectorError::Kind(name())) };
-        let mut plan =
-            Plan::compile_among(call, programs).map_err(|error| ConnectorError::Plan(name(), error))?;
-        if let Some(name) = auth.query_name() {
-            plan.reserve_query(name);
-        }
+        let call = match &tool.call {
+            Some(Kind::Rest(call)) => {
+                let plan = Plan::compile_among(call, programs);
+                let mut plan = plan.map_err(|error| ConnectorError::Plan(name(), error))?;
+                if let Some(name) = auth.query_name() {
+                    plan.reserve_query(name);
+                }
+                Call::Rest(plan)
+            }
+            Some(Kind::Composite(composite)) => {
+                let compiled = Composite::compile(composite, simple);
+                Call::Composite(compiled.map_err(|error| ConnectorError::Composite(name(), error))?)
+            }
+            // A kind that this version does not know.
+            None => return Err(ConnectorError::Kind(name())),
+        };
         let schema: Value =
             serde_json::from_str(&tool.input_schema_json).map_err(|_| ConnectorError::NoObject(name()))?;
         if schema.get("type").and_then(Value::as_str) != Some("object") {
@@ -126,9 +185,22 @@ impl Tool {
             description: cut(&tool.description),
             access: Access::parse(&tool.access),
             schema,
+            returns: serde_json::from_str(&tool.output_schema_json).ok(),
             validator,
-            plan,
+            call,
+            hidden: tool.hidden,
         })
+    }
+}
+
+/// What a tool is found by.
+fn text<'a>(tool: &'a Tool, sent: &v1::Tool) -> Text<'a> {
+    Text {
+        name: &tool.name,
+        title: &tool.title,
+        description: &tool.description,
+        params: tool.call.params().iter().filter(|param| !param.fixed).map(|param| param.name.as_str()).collect(),
+        deprecated: sent.deprecated,
     }
 }
 
@@ -172,7 +244,7 @@ mod tests {
             optional: true,
         });
         let connector = Connector::compile(&definition).unwrap();
-        let places: Vec<_> = connector.tools[0].plan.params.iter().map(|param| &param.place).collect();
+        let places: Vec<_> = connector.tools[0].call.params().iter().map(|param| &param.place).collect();
         assert_eq!(places, [&ParamPlace::Path, &ParamPlace::Path, &ParamPlace::Nowhere]);
     }
 

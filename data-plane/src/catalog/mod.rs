@@ -2,10 +2,15 @@
 //!
 //! Knows nothing of who asks; `policy` decides what they see.
 
+pub mod composite;
 pub mod connector;
 #[cfg(test)]
 pub mod samples;
+pub mod search;
+pub mod spelling;
 pub mod tenant;
+pub mod typescript;
 
-pub use connector::{Connector, Tool};
-pub use tenant::{ApiKey, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry};
+pub use composite::Composite;
+pub use connector::{Call, Connector, Tool};
+pub use tenant::{ApiKey, Exposure, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry};

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct Tenant {
     /// In the order clients are shown them: by installation, then as in the connector.
     pub tools: Vec<ToolEntry>,
     by_name: HashMap<String, usize>,
+    /// Where in `tools` those of an installation are.
+    ranges: HashMap<InstallationId, Range<usize>>,
     /// Whether an identity provider may vouch for its people.
     pub trusts_identity_provider: bool,
     /// Whether tools that do more than read need a scope of their own.
@@ -55,9 +58,20 @@ pub struct Installation {
     pub name: String,
     pub connector: Arc<Connector>,
     pub base: Url,
+    pub exposure: Exposure,
     pub credentials: Vec<v1::SealedCredential>,
     /// Access tokens of an earlier epoch are no longer used.
     pub grant_epoch: u64,
+}
+
+/// Where clients find the tools of an installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// In the list of tools.
+    Direct,
+    /// From code.
+    Code,
+    Both,
 }
 
 /// A tool under the name that clients call.
@@ -67,6 +81,8 @@ pub struct ToolEntry {
     pub installation: Arc<Installation>,
     pub tool: Arc<Tool>,
     pub enabled: bool,
+    /// Whether it stands in the list of tools, for whoever may use it.
+    pub listed: bool,
     /// Its entry in `tools/list`.
     pub listing: Box<RawValue>,
 }
@@ -134,11 +150,13 @@ impl Tenant {
         let id: TenantId = parse("tenant id", &bundle.tenant_id)?;
         let mut faults = Vec::new();
         let (mut installations, mut tools, mut by_name) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut ranges = HashMap::new();
         for sent in &bundle.installations {
             let compiled = Installation::compile(id, sent, connectors).map(Arc::new);
-            let entries = compiled.and_then(|one| Ok((entries(&one, &sent.disabled_tools, &by_name)?, one)));
+            let entries = compiled.and_then(|one| Ok((entries(&one, sent, &by_name)?, one)));
             match entries {
                 Ok((entries, installation)) => {
+                    ranges.insert(installation.id, tools.len()..tools.len() + entries.len());
                     for entry in entries {
                         by_name.insert(entry.name.clone(), tools.len());
                         tools.push(entry);
@@ -160,6 +178,7 @@ impl Tenant {
             installations,
             tools,
             by_name,
+            ranges,
             trusts_identity_provider: bundle.trusts_identity_provider,
             writes_need_scope: bundle.writes_need_scope,
             strict_when_cut_off: bundle.strict_when_cut_off,
@@ -182,6 +201,12 @@ impl Tenant {
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&ToolEntry> {
         self.tools.get(*self.by_name.get(name)?)
+    }
+
+    /// The tools of an installation, in its connector's order.
+    #[must_use]
+    pub fn entries_of(&self, installation: InstallationId) -> &[ToolEntry] {
+        self.ranges.get(&installation).and_then(|range| self.tools.get(range.clone())).unwrap_or_default()
     }
 
     /// The member with an id.
@@ -254,9 +279,26 @@ impl Installation {
             name: name(),
             connector,
             base: base.ok_or_else(|| BundleError::Malformed("base URL", installation.base_url.clone()))?,
+            exposure: Exposure::of(installation.exposure()),
             credentials: installation.credentials.clone(),
             grant_epoch: installation.grant_epoch,
         })
+    }
+}
+
+impl Exposure {
+    const fn of(sent: v1::Exposure) -> Self {
+        match sent {
+            v1::Exposure::Unspecified | v1::Exposure::Direct => Self::Direct,
+            v1::Exposure::Code => Self::Code,
+            v1::Exposure::Both => Self::Both,
+        }
+    }
+
+    /// Whether code can call the tools.
+    #[must_use]
+    pub const fn in_code(self) -> bool {
+        matches!(self, Self::Code | Self::Both)
     }
 }
 
@@ -273,18 +315,21 @@ fn host(origin: &str) -> Result<String, BundleError> {
 /// The tools of an installation, under names that are not taken yet.
 fn entries(
     installation: &Arc<Installation>,
-    disabled: &[String],
+    sent: &v1::Installation,
     taken: &HashMap<String, usize>,
 ) -> Result<Vec<ToolEntry>, BundleError> {
     let (mut entries, mut names) = (Vec::new(), HashSet::new());
     for tool in &installation.connector.tools {
         let name = names::tool_name(&installation.name, &tool.name);
-        if taken.contains_key(&name) || !names.insert(name.clone()) {
+        let ours = [names::DISCOVER_TOOLS, names::EXECUTE_CODE].contains(&name.as_str());
+        if ours || taken.contains_key(&name) || !names.insert(name.clone()) {
             return Err(BundleError::Twice(name));
         }
         let listing = listing(&name, tool).ok_or_else(|| BundleError::Malformed("tool", name.clone()))?;
         entries.push(ToolEntry {
-            enabled: !disabled.contains(&tool.name),
+            enabled: !sent.disabled_tools.contains(&tool.name),
+            listed: !tool.hidden
+                && (installation.exposure != Exposure::Code || sent.promoted_tools.contains(&tool.name)),
             installation: Arc::clone(installation),
             tool: Arc::clone(tool),
             name,

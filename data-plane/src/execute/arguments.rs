@@ -5,7 +5,8 @@
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
-use super::rest::Plan;
+use super::rest::plan::Param;
+use crate::catalog::Call;
 
 /// Most faults that are listed at once.
 const LISTED: usize = 5;
@@ -47,12 +48,12 @@ pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
         .map_err(|error| SchemaError(cut(&error.to_string())))
 }
 
-/// Checks arguments against a tool's schema and its known parameters.
+/// Checks arguments against a tool's schema and its parameters.
 ///
 /// # Errors
 /// Names every field that does not fit, up to a few.
-pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) -> Result<(), Unfit> {
-    let unknown = unknown(plan, arguments);
+pub fn check(tool: &str, validator: &Validator, call: &Call, arguments: &Value) -> Result<(), Unfit> {
+    let unknown = unknown(call, arguments);
     if unknown.is_empty() && validator.is_valid(arguments) {
         return Ok(());
     }
@@ -73,14 +74,14 @@ pub fn check(tool: &str, validator: &Validator, plan: &Plan, arguments: &Value) 
     }
     told.truncate(LISTED);
     logged.truncate(LISTED);
-    let told = format!("The arguments do not fit {tool}. {}. {}", told.join("; "), takes(plan));
+    let told = format!("The arguments do not fit {tool}. {}. {}", told.join("; "), takes(call.params()));
     Err(Unfit { told, logged: format!("The arguments do not fit: {}.", logged.join("; ")) })
 }
 
-fn unknown(plan: &Plan, arguments: &Value) -> Vec<String> {
+fn unknown(call: &Call, arguments: &Value) -> Vec<String> {
     let names = arguments.as_object().into_iter().flat_map(Map::keys);
-    let known = |name: &str| plan.params.iter().any(|param| !param.fixed && param.name == name);
-    let program = |name: &str| plan.answer.takes_program && name == super::call::PROGRAM;
+    let known = |name: &str| call.params().iter().any(|param| !param.fixed && param.name == name);
+    let program = |name: &str| call.takes_program() && name == super::call::PROGRAM;
     let unknown = names.filter(|name| !known(name) && !program(name));
     unknown.take(LISTED).map(|name| cut(name)).collect()
 }
@@ -104,12 +105,12 @@ fn wording(error: &jsonschema::ValidationError<'_>, text: &str) -> String {
 }
 
 /// `It takes owner (required), repo (required), state.`
-fn takes(plan: &Plan) -> String {
-    let mut params = plan.params.iter().filter(|param| !param.fixed).peekable();
+fn takes(params: &[Param]) -> String {
+    let mut params = params.iter().filter(|param| !param.fixed).peekable();
     if params.peek().is_none() {
         return "It takes no arguments.".to_owned();
     }
-    let name = |param: &super::rest::plan::Param| {
+    let name = |param: &Param| {
         let required = param.required && param.default.is_none();
         format!("{}{}", param.name, if required { " (required)" } else { "" })
     };
@@ -131,22 +132,24 @@ mod tests {
     use toolmesh_proto::v1::param::Place;
 
     use super::*;
+    use crate::execute::rest::Plan;
 
-    fn plan() -> Plan {
+    fn call() -> Call {
         let param = |name: &str, required| v1::Param {
             name: name.into(),
             place: Place::Query.into(),
             required,
             ..Default::default()
         };
-        Plan::compile(&v1::RestCall {
+        let plan = Plan::compile(&v1::RestCall {
             method: "GET".into(),
             path: "/x".into(),
             params: vec![param("owner", true), param("labels", false)],
             body: v1::BodyEncoding::None.into(),
             ..Default::default()
         })
-        .unwrap()
+        .unwrap();
+        Call::Rest(plan)
     }
 
     fn validator() -> Validator {
@@ -163,12 +166,12 @@ mod tests {
     }
 
     fn unfit(arguments: Value) -> Unfit {
-        check("github_x", &validator(), &plan(), &arguments).unwrap_err()
+        check("github_x", &validator(), &call(), &arguments).unwrap_err()
     }
 
     #[test]
     fn arguments_that_fit_pass() {
-        assert_eq!(check("x", &validator(), &plan(), &json!({"owner": "ada", "labels": ["a"]})), Ok(()));
+        assert_eq!(check("x", &validator(), &call(), &json!({"owner": "ada", "labels": ["a"]})), Ok(()));
     }
 
     #[test]

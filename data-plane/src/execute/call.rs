@@ -18,7 +18,7 @@ use super::rest::plan::Streaming;
 use super::rest::response::{AnswerError, Body, Content, status_text};
 use super::rest::{Plan, json, pipeline, stream};
 use super::{Aside, Executor, Failure, Trace, Try, asks_for_html, prepare, read};
-use crate::catalog::{Installation, Tool};
+use crate::catalog::Installation;
 
 /// The argument that holds a program of the caller's own; no part of the request.
 pub const PROGRAM: &str = "_jq";
@@ -31,7 +31,7 @@ const PAGES_BYTES: usize = 4 << 20;
 pub(super) struct Call<'a> {
     pub executor: &'a Executor,
     pub installation: &'a Installation,
-    pub tool: &'a Tool,
+    pub plan: &'a Plan,
     pub opened: &'a Opened,
     pub until: Instant,
     pub trace: &'a mut Trace,
@@ -49,7 +49,7 @@ struct Page {
 
 impl Call<'_> {
     pub(super) async fn run(mut self, arguments: &Arguments) -> Result<(Content, Aside), Failure> {
-        let plan = &self.tool.plan;
+        let plan = self.plan;
         let (own, mut arguments) = (own_program(plan, arguments).await?, arguments.clone());
         if plan.answer.takes_program {
             arguments.remove(PROGRAM);
@@ -99,7 +99,7 @@ impl Call<'_> {
         filtered: bool,
         notes: &mut Vec<String>,
     ) -> String {
-        let plan = &self.tool.plan;
+        let plan = self.plan;
         let items = json::items(&part).map(|items| items.len());
         let more = paging.next(
             plan,
@@ -136,7 +136,7 @@ impl Call<'_> {
 
     /// Follows the pages to the last; gives the reason where it is not reached.
     async fn follow(&mut self, paging: &Paging, walk: &mut Walk, most: usize) -> Option<String> {
-        let plan = &self.tool.plan;
+        let plan = self.plan;
         let mut seen = HashSet::new();
         loop {
             let position = match &walk.more {
@@ -196,7 +196,7 @@ impl Call<'_> {
         let start = Instant::now();
         let placement = self.executor.sign_in.placement(self.installation, self.opened).await;
         let prepared = placement.map_err(Failure::Credential).and_then(|placement| {
-            Ok((prepare(self.installation, self.tool, &placement, arguments)?, placement))
+            Ok((prepare(self.installation, self.plan, &placement, arguments)?, placement))
         });
         *self.trace.credential.get_or_insert_default() += start.elapsed();
         let (mut request, mut placement) = prepared?;
@@ -218,7 +218,7 @@ impl Call<'_> {
         placement.learn(reply.status, &reply.headers);
         self.trace.status = Some(reply.status);
         let start = Instant::now();
-        let body = read(self.tool, &reply, wants_html, self.opened, &placement);
+        let body = read(self.plan, &reply, wants_html, self.opened, &placement);
         *self.trace.read.get_or_insert_default() += start.elapsed();
         self.trace.pages += 1;
         Ok(Page { url, headers: reply.headers, body: body?, placement })
@@ -232,7 +232,7 @@ impl Call<'_> {
 
     /// The API's own query, with our credential and nobody else's.
     fn replace_query(&self, request: &mut OutboundRequest, placement: &Placement, query: &str) {
-        let plan = &self.tool.plan;
+        let plan = self.plan;
         let mut query = pages::query_without(query, |name| plan.is_reserved_query(name));
         placement.apply(&mut request.headers, &mut query);
         request.url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
@@ -246,7 +246,7 @@ impl Call<'_> {
             let sent = self.send(request.clone()).await;
             let took = start.elapsed();
             *self.trace.upstream.get_or_insert_default() += took;
-            let retry = self.tool.plan.answer.retry.as_ref();
+            let retry = self.plan.answer.retry.as_ref();
             let wait = retry.and_then(|retry| retry.wait(made, &sent));
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < self.until) else {
                 return sent.map_err(Failure::Outbound);
@@ -261,7 +261,7 @@ impl Call<'_> {
     async fn send(&self, request: OutboundRequest) -> Result<Reply, OutboundError> {
         let outbound = &self.executor.outbound;
         let left = self.until.saturating_duration_since(Instant::now());
-        let sent = match self.tool.plan.answer.streaming {
+        let sent = match self.plan.answer.streaming {
             None => outbound.send_within(request, left).await,
             Some(Streaming { skip: true, .. }) => {
                 outbound.collect(request, left, Duration::ZERO, |_| true).await

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod call;
+pub mod code;
 pub mod credentials;
 pub mod outbound;
 pub mod rest;
@@ -20,14 +21,15 @@ use toolmesh_proto::seal::Sealer;
 
 use self::credentials::{CredentialError, Opened, Placement};
 use self::outbound::{Outbound, OutboundError, OutboundRequest, Reply};
+use self::rest::Plan;
 use self::rest::pipeline::Programs;
 use self::rest::request::ArgumentError;
 use self::rest::response::{AnswerError, Body, Content, status_text};
 use self::sign_in::SignIn;
 use self::sign_in::session::Sessions;
 use self::sign_in::tokens::Tokens;
-use crate::catalog::{Installation, Tool};
 use crate::sync::channel::ControlPlane;
+use crate::catalog::Installation;
 
 /// Carries out calls; one per node.
 #[derive(Clone, Debug)]
@@ -119,13 +121,13 @@ impl Executor {
     pub async fn call(
         &self,
         installation: &Installation,
-        tool: &Tool,
+        plan: &Plan,
         opened: &Opened,
         arguments: &Map<String, Value>,
     ) -> Execution {
         let mut trace = Trace::default();
         let until = Instant::now() + self.outbound.longest();
-        let call = call::Call { executor: self, installation, tool, opened, until, trace: &mut trace };
+        let call = call::Call { executor: self, installation, plan, opened, until, trace: &mut trace };
         match call.run(arguments).await {
             Ok((content, aside)) => Execution { result: Ok(content), aside, trace },
             Err(failure) => Execution { result: Err(failure), aside: Aside::default(), trace },
@@ -136,12 +138,12 @@ impl Executor {
     ///
     /// # Errors
     /// When the API said no or answered with what cannot be used.
-    pub async fn shape(&self, tool: &Tool, body: Body) -> Result<Content, Failure> {
+    pub async fn shape(&self, plan: &Plan, body: Body) -> Result<Content, Failure> {
         let body = match body {
-            Body::Json(json) => Body::Json(rest::pipeline::part(&tool.plan, &json).map_err(Failure::Answer)?),
+            Body::Json(json) => Body::Json(rest::pipeline::part(plan, &json).map_err(Failure::Answer)?),
             other => other,
         };
-        let shaped = rest::pipeline::shape(&tool.plan, body, None, &self.programs).await;
+        let shaped = rest::pipeline::shape(plan, body, None, &self.programs).await;
         shaped.map(|shaped| shaped.content).map_err(Failure::Answer)
     }
 }
@@ -152,12 +154,12 @@ impl Executor {
 /// When an argument cannot be sent.
 pub fn prepare(
     installation: &Installation,
-    tool: &Tool,
+    plan: &Plan,
     placement: &Placement,
     arguments: &Map<String, Value>,
 ) -> Result<OutboundRequest, Failure> {
     let headers = &installation.connector.default_headers;
-    rest::request::build(&tool.plan, &installation.base, headers, arguments, placement)
+    rest::request::build(plan, &installation.base, headers, arguments, placement)
         .map_err(Failure::Argument)
 }
 
@@ -166,7 +168,7 @@ pub fn prepare(
 /// # Errors
 /// When the API said no or answered with what cannot be used.
 pub fn read(
-    tool: &Tool,
+    plan: &Plan,
     reply: &Reply,
     wants_html: bool,
     opened: &Opened,
@@ -176,7 +178,7 @@ pub fn read(
         opened.scrub(text);
         placement.scrub(text);
     };
-    rest::response::read(&tool.plan, reply, wants_html, &scrub).map_err(Failure::Answer)
+    rest::response::read(plan, reply, wants_html, &scrub).map_err(Failure::Answer)
 }
 
 /// A web page is an answer only to a request that asks for one.

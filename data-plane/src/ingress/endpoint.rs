@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::admit::refresh;
 use super::capacity::Capacity;
 use super::{Standing, Visit, page, problem};
+use crate::call::Caller;
 use crate::mcp;
 use crate::node::App;
 
@@ -66,8 +67,8 @@ async fn post(app: Arc<App>, mut visit: Visit, headers: &HeaderMap, body: Body) 
     match refresh(&app, &mut visit, headers) {
         Ok(principal) => {
             let standing = Standing::new(Arc::clone(&app), visit.tenant.id, headers);
-            let context = mcp::Context { app, visit, principal, standing, identified_in };
-            mcp::answer(context, headers, &body).await
+            let caller = Caller { app, visit, principal, standing, identified_in };
+            mcp::answer(caller, headers, &body).await
         }
         Err(gone) => gone.response(&visit),
     }

@@ -7,7 +7,8 @@ use http::header::AUTHORIZATION;
 use time::OffsetDateTime;
 use toolmesh_proto::ids::TenantId;
 
-use crate::identity::{IdentityError, authenticate};
+use crate::catalog::Tenant;
+use crate::identity::{IdentityError, Principal, authenticate};
 use crate::node::App;
 
 /// Who called, as their request showed it. Never prints the token.
@@ -41,6 +42,21 @@ impl Standing {
             Ok(_) | Err(IdentityError::Expired | IdentityError::ApiKeyExpired) => true,
             Err(_) => false,
         }
+    }
+
+    /// What is in force now: the tenant, and the caller in it. `None` if the caller may not have what was begun any more. A
+    /// token that merely expired meanwhile keeps the caller that it showed.
+    #[must_use]
+    pub fn renew(&self, before: &Principal) -> Option<(Arc<Tenant>, Principal)> {
+        let table = &self.app.table;
+        let tenant = table.tenant_by_id(self.tenant)?;
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let principal = match authenticate(&tenant, &table.keys(), &table.revoked(), &self.headers, now) {
+            Ok(principal) => principal,
+            Err(IdentityError::Expired | IdentityError::ApiKeyExpired) => before.clone(),
+            Err(_) => return None,
+        };
+        Some((tenant, principal))
     }
 
     /// Waits until it holds no longer.

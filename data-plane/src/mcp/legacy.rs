@@ -8,9 +8,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::envelope::{BUSY, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::reply;
 use super::revision::Revision;
 use super::tools::{self, Pending};
-use super::{Context, reply};
+use crate::call::Caller;
 use crate::catalog::Tenant;
 
 /// Most characters of a method's name that are repeated in an error.
@@ -30,7 +31,7 @@ pub(super) enum Answer {
 }
 
 /// Answers one message.
-pub(super) fn handle(context: &Context, revision: Revision, message: Message) -> Answer {
+pub(super) fn handle(caller: &Caller, revision: Revision, message: Message) -> Answer {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         Message::Notification => return Answer::None,
@@ -40,10 +41,10 @@ pub(super) fn handle(context: &Context, revision: Revision, message: Message) ->
     };
     let params = params.as_deref();
     match method.as_str() {
-        "initialize" => Answer::Ready(initialize(&context.visit.tenant, &id, params)),
+        "initialize" => Answer::Ready(initialize(&caller.visit.tenant, &id, params)),
         "ping" => Answer::Ready(reply::result(&id, json!({}))),
-        "tools/list" => Answer::Ready(list(context, &id, params)),
-        "tools/call" => call(context, revision, id, params),
+        "tools/list" => Answer::Ready(list(caller, &id, params)),
+        "tools/call" => call(caller, revision, id, params),
         // `server/discover` is among these: to a client that speaks both eras it means this one.
         _ => {
             let method: String = method.chars().take(METHOD_CHARS).collect();
@@ -52,13 +53,13 @@ pub(super) fn handle(context: &Context, revision: Revision, message: Message) ->
     }
 }
 
-fn call(context: &Context, revision: Revision, id: Id, params: Option<&RawValue>) -> Answer {
+fn call(caller: &Caller, revision: Revision, id: Id, params: Option<&RawValue>) -> Answer {
     // Told apart before the call begins: it is a matter of HTTP, and the headers are still to be written.
-    if let Some(reason) = tools::too_narrow(context, params) {
+    if let Some(reason) = tools::too_narrow(caller, params) {
         return Answer::NeedsScope(reply::error(Some(&id), INVALID_REQUEST, &reason));
     }
-    match context.app.capacity.call(context.visit.tenant.id) {
-        Ok(permit) => Answer::Pending(tools::call(context.clone(), revision, id, params, permit)),
+    match caller.app.capacity.call(caller.visit.tenant.id) {
+        Ok(permit) => Answer::Pending(tools::call(caller.clone(), revision, id, params, permit)),
         Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
     }
 }
@@ -97,8 +98,14 @@ fn instructions(tenant: &Tenant) -> String {
         .take(12)
         .map(|installation| format!("{} ({}_…)", installation.connector.title, installation.name))
         .collect();
+    let code = tenant.installations.iter().any(|installation| installation.exposure.in_code());
+    let how = if code {
+        " Tools that are not in the list are found with discover_tools and called in execute_code."
+    } else {
+        ""
+    };
     format!(
-        "Tools of the workspace {}: {}. A tool's name begins with its connector's.",
+        "Tools of the workspace {}: {}. A tool's name begins with its connector's.{how}",
         tenant.name,
         listed.join(", ")
     )
@@ -110,11 +117,11 @@ struct List {
     cursor: Option<String>,
 }
 
-fn list(context: &Context, id: &Id, params: Option<&RawValue>) -> Bytes {
+fn list(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Bytes {
     let asked: List = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     // Everything is on the first page, so no cursor was ever given out.
     if asked.cursor.is_some() {
         return reply::error(Some(id), INVALID_PARAMS, "Unknown cursor; ask for the list without one.");
     }
-    tools::list(context, id)
+    tools::list(caller, id)
 }

@@ -11,7 +11,6 @@ mod revision;
 mod stream;
 mod tools;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,9 +23,8 @@ use http::header::ACCEPT;
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::Answer;
 use self::revision::Revision;
-use crate::identity::Principal;
-use crate::ingress::{self, Standing, Visit};
-use crate::node::App;
+use crate::call::Caller;
+use crate::ingress;
 
 /// A header only the protocol's own.
 const VERSION_HEADER: &str = "mcp-protocol-version";
@@ -38,32 +36,20 @@ const CALL_TOO_LONG: &str = "The batch took more than 60 seconds. This call goes
 const NO_LONGER_ALLOWED: &str =
     "Access ended while the batch was on its way, and this message was not carried out. Log in again.";
 
-/// Everything that is known about a request beside its body.
-#[derive(Clone)]
-pub struct Context {
-    pub app: Arc<App>,
-    pub visit: Visit,
-    pub principal: Principal,
-    /// The principal's right to be answered, while that takes long.
-    pub standing: Standing,
-    /// How long it took to find out who is calling.
-    pub identified_in: Duration,
-}
-
 /// Answers one POST.
-pub async fn answer(context: Context, headers: &HeaderMap, body: &Bytes) -> Response {
+pub async fn answer(caller: Caller, headers: &HeaderMap, body: &Bytes) -> Response {
     let incoming = match envelope::parse(body) {
         Ok(incoming) => incoming,
         Err(fault) => return reply::fault(&fault),
     };
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or("(no text)"));
     match incoming {
-        Incoming::Single(message) => single(context, version, message, takes_stream(headers)).await,
-        Incoming::Batch(messages) => batch(context, headers, version, messages).await,
+        Incoming::Single(message) => single(caller, version, message, takes_stream(headers)).await,
+        Incoming::Batch(messages) => batch(caller, headers, version, messages).await,
     }
 }
 
-async fn single(context: Context, version: Option<&str>, message: Message, takes_stream: bool) -> Response {
+async fn single(caller: Caller, version: Option<&str>, message: Message, takes_stream: bool) -> Response {
     // `initialize` negotiates in its body; whatever a client put into the header beside it is no agreement yet.
     let revision = match Revision::of_header(version) {
         Ok(revision) => revision,
@@ -75,20 +61,20 @@ async fn single(context: Context, version: Option<&str>, message: Message, takes
     if let Message::Invalid { id, reason } = &message {
         return reply::invalid(id.as_ref(), reason);
     }
-    let limits = context.app.limits;
-    match legacy::handle(&context, revision, message) {
+    let limits = caller.app.limits;
+    match legacy::handle(&caller, revision, message) {
         Answer::None => reply::accepted(),
         Answer::Ready(body) => reply::json(body),
-        Answer::Pending(pending) if takes_stream => stream::answer(pending, context.standing, &limits).await,
+        Answer::Pending(pending) if takes_stream => stream::answer(pending, caller.standing, &limits).await,
         Answer::Pending(pending) => reply::json(pending.wait().await),
         Answer::Busy(body) => reply::busy(body),
-        Answer::NeedsScope(body) => reply::step_up(body, &context.visit.tenant.origin),
+        Answer::NeedsScope(body) => reply::step_up(body, &caller.visit.tenant.origin),
     }
 }
 
 /// Batches are of revision 2025-03-26 alone, which is also what a request without the header is taken for.
 async fn batch(
-    mut context: Context,
+    mut caller: Caller,
     headers: &HeaderMap,
     version: Option<&str>,
     messages: Vec<Message>,
@@ -104,13 +90,13 @@ async fn batch(
         // A batch can be long on its way; each of its messages counts as a request of its own.
         let refused = if Instant::now() >= deadline {
             Some((INTERNAL_ERROR, BATCH_TOO_LONG))
-        } else if !refresh(&mut context, headers) {
+        } else if !refresh(&mut caller, headers) {
             Some((INVALID_REQUEST, NO_LONGER_ALLOWED))
         } else {
             None
         };
         match refused {
-            None => answers.extend(part(&context, revision, message, deadline).await),
+            None => answers.extend(part(&caller, revision, message, deadline).await),
             Some((code, reason)) => answers.extend(refuse(&message, code, reason)),
         }
     }
@@ -118,12 +104,12 @@ async fn batch(
 }
 
 /// Answers one message of a batch.
-async fn part(context: &Context, revision: Revision, message: Message, deadline: Instant) -> Option<Bytes> {
+async fn part(caller: &Caller, revision: Revision, message: Message, deadline: Instant) -> Option<Bytes> {
     if message.is_initialize() {
         return refuse(&message, INVALID_REQUEST, "initialize must not be in a batch");
     }
     let id = message.id().cloned();
-    match legacy::handle(context, revision, message) {
+    match legacy::handle(caller, revision, message) {
         Answer::None => None,
         Answer::Ready(body) | Answer::Busy(body) | Answer::NeedsScope(body) => Some(body),
         Answer::Pending(pending) => {
@@ -142,10 +128,10 @@ fn refuse(message: &Message, code: i32, reason: &str) -> Option<Bytes> {
 }
 
 /// Looks again who is calling and what is in force; false for a caller who is nobody any more.
-fn refresh(context: &mut Context, headers: &HeaderMap) -> bool {
-    match ingress::refresh(&context.app, &mut context.visit, headers) {
+fn refresh(caller: &mut Caller, headers: &HeaderMap) -> bool {
+    match ingress::refresh(&caller.app, &mut caller.visit, headers) {
         Ok(principal) => {
-            context.principal = principal;
+            caller.principal = principal;
             true
         }
         Err(_) => false,

@@ -60,6 +60,12 @@ impl CallEvent {
         &mut self.event
     }
 
+    /// Notes that other calls are made on behalf of this one, and answers what they name it by.
+    pub fn calls_others(&mut self) -> String {
+        self.event.call_id = uuid::Uuid::now_v7().to_string();
+        self.event.call_id.clone()
+    }
+
     /// Writes down the arguments without their secrets; no text of this event will hold them either.
     pub fn arguments(&mut self, arguments: &Value, opened: &Opened) {
         self.event.arguments_json = redact::arguments(arguments, opened);

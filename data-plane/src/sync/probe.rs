@@ -12,8 +12,9 @@ use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1;
 use url::Url;
 
-use crate::catalog::{Connector, Installation, Tool};
+use crate::catalog::{Call, Connector, Installation, Tool};
 use crate::execute::outbound::{OutboundError, OutboundRequest, Reply};
+use crate::execute::rest::Plan;
 use crate::execute::rest::response::{AnswerError, status_text};
 use crate::execute::{Executor, Failure, arguments, asks_for_html, prepare, read};
 use crate::record::event::millis;
@@ -77,13 +78,16 @@ impl Prober {
         let address = self.address(&subject.installation.base, steps).await?;
         connect(address, steps).await?;
         let start = Instant::now();
+        let Call::Rest(plan) = &subject.tool.call else {
+            return steps.fail("request", start, "A connection is tested with a tool that makes one call.");
+        };
         let opened = self.executor.open(&subject.installation);
         let placement = match self.executor.sign_in.placement(&subject.installation, &opened).await {
             Ok(placement) => placement,
             Err(error) => return steps.fail("request", start, &words(&Failure::Credential(error))),
         };
         let prepared = subject.check().and_then(|()| {
-            prepare(&subject.installation, &subject.tool, &placement, &subject.arguments)
+            prepare(&subject.installation, plan, &placement, &subject.arguments)
                 .map_err(|failure| words(&failure))
         });
         let request = match prepared {
@@ -92,10 +96,10 @@ impl Prober {
         };
         let wants_html = asks_for_html(&request);
         let reply = self.send(request, steps).await?;
-        status(&reply, &subject.tool, &opened, &placement, steps)?;
+        status(&reply, plan, &opened, &placement, steps)?;
         let start = Instant::now();
-        let shaped = match read(&subject.tool, &reply, wants_html, &opened, &placement) {
-            Ok(body) => self.executor.shape(&subject.tool, body).await,
+        let shaped = match read(plan, &reply, wants_html, &opened, &placement) {
+            Ok(body) => self.executor.shape(plan, body).await,
             Err(failure) => Err(failure),
         };
         match shaped {
@@ -187,7 +191,7 @@ async fn connect(address: std::net::SocketAddr, steps: &mut Steps) -> Option<()>
 
 fn status(
     reply: &Reply,
-    tool: &Tool,
+    plan: &Plan,
     opened: &crate::execute::credentials::Opened,
     placement: &crate::execute::credentials::Placement,
     steps: &mut Steps,
@@ -197,7 +201,7 @@ fn status(
     if reply.status.is_success() {
         return steps.pass("status", start, format!("{status}."));
     }
-    let message = match read(tool, reply, false, opened, placement) {
+    let message = match read(plan, reply, false, opened, placement) {
         Err(Failure::Answer(AnswerError::Status { message, .. })) if !message.is_empty() => {
             format!(": {message}")
         }
@@ -271,7 +275,7 @@ impl Subject {
 
     fn check(&self) -> Result<(), String> {
         let value = Value::Object(self.arguments.clone());
-        arguments::check(&self.tool.name, &self.tool.validator, &self.tool.plan, &value)
+        arguments::check(&self.tool.name, &self.tool.validator, &self.tool.call, &value)
             .map_err(|unfit| unfit.told)
     }
 }

@@ -162,6 +162,8 @@ pub const TABLE: &[Line] = &[
     // The connector of the scene has a token of its own, so there is nothing to connect for those who may.
     form("POST /w/{slug}/connectors/{id}/connect", CONNECTORS, &[]),
     form("POST /w/{slug}/connectors/{id}/disconnect", CONNECTORS, &[]),
+    form("POST /w/{slug}/connectors/{id}/exposure", CONNECTORS, &[("exposure", "both")]),
+    form("POST /w/{slug}/connectors/{id}/promote", CONNECTORS, &[("tool", "whoami"), ("promoted", "true")]),
     form("POST /w/{slug}/connectors/{id}/credential", CONNECTORS, &[("credential.token", "another token")]),
     form("POST /w/{slug}/connectors/{id}/remove", CONNECTORS, &[("confirm", "echo")]),
     form("POST /w/{slug}/connectors/{id}/settings", CONNECTORS, &[("base_url", "http://127.0.0.1:1")]),

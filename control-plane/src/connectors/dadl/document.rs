@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use toolmesh_proto::access::Access;
 use toolmesh_proto::v1;
 use url::Url;
 
@@ -11,7 +12,7 @@ use super::fields::{Field, Fields, one_of};
 use super::tool::{self, Context, Outcome, Ready};
 use super::types::{self, Types};
 use super::yaml::Node;
-use super::{About, Compiled, Coverage, Example, LeftOut, Setup, probe, rules, text};
+use super::{About, Compiled, Coverage, Example, LeftOut, Setup, composites, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [
     "https://dadl.ai/spec/dadl-spec-v0.1.md",
@@ -27,6 +28,7 @@ const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 0];
 const FEATURES: &[&str] = &[
     "returns",
     "deprecation",
+    "composites",
     "refresh_token",
     "refresh_token_rotation",
     "jwt_bearer",
@@ -34,6 +36,10 @@ const FEATURES: &[&str] = &[
     "semantic_errors",
     "redact",
 ];
+
+/// Most examples that nodes get, and most bytes of one.
+const MAX_EXAMPLES: usize = 10;
+const MAX_EXAMPLE: usize = 4 << 10;
 
 /// Reads a whole document. `None` only after errors.
 pub(super) fn read(root: &Node, report: &mut Report) -> Option<Compiled> {
@@ -159,8 +165,11 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     fields.skip(&["openapi_source", "arazzo_source", "scoping"]);
     fields.finish(report);
 
-    let (ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &types, &hints, report);
-    left_out.extend(read_composites(composites, &ready, report));
+    let tools = tools?;
+    let (ready, mut left_out) = read_tools(&tools, &auth, &defaults, &types, &hints, report);
+    let callable = callable_tools(&tools, &ready, report);
+    let (composed, not_composed) = composites::read(composites, &callable, report);
+    left_out.extend(not_composed);
     let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
     let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
     let name = name?;
@@ -175,9 +184,10 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         base_url,
         auth: Some(v1::Auth { kind: Some(auth.kind), optional: auth.optional }),
         default_headers: defaults.headers,
-        tools: ready.into_iter().map(|ready| ready.tool).collect(),
+        tools: ready.into_iter().map(|ready| ready.tool).chain(composed).collect(),
         probe_tool,
         probe_arguments_json,
+        examples: for_models(&examples),
         types_json: types.all().map(|all| all.to_string()).unwrap_or_default(),
     };
     Some(Compiled {
@@ -263,25 +273,22 @@ fn read_tools(
     (ready, left_out)
 }
 
-fn read_composites(field: Option<Field<'_>>, tools: &[Ready], report: &mut Report) -> Vec<LeftOut> {
-    let mut left_out = Vec::new();
-    for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
-        let Some(mut fields) = child.fields(report) else { continue };
-        if !tool::is_name(&key.name) {
-            report.error(key.at, &child.path, format!("{} is not a name of a tool", quote(&key.name)), "");
-        }
-        if tools.iter().any(|ready| ready.tool.name == key.name) {
-            report.error(key.at, &child.path, "has the name of a tool", "give the composite another name");
-        }
-        for needed in ["description", "code"] {
-            fields.need(needed, report, "").and_then(|field| field.text(report));
-        }
-        fields.skip(&["params", "timeout", "depends_on", "access", "delegates"]);
-        fields.finish(report);
-        let reason = "is a composite; this version does not run the code of a document".to_owned();
-        left_out.push(LeftOut { tool: key.name.clone(), reason });
-    }
-    left_out
+/// What is there to be called by composites.
+fn callable_tools<'a>(field: &Field<'a>, ready: &'a [Ready], report: &mut Report) -> composites::Tools<'a> {
+    let declared = field.children(report).into_iter().map(|(key, _)| key.name.as_str()).collect();
+    let access = |ready: &'a Ready| (ready.tool.name.as_str(), Access::parse(&ready.tool.access));
+    composites::Tools { declared, ready: ready.iter().map(access).collect() }
+}
+
+/// Examples for models to read; those that are too long to be of use are passed over.
+fn for_models(examples: &[Example]) -> Vec<v1::Example> {
+    let fitting = examples.iter().filter(|example| (1..=MAX_EXAMPLE).contains(&example.code.len()));
+    let sent = |example: &Example| v1::Example {
+        name: example.name.clone(),
+        description: example.description.clone(),
+        code: example.code.clone(),
+    };
+    fitting.take(MAX_EXAMPLES).map(sent).collect()
 }
 
 /// Hints as one line per tool. Some files hint at tools they do not have; those are passed over.
@@ -304,8 +311,10 @@ fn read_examples(field: Option<Field<'_>>, report: &mut Report) -> Vec<Example> 
     let mut examples = Vec::new();
     for item in field.map(|field| field.items(report)).unwrap_or_default() {
         let Some(mut fields) = item.fields(report) else { continue };
+        // Its lines are part of the code.
+        let code = fields.text("code", report).unwrap_or_default();
         let mut text = |key| fields.text(key, report).map(|text| text::clean(&text)).unwrap_or_default();
-        examples.push(Example { name: text("name"), description: text("description"), code: text("code") });
+        examples.push(Example { name: text("name"), description: text("description"), code });
         fields.finish(report);
     }
     examples

@@ -19,10 +19,13 @@
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
 //!   how the body is written; another textual type carries the one body parameter as it is.
 //! - Keys beyond the language begin with `x-` and stand in `extensions`.
-//! - Tools whose names start with `_` are for composites only. Hints for unknown tools are passed over.
+//! - Tools whose names start with `_` are for composites and code only. Hints for unknown tools are passed over.
+//! - A composite may call the tools that its code names or that it lists in `depends_on`; all, where it picks them while it
+//!   runs. Without a word its access class is the farthest of theirs. Defaults stand in for arguments that are missing.
 
 mod answer;
 mod auth;
+mod composites;
 mod diagnostic;
 mod document;
 mod duration;
@@ -182,10 +185,11 @@ fn read(source: &str, report: &mut Report) -> Option<Compiled> {
 }
 
 impl Compiled {
+    /// How many tools clients see, by class.
     #[must_use]
     pub fn counts(&self) -> AccessCounts {
         let mut counts = AccessCounts::default();
-        for tool in &self.connector.tools {
+        for tool in self.connector.tools.iter().filter(|tool| !tool.hidden) {
             let slot = match Access::parse(&tool.access) {
                 Access::Read => &mut counts.read,
                 Access::Write => &mut counts.write,

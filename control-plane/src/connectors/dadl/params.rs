@@ -64,6 +64,30 @@ pub(super) fn read(
     params
 }
 
+/// Reads the `params` of a composite, which go nowhere by themselves.
+pub(super) fn read_placeless(field: Option<&Field<'_>>, report: &mut Report) -> Params {
+    let mut params = Params::default();
+    for (key, field) in field.map(|field| field.children(report)).unwrap_or_default() {
+        params.declared.push(key.name.clone());
+        check_name(&key.name, key.at, &field, report);
+        let Some(mut fields) = field.fields(report) else { continue };
+        let kind = fields.need("type", report, &one_of(TYPES));
+        let kind = kind.and_then(|field| read_type(&field, report));
+        let required = fields.boolean("required", report).unwrap_or_default();
+        let default = fields.get("default");
+        let description = fields.text("description", report).map(|t| text::clean(&t)).unwrap_or_default();
+        let more = extensions::read(&mut fields, report);
+        fields.skip(&["in"]);
+        fields.finish(report);
+        let Some((kind, _)) = kind else { continue };
+        let default = default.map(|default| read_default(&default, kind, report));
+        let required = required && default.is_none();
+        let (name, at, place) = (key.name.clone(), key.at, Place::Unspecified);
+        params.push(Declared { name, at, place, kind, required, default, description, more });
+    }
+    params
+}
+
 fn check_name(name: &str, at: Mark, field: &Field<'_>, report: &mut Report) {
     if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         report.error(at, &field.path, "is not a name of a parameter", "use 1 to 128 characters of text");

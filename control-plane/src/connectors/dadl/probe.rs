@@ -89,8 +89,8 @@ pub(super) fn choose(tools: &[Ready], health: Option<&Health<'_>>, report: &mut 
 
 /// The lower the better; `None` for a tool that may change something or needs arguments. The first of equals wins.
 fn rank(tool: &v1::Tool) -> Option<usize> {
-    let v1::tool::Call::Rest(call) = tool.call.as_ref()?;
-    if tool.access != "read" || call.params.iter().any(|param| param.required) {
+    let Some(v1::tool::Call::Rest(call)) = &tool.call else { return None };
+    if tool.hidden || tool.access != "read" || call.params.iter().any(|param| param.required) {
         return None;
     }
     let reads = usize::from(!matches!(call.method.as_str(), "GET" | "HEAD"));

@@ -269,7 +269,6 @@ fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
         ("multi", "content_type: multipart/form-data", "multipart"),
         ("raw", "content_type: application/octet-stream", "binary"),
         ("once", "idempotency: {header: Idempotency-Key}", "idempotency"),
-        ("_inner", "depends_on: []", "composites"),
     ];
     let mut source = document("  tools:\n    fine: {method: GET, path: /f, access: read, description: F.}\n");
     for (name, keys, _) in tools {
@@ -277,7 +276,6 @@ fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
             "    {name}:\n      method: POST\n      path: /x\n      access: write\n      description: X.\n      {keys}\n"
         ));
     }
-    source.push_str("  composites:\n    both: {description: B., code: return 1}\n");
     let compiled = compiled(&source);
     assert_eq!(compiled.connector.tools.len(), 1);
     let reasons: BTreeMap<&str, &str> =
@@ -285,7 +283,6 @@ fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
     for (name, _, word) in tools {
         assert!(reasons[name].contains(word), "{name}: {}", reasons[name]);
     }
-    assert!(reasons["both"].contains("composite"));
 }
 
 #[test]
@@ -297,7 +294,10 @@ fn a_tools_own_response_replaces_the_inherited_one() {
         .connector
         .tools
         .into_iter()
-        .filter_map(|tool| tool.call.map(|Call::Rest(call)| call))
+        .filter_map(|tool| match tool.call {
+            Some(Call::Rest(call)) => Some(call),
+            Some(Call::Composite(_)) | None => None,
+        })
         .collect();
     let rule = |index: usize| calls[index].response.clone().unwrap();
     assert_eq!((rule(0).result_path.as_str(), rule(0).max_items), ("$['data-items']", 5));

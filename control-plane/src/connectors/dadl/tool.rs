@@ -68,9 +68,6 @@ pub(super) fn read(
     }
     let Some(mut fields) = field.fields(report) else { return Outcome::Broken };
     let mut blocked: Vec<&'static str> = Vec::new();
-    if name.starts_with('_') {
-        blocked.push("composites, since its name starts with `_`");
-    }
     let method =
         fields.need("method", report, &one_of(METHODS)).and_then(|field| read_method(&field, report));
     let path =
@@ -143,6 +140,7 @@ pub(super) fn read(
         output_schema_json,
         call: Some(v1::tool::Call::Rest(rest)),
         tags,
+        hidden: name.starts_with('_'),
         ..Default::default()
     };
     Outcome::Ready(Box::new(Ready { tool, limit, default_off }))
@@ -220,7 +218,7 @@ fn check_placeholders(fields: &Fields<'_>, names: &[String], params: &Params, re
     }
 }
 
-fn read_access(fields: &mut Fields<'_>, report: &mut Report) -> String {
+pub(super) fn read_access(fields: &mut Fields<'_>, report: &mut Report) -> String {
     let Some(field) = fields.get("access") else {
         let help = "write read, write, admin or dangerous";
         report.warn(

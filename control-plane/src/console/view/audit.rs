@@ -132,6 +132,12 @@ pub struct CallDetail {
     pub installation: Option<(String, String)>,
     /// Pretty JSON with secrets redacted.
     pub arguments: String,
+    /// The code that was run, where the arguments are code; secrets redacted.
+    pub code: Option<String>,
+    /// The call on whose behalf it was made.
+    pub parent: Option<CallRow>,
+    /// The calls made on its behalf, in the order they began.
+    pub children: Vec<CallRow>,
     /// Why, where the outcome is not OK.
     pub reason: String,
     pub request_id: String,

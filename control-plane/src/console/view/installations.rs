@@ -114,6 +114,42 @@ pub struct ToolRow {
     pub description: String,
     pub access: Access,
     pub enabled: bool,
+    /// For composites and code alone.
+    pub hidden: bool,
+    /// Whether it stands in clients' lists while it is on.
+    pub in_list: bool,
+    /// Whether it can be put into the list or taken out of it, and where that posts to.
+    pub may_promote: bool,
+    pub promote: String,
+}
+
+/// Where clients find the tools of an installation.
+pub struct ExposureView {
+    /// `direct`, `code`, `both`.
+    pub choices: Vec<Choice>,
+    /// How many tools stand in the list now, of how many that it should not pass.
+    pub listed: usize,
+    pub most: usize,
+    /// How many there would be with all of this installation.
+    pub if_direct: usize,
+}
+
+impl ExposureView {
+    /// Whether the list is longer than it should be.
+    #[must_use]
+    pub const fn too_many(&self) -> bool {
+        self.listed > self.most
+    }
+
+    /// What a choice means, in a sentence.
+    #[must_use]
+    pub fn meaning(&self, value: &str) -> String {
+        match value {
+            "direct" => format!("Every tool that is on. The list would hold {}.", self.if_direct),
+            "code" => "Found with discover_tools and called in execute_code. You can put single tools into the list.".to_owned(),
+            _ => format!("In the list and from code. The list would hold at least {}.", self.if_direct),
+        }
+    }
 }
 
 impl askama::filters::HtmlSafe for ToolRow {}
@@ -139,6 +175,7 @@ pub struct InstallationPage {
     /// The filter by access class: `all` and each class there is, with its count in the label.
     pub classes: Vec<Choice>,
     pub q: String,
+    pub exposure: ExposureView,
     pub report: Option<TestReport>,
     /// What stops working when it is removed, a sentence each.
     pub consequences: Vec<String>,

@@ -146,6 +146,13 @@ impl Totals {
     }
 }
 
+/// How many tools clients are shown, of how many they should not be shown more than.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub tools: usize,
+    pub most: usize,
+}
+
 /// GET /w/{slug}.
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -156,4 +163,5 @@ pub struct OverviewPage {
     pub totals: Option<Totals>,
     /// The last calls; one's own for who may not see everybody's.
     pub calls: Vec<CallRow>,
+    pub shown: Shown,
 }

@@ -217,16 +217,18 @@ pub enum Outcome {
     UpstreamFailed,
     Internal,
     Unknown,
+    CodeFailed,
 }
 
 impl Outcome {
     /// All, in the order a filter offers them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ok,
         Self::Denied,
         Self::Invalid,
         Self::UpstreamError,
         Self::UpstreamFailed,
+        Self::CodeFailed,
         Self::Internal,
         Self::Unknown,
     ];
@@ -247,6 +249,7 @@ impl Outcome {
             4 => Self::UpstreamError,
             5 => Self::UpstreamFailed,
             6 => Self::Internal,
+            8 => Self::CodeFailed,
             _ => Self::Unknown,
         }
     }
@@ -262,6 +265,7 @@ impl Outcome {
             Self::UpstreamFailed => "upstream_failed",
             Self::Internal => "internal",
             Self::Unknown => "unknown",
+            Self::CodeFailed => "code_failed",
         }
     }
 
@@ -276,6 +280,7 @@ impl Outcome {
             Self::UpstreamFailed => "No answer",
             Self::Internal => "Internal error",
             Self::Unknown => "Not known",
+            Self::CodeFailed => "Code failed",
         }
     }
 
@@ -291,6 +296,7 @@ impl Outcome {
                 "The API gave no usable answer: it was down, slow, or sent something else."
             }
             Self::Internal => "Something failed on our side.",
+            Self::CodeFailed => "The code that was run threw an error, or met one of its limits.",
             Self::Unknown => "The node stopped before it could write down how the call ended.",
         }
     }
@@ -301,7 +307,7 @@ impl Outcome {
         match self {
             Self::Ok => "fine",
             Self::Denied | Self::Invalid => "attention",
-            Self::UpstreamError | Self::UpstreamFailed | Self::Internal => "danger",
+            Self::UpstreamError | Self::UpstreamFailed | Self::Internal | Self::CodeFailed => "danger",
             Self::Unknown => "",
         }
     }

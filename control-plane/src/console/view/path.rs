@@ -15,14 +15,14 @@ const STEPS: [(&str, &[&str]); 6] = [
     ("May they", &["policy"]),
     ("With what", &["credential"]),
     ("Checked", &["arguments"]),
-    ("Called", &["upstream", "result"]),
+    ("Called", &["upstream", "code", "result"]),
     ("Recorded", &[]),
 ];
 
 /// One step of an audit event, as it was stored.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// `identity`, `policy`, `arguments`, `credential`, `upstream` or `result`.
+    /// `identity`, `policy`, `arguments`, `credential`, `upstream`, `code` or `result`.
     pub name: String,
     pub ok: bool,
     pub micros: u64,

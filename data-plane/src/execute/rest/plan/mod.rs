@@ -16,7 +16,7 @@ use toolmesh_proto::v1;
 
 pub use self::answer::{Answer, Errors, Streaming};
 pub use self::headers::{default_headers, is_reserved};
-pub use self::request::{Body, Param, ParamPlace, Segment};
+pub use self::request::{Body, Param, ParamPlace, Segment, taken};
 use super::jsonpath::PathError;
 
 /// Everything about a call that does not depend on its arguments.

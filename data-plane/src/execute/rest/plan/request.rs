@@ -90,6 +90,15 @@ pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
     })
 }
 
+/// A parameter that is taken and sent nowhere: one of a composite.
+///
+/// # Errors
+/// When its default is no JSON.
+pub fn taken(param: &v1::Param) -> Result<Param, PlanError> {
+    let read = self::param(&v1::Param { place: Place::Query.into(), ..param.clone() })?;
+    Ok(Param { place: ParamPlace::Nowhere, ..read })
+}
+
 pub(super) fn segments(path: &str, params: &[Param]) -> Result<Vec<Segment>, PlanError> {
     let malformed = || PlanError::Path(path.to_owned());
     let mut segments = Vec::new();

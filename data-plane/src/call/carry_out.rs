@@ -1,0 +1,173 @@
+//! The part of a call behind policy: arguments that fit, the request, what became of it, all of it written down.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use toolmesh_proto::access::Access;
+use toolmesh_proto::v1::Outcome;
+
+use super::inner::Parent;
+use super::{Caller, Said, composite};
+use crate::catalog::{Call, ToolEntry};
+use crate::execute::code::Thrown;
+use crate::execute::credentials::Opened;
+use crate::execute::outbound::OutboundError;
+use crate::execute::rest::Plan;
+use crate::execute::rest::response::{AnswerError, Content, status_text};
+use crate::execute::{Execution, Failure, Trace, arguments};
+use crate::record::{CallEvent, event::millis};
+
+const REVOKED: &str = "Access was revoked before the call was sent, so nothing was changed. Log in again.";
+
+/// The arguments, if they fit the tool.
+pub(super) fn fitting(
+    entry: &ToolEntry,
+    arguments: Value,
+    event: &mut CallEvent,
+) -> Result<Map<String, Value>, arguments::Unfit> {
+    let start = Instant::now();
+    let checked = match &arguments {
+        Value::Object(_) => {
+            arguments::check(&entry.name, &entry.tool.validator, &entry.tool.call, &arguments)
+        }
+        _ => Err(arguments::Unfit {
+            told: format!("The arguments of {} must be an object.", entry.name),
+            logged: "The arguments are not an object.".to_owned(),
+        }),
+    };
+    match (checked, arguments) {
+        (Ok(()), Value::Object(arguments)) => {
+            event.step("arguments", true, start.elapsed(), "");
+            Ok(arguments)
+        }
+        (Err(unfit), _) => {
+            event.step("arguments", false, start.elapsed(), unfit.logged.clone());
+            Err(unfit)
+        }
+        (Ok(()), _) => Ok(Map::new()),
+    }
+}
+
+/// Makes a call that policy has allowed, with arguments that fit, and records what became of it.
+pub(super) async fn carry_out(
+    caller: &Caller,
+    entry: &ToolEntry,
+    opened: &Opened,
+    arguments: &Map<String, Value>,
+    mut event: CallEvent,
+    parent: Option<&Parent>,
+) -> Said {
+    // A read that is lost with its node has changed nothing.
+    if entry.tool.access != Access::Read {
+        if !caller.standing.holds() {
+            event.step("policy", false, Duration::ZERO, REVOKED);
+            event.finish(Outcome::Denied, REVOKED);
+            return Said::Refused(REVOKED.to_owned());
+        }
+        event.intend();
+    }
+    match &entry.tool.call {
+        Call::Rest(plan) => request(caller, entry, plan, opened, arguments, event).await,
+        Call::Composite(composite) => {
+            composite::run(caller, entry, composite, arguments, event, parent).await
+        }
+    }
+}
+
+/// The one request of a call.
+async fn request(
+    caller: &Caller,
+    entry: &ToolEntry,
+    plan: &Plan,
+    opened: &Opened,
+    arguments: &Map<String, Value>,
+    mut event: CallEvent,
+) -> Said {
+    let Execution { result, aside, trace } =
+        caller.app.executor.call(&entry.installation, plan, opened, arguments).await;
+    note(&mut event, &trace, &result);
+    match result {
+        Ok(content) => {
+            event.facts().result_bytes = content.bytes() as u64;
+            event.finish(Outcome::Ok, "");
+            Said::Result(content, aside)
+        }
+        Err(failure) => {
+            let told = failure.told(&entry.installation.connector.spoken(), &caller.visit.tenant.name);
+            event.finish(outcome(&failure), &told);
+            match failure {
+                Failure::Argument(_) | Failure::Program(_) => Said::Unfit(told),
+                failure => Said::Failed(thrown(failure, told)),
+            }
+        }
+    }
+}
+
+/// A failure as code catches it.
+fn thrown(failure: Failure, told: String) -> Thrown {
+    match failure {
+        Failure::Credential(_) => Thrown::new("credential", told),
+        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {
+            Thrown::new("invalid_arguments", told)
+        }
+        Failure::Outbound(OutboundError::Timeout(_)) => Thrown::new("timeout", told),
+        Failure::Outbound(_) => Thrown::new("unavailable", told),
+        Failure::Answer(AnswerError::Status { status, message, kind, code, .. }) => Thrown {
+            http_status: Some(status.as_u16()),
+            api_message: Some(message).filter(|message| !message.is_empty()),
+            provider_code: code,
+            ..Thrown::new(kind, told)
+        },
+        Failure::Answer(_) => Thrown::new("unusable_answer", told),
+    }
+}
+
+const fn outcome(failure: &Failure) -> Outcome {
+    match failure {
+        // The caller's own program, over an answer that came.
+        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {
+            Outcome::Invalid
+        }
+        Failure::Answer(AnswerError::Status { .. }) => Outcome::UpstreamError,
+        // A credential that is missing or unreadable: the API gave no usable answer since it was not asked.
+        Failure::Credential(_) | Failure::Outbound(_) | Failure::Answer(_) => Outcome::UpstreamFailed,
+    }
+}
+
+/// Writes down the steps of the execution.
+fn note(event: &mut CallEvent, trace: &Trace, result: &Result<Content, Failure>) {
+    let failure = result.as_ref().err();
+    if let Some(took) = trace.credential {
+        let detail = match failure {
+            Some(Failure::Credential(error)) => Some(error.to_string()),
+            Some(Failure::Argument(error)) => Some(error.to_string()),
+            _ => None,
+        };
+        event.step("credential", detail.is_none(), took, detail.unwrap_or_default());
+    }
+    for earlier in &trace.tries {
+        let detail = format!("{}; tried again after {} ms", earlier.outcome, millis(earlier.wait));
+        event.step("upstream", false, earlier.took, detail);
+    }
+    if let Some(took) = trace.upstream {
+        let detail = match failure {
+            Some(Failure::Outbound(error)) => error.to_string(),
+            _ => {
+                let status = trace.status.map(status_text).unwrap_or_default();
+                if trace.pages > 1 { format!("{status}, {} pages", trace.pages) } else { status }
+            }
+        };
+        let ok = trace.status.is_some_and(|status| status.is_success());
+        event.step("upstream", ok, took, detail);
+        event.facts().upstream_status = trace.status.map_or(0, |status| u32::from(status.as_u16()));
+        event.facts().upstream_millis = millis(took);
+    }
+    if let Some(took) = trace.read {
+        let detail = match failure {
+            Some(Failure::Answer(AnswerError::Status { .. })) => "the API answered with an error".to_owned(),
+            Some(Failure::Answer(error)) => error.to_string(),
+            _ => String::new(),
+        };
+        event.step("result", failure.is_none(), took, detail);
+    }
+}
