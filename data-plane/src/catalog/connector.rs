@@ -28,6 +28,8 @@ pub struct Connector {
     pub auth: Auth,
     pub default_headers: HeaderMap,
     pub tools: Vec<Arc<Tool>>,
+    /// The call that tells whether the API is well.
+    pub health: Option<Arc<Tool>>,
 }
 
 /// One tool of a connector.
@@ -78,6 +80,8 @@ impl Connector {
         let tools =
             definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs).map(Arc::new));
         let tools = tools.collect::<Result<_, _>>()?;
+        let health = definition.health.as_ref().map(|tool| Tool::compile(tool, &auth, &mut programs));
+        let health = health.transpose()?.map(Arc::new);
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
             hash: toolmesh_proto::connector_hash(definition),
@@ -85,7 +89,14 @@ impl Connector {
             auth,
             default_headers: default_headers(&definition.default_headers).map_err(ConnectorError::Headers)?,
             tools,
+            health,
         })
+    }
+
+    /// The tool that a connection is tested with.
+    #[must_use]
+    pub fn probe(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.health.as_ref().filter(|health| health.name == name).or_else(|| self.tool(name))
     }
 
     /// The tool with a name of the connector's own.

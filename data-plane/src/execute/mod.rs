@@ -6,6 +6,7 @@
 pub mod arguments;
 mod call;
 pub mod credentials;
+pub mod health;
 pub mod outbound;
 pub mod rest;
 
@@ -106,6 +107,9 @@ impl Executor {
         opened: &Opened,
         arguments: &Map<String, Value>,
     ) -> Execution {
+        if let Some(rule) = &tool.plan.health {
+            return health::call(self, installation, tool, opened, rule).await;
+        }
         let mut trace = Trace::default();
         let until = Instant::now() + self.outbound.longest();
         let call = call::Call { executor: self, installation, tool, opened, until, trace: &mut trace };
@@ -235,6 +239,10 @@ fn unreachable_text(error: &OutboundError, api: &str, admin: &str) -> String {
         }
         OutboundError::Packed(_) => format!("{api} answered in a form that cannot be read: {error}."),
         OutboundError::Broken => format!("{api} broke off: {error}. The call may have taken effect."),
+        OutboundError::File { .. } => {
+            format!("{api} was not given what it needs: {error}. Give the URL of another file.")
+        }
+        OutboundError::BodyTooLarge(_) => format!("{api} was not called: {error}. Send less at a time."),
     }
 }
 

@@ -11,7 +11,7 @@ use super::fields::{Field, Fields, one_of};
 use super::tool::{self, Context, Outcome, Ready};
 use super::types::{self, Types};
 use super::yaml::Node;
-use super::{About, Compiled, Coverage, Example, LeftOut, Setup, probe, rules, text};
+use super::{About, Compiled, Coverage, Example, LeftOut, Setup, health, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [
     "https://dadl.ai/spec/dadl-spec-v0.1.md",
@@ -27,6 +27,9 @@ const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 0];
 const FEATURES: &[&str] = &[
     "returns",
     "deprecation",
+    "health",
+    "idempotency",
+    "file_url",
     "refresh_token",
     "refresh_token_rotation",
     "jwt_bearer",
@@ -151,7 +154,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let hints = read_hints(fields.get("hints"), report);
     let coverage = fields.get("coverage").and_then(|field| read_coverage(&field, report));
     let mut setup = fields.get("setup").map(|field| read_setup(&field, report)).unwrap_or_default();
-    let health = fields.get("health").and_then(|field| probe::read_health(&field, report));
+    let health = fields.get("health").and_then(|field| health::read(&field, report));
     let tools = fields.need("tools", report, "describe at least one tool");
     let composites = fields.get("composites");
     let types = types::read(fields.get("types").as_ref(), report);
@@ -161,7 +164,11 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
 
     let (ready, mut left_out) = read_tools(&tools?, &auth, &defaults, &types, &hints, report);
     left_out.extend(read_composites(composites, &ready, report));
-    let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
+    let check = health.as_ref().and_then(|health| health.tool(&ready, &defaults, report));
+    let (probe_tool, probe_arguments_json) = match &check {
+        Some(tool) => (tool.name.clone(), String::new()),
+        None => probe::choose(&ready),
+    };
     let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
     let name = name?;
     setup.credentials = auth.credentials;
@@ -178,8 +185,11 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         tools: ready.into_iter().map(|ready| ready.tool).collect(),
         probe_tool,
         probe_arguments_json,
+        health: None,
         types_json: types.all().map(|all| all.to_string()).unwrap_or_default(),
     };
+    let exposed = health.is_some_and(|health| health.exposed);
+    let connector = with_health(connector, check, exposed);
     Some(Compiled {
         connector,
         warnings: Vec::new(),
@@ -190,6 +200,16 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         coverage,
         about,
     })
+}
+
+/// Adds the call that tells whether the API is well. A tool of the author's own with its name stays the one that callers see.
+fn with_health(mut connector: v1::Connector, check: Option<v1::Tool>, exposed: bool) -> v1::Connector {
+    let Some(check) = check else { return connector };
+    if exposed && connector.tools.iter().all(|tool| tool.name != check.name) {
+        connector.tools.push(check.clone());
+    }
+    connector.health = Some(check);
+    connector
 }
 
 fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {

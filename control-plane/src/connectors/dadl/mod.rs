@@ -23,6 +23,7 @@
 
 mod answer;
 mod auth;
+mod body;
 mod diagnostic;
 mod document;
 mod duration;
@@ -30,7 +31,9 @@ mod errors;
 mod extensions;
 mod fields;
 mod headers;
+mod health;
 mod jsonpath;
+mod names;
 mod paging;
 mod params;
 mod probe;
