@@ -34,6 +34,8 @@ pub struct Connector {
     /// Over the tools, in their order.
     pub search: Index,
     pub examples: Vec<v1::Example>,
+    /// The call that tells whether the API is well.
+    pub health: Option<Arc<Tool>>,
 }
 
 /// One tool of a connector.
@@ -120,6 +122,8 @@ impl Connector {
         let simple: HashSet<&str> = simple.map(|tool| tool.name.as_str()).collect();
         let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple).map(Arc::new));
         let tools: Vec<Arc<Tool>> = tools.collect::<Result<_, _>>()?;
+        let health = definition.health.as_ref().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple));
+        let health = health.transpose()?.map(Arc::new);
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
             hash: toolmesh_proto::connector_hash(definition),
@@ -129,7 +133,14 @@ impl Connector {
             search: Index::new(title, tools.iter().zip(&definition.tools).map(|(tool, sent)| text(tool, sent))),
             examples: definition.examples.clone(),
             tools,
+            health,
         })
+    }
+
+    /// The tool that a connection is tested with.
+    #[must_use]
+    pub fn probe(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.health.as_ref().filter(|health| health.name == name).or_else(|| self.tool(name))
     }
 
     /// The tool with a name of the connector's own.

@@ -5,7 +5,7 @@
 use jsonschema::{PatternOptions, Validator};
 use serde_json::{Map, Value};
 
-use super::rest::plan::Param;
+use super::rest::plan::{Param, ParamPlace, named};
 use crate::catalog::Call;
 
 /// Most faults that are listed at once.
@@ -48,11 +48,14 @@ pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
         .map_err(|error| SchemaError(cut(&error.to_string())))
 }
 
-/// Checks arguments against a tool's schema and its parameters.
+/// Checks arguments against a tool's schema and its known parameters. An argument may come under another of its names, and
+/// null stands for leaving it out, or in a body for null itself.
 ///
 /// # Errors
 /// Names every field that does not fit, up to a few.
 pub fn check(tool: &str, validator: &Validator, call: &Call, arguments: &Value) -> Result<(), Unfit> {
+    let renamed = renamed(call.params(), arguments);
+    let arguments = renamed.as_ref().unwrap_or(arguments);
     let unknown = unknown(call, arguments);
     if unknown.is_empty() && validator.is_valid(arguments) {
         return Ok(());
@@ -60,11 +63,12 @@ pub fn check(tool: &str, validator: &Validator, call: &Call, arguments: &Value) 
     let mut told: Vec<String> =
         unknown.iter().map(|name| format!("/{name}: there is no such argument")).collect();
     let mut logged = told.clone();
-    for error in validator.iter_errors(arguments).take(LISTED) {
+    let errors = validator.iter_errors(arguments).filter(|error| !is_meant_null(call.params(), error));
+    for error in errors.take(LISTED) {
         let extra =
             matches!(error.kind(), jsonschema::error::ValidationErrorKind::AdditionalProperties { .. });
         // Named above already.
-        if extra && !unknown.is_empty() && error.instance_path().as_str().is_empty() {
+        if extra && error.instance_path().as_str().is_empty() && !unknown.is_empty() {
             continue;
         }
         let field = field(&error);
@@ -72,10 +76,38 @@ pub fn check(tool: &str, validator: &Validator, call: &Call, arguments: &Value) 
         told.push(cut(&format!("{field}: {}", wording(&error, &error.to_string()))));
         logged.push(cut(&format!("{field}: {}", wording(&error, &masked))));
     }
+    if told.is_empty() {
+        return Ok(());
+    }
     told.truncate(LISTED);
     logged.truncate(LISTED);
     let told = format!("The arguments do not fit {tool}. {}. {}", told.join("; "), takes(call.params()));
     Err(Unfit { told, logged: format!("The arguments do not fit: {}.", logged.join("; ")) })
+}
+
+/// The arguments under their own names; `None` where none has another. Of one that came twice the second name stays, and
+/// is then unknown.
+fn renamed(params: &[Param], arguments: &Value) -> Option<Value> {
+    let given = arguments.as_object()?;
+    if params.iter().all(|param| param.aliases.iter().all(|alias| !given.contains_key(alias))) {
+        return None;
+    }
+    let own = |name: &String| match named(params, name) {
+        Some(param) if param.name != *name && !given.contains_key(&param.name) => param.name.clone(),
+        _ => name.clone(),
+    };
+    Some(Value::Object(given.iter().map(|(name, value)| (own(name), value.clone())).collect()))
+}
+
+/// Whether the fault is that a null is of no type: it is a value in a body, and elsewhere the same as nothing.
+fn is_meant_null(params: &[Param], error: &jsonschema::ValidationError<'_>) -> bool {
+    let path = error.instance_path().as_str();
+    let Some(name) = path.strip_prefix('/').filter(|_| error.instance().is_null()) else { return false };
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let param = params.iter().find(|param| param.name == name);
+    param.is_some_and(|param| {
+        param.place == ParamPlace::Body && !param.file || !param.required || param.default.is_some()
+    })
 }
 
 fn unknown(call: &Call, arguments: &Value) -> Vec<String> {
@@ -184,6 +216,32 @@ mod tests {
         let told = unfit(json!({"owner": "ada", "colour": 1})).told;
         assert!(told.contains("/colour: there is no such argument"), "{told}");
         assert_eq!(told.matches("colour").count(), 1, "{told}");
+    }
+
+    #[test]
+    fn an_argument_is_taken_under_its_other_name_but_not_twice() {
+        let mut plan = plan();
+        plan.params[1].aliases = vec!["labels[]".into()];
+        let check = |arguments: Value| check("x", &validator(), &plan, &arguments);
+        assert_eq!(check(json!({"owner": "ada", "labels[]": ["a"]})), Ok(()));
+        let told = check(json!({"owner": "ada", "labels[]": [5]})).unwrap_err().told;
+        assert!(told.contains("/labels/0: 5 is not of type"), "{told}");
+        let told = check(json!({"owner": "ada", "labels": [], "labels[]": []})).unwrap_err().told;
+        assert!(told.contains("/labels[]: there is no such argument"), "{told}");
+    }
+
+    #[test]
+    fn null_is_nothing_where_nothing_is_allowed_and_a_value_in_a_body() {
+        let mut plan = plan();
+        let fits = |plan: &Plan, arguments: Value| check("x", &validator(), plan, &arguments).is_ok();
+        assert!(fits(&plan, json!({"owner": "ada", "labels": null})));
+        assert!(!fits(&plan, json!({"owner": null})), "what is required must be there");
+        assert!(
+            !fits(&plan, json!({"owner": "ada", "labels": [null]})),
+            "nulls inside are not ours to judge"
+        );
+        plan.params[0].place = ParamPlace::Body;
+        assert!(fits(&plan, json!({"owner": null})));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod arguments;
 mod call;
 pub mod code;
 pub mod credentials;
+pub mod health;
 pub mod outbound;
 pub mod rest;
 pub mod sign_in;
@@ -125,6 +126,9 @@ impl Executor {
         opened: &Opened,
         arguments: &Map<String, Value>,
     ) -> Execution {
+        if let Some(rule) = &plan.health {
+            return health::call(self, installation, plan, opened, rule).await;
+        }
         let mut trace = Trace::default();
         let until = Instant::now() + self.outbound.longest();
         let call = call::Call { executor: self, installation, plan, opened, until, trace: &mut trace };
@@ -249,6 +253,10 @@ fn unreachable_text(error: &OutboundError, api: &str, admin: &str) -> String {
         }
         OutboundError::Packed(_) => format!("{api} answered in a form that cannot be read: {error}."),
         OutboundError::Broken => format!("{api} broke off: {error}. The call may have taken effect."),
+        OutboundError::File { .. } => {
+            format!("{api} was not given what it needs: {error}. Give the URL of another file.")
+        }
+        OutboundError::BodyTooLarge(_) => format!("{api} was not called: {error}. Send less at a time."),
     }
 }
 

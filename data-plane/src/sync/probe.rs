@@ -16,7 +16,7 @@ use crate::catalog::{Call, Connector, Installation, Tool};
 use crate::execute::outbound::{OutboundError, OutboundRequest, Reply};
 use crate::execute::rest::Plan;
 use crate::execute::rest::response::{AnswerError, status_text};
-use crate::execute::{Executor, Failure, arguments, asks_for_html, prepare, read};
+use crate::execute::{Executor, Failure, arguments, asks_for_html, health, prepare, read};
 use crate::record::event::millis;
 
 /// Most probes that run at a time on a node.
@@ -96,6 +96,10 @@ impl Prober {
         };
         let wants_html = asks_for_html(&request);
         let reply = self.send(request, steps).await?;
+        if let Some(rule) = &plan.health {
+            let verdict = health::judge(rule, plan, &reply, &opened, &placement);
+            return judged(&reply, &verdict, steps);
+        }
         status(&reply, plan, &opened, &placement, steps)?;
         let start = Instant::now();
         let shaped = match read(plan, &reply, wants_html, &opened, &placement) {
@@ -189,6 +193,24 @@ async fn connect(address: std::net::SocketAddr, steps: &mut Steps) -> Option<()>
     }
 }
 
+/// The verdict of a health check, which may want another status than success.
+fn judged(reply: &Reply, verdict: &health::Verdict, steps: &mut Steps) -> Option<()> {
+    let start = Instant::now();
+    if verdict.ok || reply.status.is_success() {
+        steps.pass("status", start, format!("{}.", status_text(reply.status)))?;
+    }
+    match &verdict.error {
+        None => steps.pass("answer", start, "It is what the connector expects.".to_owned()),
+        Some(error) if reply.status.is_success() => {
+            steps.fail("answer", start, &format!("{} Check the base URL.", sentence(error)))
+        }
+        Some(error) => {
+            let help = "Check the base URL and the credential.";
+            steps.fail("status", start, &format!("{} {help}", sentence(error)))
+        }
+    }
+}
+
 fn status(
     reply: &Reply,
     plan: &Plan,
@@ -260,7 +282,7 @@ impl Subject {
             return Err("the request for this test was incomplete".to_owned());
         };
         let connector = Arc::new(Connector::compile(definition).map_err(|error| error.to_string())?);
-        let tool = connector.tool(&request.tool).cloned().ok_or("the connector has no tool to test with")?;
+        let tool = connector.probe(&request.tool).cloned().ok_or("the connector has no tool to test with")?;
         let tenant: TenantId = request.tenant_id.parse().map_err(|_| "the workspace's id is malformed")?;
         let installation = Installation::compile(tenant, installation, &|_| Some(Ok(Arc::clone(&connector))))
             .map_err(|error| error.to_string())?;

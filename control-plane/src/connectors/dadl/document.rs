@@ -12,7 +12,7 @@ use super::fields::{Field, Fields, one_of};
 use super::tool::{self, Context, Outcome, Ready};
 use super::types::{self, Types};
 use super::yaml::Node;
-use super::{About, Compiled, Coverage, Example, LeftOut, Setup, composites, probe, rules, text};
+use super::{About, Compiled, Coverage, Example, Setup, composites, health, probe, rules, text};
 
 const SPEC_URLS: [&str; 4] = [
     "https://dadl.ai/spec/dadl-spec-v0.1.md",
@@ -29,6 +29,9 @@ const FEATURES: &[&str] = &[
     "returns",
     "deprecation",
     "composites",
+    "health",
+    "idempotency",
+    "file_url",
     "refresh_token",
     "refresh_token_rotation",
     "jwt_bearer",
@@ -157,7 +160,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let hints = read_hints(fields.get("hints"), report);
     let coverage = fields.get("coverage").and_then(|field| read_coverage(&field, report));
     let mut setup = fields.get("setup").map(|field| read_setup(&field, report)).unwrap_or_default();
-    let health = fields.get("health").and_then(|field| probe::read_health(&field, report));
+    let health = fields.get("health").and_then(|field| health::read(&field, report));
     let tools = fields.need("tools", report, "describe at least one tool");
     let composites = fields.get("composites");
     let types = types::read(fields.get("types").as_ref(), report);
@@ -166,11 +169,14 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     fields.finish(report);
 
     let tools = tools?;
-    let (ready, mut left_out) = read_tools(&tools, &auth, &defaults, &types, &hints, report);
+    let ready = read_tools(&tools, &auth, &defaults, &types, &hints, report);
     let callable = callable_tools(&tools, &ready, report);
-    let (composed, not_composed) = composites::read(composites, &callable, report);
-    left_out.extend(not_composed);
-    let (probe_tool, probe_arguments_json) = probe::choose(&ready, health.as_ref(), report);
+    let (composed, left_out) = composites::read(composites, &callable, report);
+    let check = health.as_ref().and_then(|health| health.tool(&ready, &defaults, report));
+    let (probe_tool, probe_arguments_json) = match &check {
+        Some(tool) => (tool.name.clone(), String::new()),
+        None => probe::choose(&ready),
+    };
     let title = if about.source_name.is_empty() { None } else { Some(about.source_name.clone()) };
     let name = name?;
     setup.credentials = auth.credentials;
@@ -188,8 +194,11 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         probe_tool,
         probe_arguments_json,
         examples: for_models(&examples),
+        health: None,
         types_json: types.all().map(|all| all.to_string()).unwrap_or_default(),
     };
+    let exposed = health.is_some_and(|health| health.exposed);
+    let connector = with_health(connector, check, exposed);
     Some(Compiled {
         connector,
         warnings: Vec::new(),
@@ -200,6 +209,16 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         coverage,
         about,
     })
+}
+
+/// Adds the call that tells whether the API is well. A tool of the author's own with its name stays the one that callers see.
+fn with_health(mut connector: v1::Connector, check: Option<v1::Tool>, exposed: bool) -> v1::Connector {
+    let Some(check) = check else { return connector };
+    if exposed && connector.tools.iter().all(|tool| tool.name != check.name) {
+        connector.tools.push(check.clone());
+    }
+    connector.health = Some(check);
+    connector
 }
 
 fn read_name(field: &Field<'_>, report: &mut Report) -> Option<String> {
@@ -246,12 +265,11 @@ fn read_tools(
     types: &Types,
     hints: &HashMap<String, String>,
     report: &mut Report,
-) -> (Vec<Ready>, Vec<LeftOut>) {
+) -> Vec<Ready> {
     let children = field.children(report);
     let names: HashSet<&str> = children.iter().map(|(key, _)| key.name.as_str()).collect();
     let context = Context { auth, defaults, names, types };
     let mut ready = Vec::new();
-    let mut left_out = Vec::new();
     let had = report.error_count();
     for (key, child) in &children {
         match tool::read(&key.name, key.at, child, &context, report) {
@@ -261,16 +279,13 @@ fn read_tools(
                 }
                 ready.push(*read);
             }
-            Outcome::LeftOut(reason) => left_out.push(LeftOut { tool: key.name.clone(), reason }),
             Outcome::Broken => {}
         }
     }
     if ready.is_empty() && report.error_count() == had {
-        let reason = left_out.first().map(|first| format!("; {} {}", first.tool, first.reason));
-        let message = format!("holds no tool that this version executes{}", reason.unwrap_or_default());
-        field.error(report, message, "");
+        field.error(report, "holds no tool", "describe at least one tool");
     }
-    (ready, left_out)
+    ready
 }
 
 /// What is there to be called by composites.

@@ -25,6 +25,7 @@
 
 mod answer;
 mod auth;
+mod body;
 mod composites;
 mod diagnostic;
 mod document;
@@ -33,7 +34,9 @@ mod errors;
 mod extensions;
 mod fields;
 mod headers;
+mod health;
 mod jsonpath;
+mod names;
 mod paging;
 mod params;
 mod probe;

@@ -1,5 +1,7 @@
 //! Parameters of a tool, and the JSON Schema that clients see of them.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json, json};
 use toolmesh_proto::v1::param::Place;
 use toolmesh_proto::v1::{Paging, Param, ParamType, paging::Strategy};
@@ -9,13 +11,15 @@ use super::diagnostic::{Mark, Report, quote};
 use super::extensions::Extensions;
 use super::fields::{Field, one_of};
 use super::yaml::{Node, Value};
-use super::{extensions, headers, text};
+use super::{extensions, headers, names, text};
 
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", "file_url"];
 const PLACES: &[&str] = &["path", "query", "header", "body"];
 const MAX_NAME: usize = 128;
 /// The argument that holds a jq program of the caller's own; nodes know it by this name.
 const PROGRAM: &str = "_jq";
+/// What a model must know of a parameter that takes a file.
+const FILE_NOTE: &str = "Give the http or https URL of the file, which is fetched and sent, or a data: URL that holds a small file.";
 
 /// What a tool takes.
 #[derive(Debug, Default)]
@@ -23,12 +27,12 @@ pub(super) struct Params {
     pub list: Vec<Param>,
     /// Properties of the input schema, in the order of the file.
     properties: Map<String, Json>,
-    /// A parameter takes a file by its URL.
-    pub takes_files: bool,
     /// A parameter is the whole body.
     pub whole_body: bool,
     /// Names that are in the file, those that are ignored included.
     declared: Vec<String>,
+    /// Names that an argument cannot have any more.
+    taken: HashSet<String>,
 }
 
 struct Declared {
@@ -50,12 +54,15 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Params {
     let mut params = Params::default();
-    for (key, field) in field.map(|field| field.children(report)).unwrap_or_default() {
+    let children = field.map(|field| field.children(report)).unwrap_or_default();
+    // A name that is plain in the file stays with its parameter.
+    params.taken =
+        children.iter().map(|(key, _)| key.name.clone()).filter(|name| names::is_plain(name)).collect();
+    for (key, field) in children {
         params.declared.push(key.name.clone());
         check_name(&key.name, key.at, &field, report);
         let in_path = placeholders.contains(&key.name);
-        let Some((declared, file)) = read_one(&key.name, key.at, &field, in_path, report) else { continue };
-        params.takes_files |= file;
+        let Some(declared) = read_one(&key.name, key.at, &field, in_path, report) else { continue };
         if is_ignored(&declared, &field, auth, report) {
             continue;
         }
@@ -91,24 +98,10 @@ pub(super) fn read_placeless(field: Option<&Field<'_>>, report: &mut Report) -> 
 fn check_name(name: &str, at: Mark, field: &Field<'_>, report: &mut Report) {
     if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
         report.error(at, &field.path, "is not a name of a parameter", "use 1 to 128 characters of text");
-    } else if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
-        let message = "holds characters that some clients refuse in the names of arguments";
-        report.warn(
-            at,
-            &field.path,
-            message,
-            "where the API allows it, use letters, digits, `_`, `.` and `-`",
-        );
     }
 }
 
-fn read_one(
-    name: &str,
-    at: Mark,
-    field: &Field<'_>,
-    in_path: bool,
-    report: &mut Report,
-) -> Option<(Declared, bool)> {
+fn read_one(name: &str, at: Mark, field: &Field<'_>, in_path: bool, report: &mut Report) -> Option<Declared> {
     let mut fields = field.fields(report)?;
     let kind = fields.need("type", report, &one_of(TYPES));
     let kind = kind.and_then(|field| read_type(&field, report));
@@ -118,11 +111,15 @@ fn read_one(
     let description = fields.text("description", report).map(|t| text::clean(&t)).unwrap_or_default();
     let more = extensions::read(&mut fields, report);
     fields.finish(report);
-    let ((kind, file), place) = (kind?, place?);
+    let (mut kind, place) = (kind?, place?);
     more.check(place, field, report);
     if (place == Place::Path) != in_path {
         mismatch(name, in_path, field, report);
         return None;
+    }
+    if kind == ParamType::File && place != Place::Body {
+        field.warn(report, "is no body; the URL itself is sent", "write `type: string`, or `in: body`");
+        kind = ParamType::String;
     }
     let default = default.map(|default| read_default(&default, kind, report));
     if more.fixed && default.is_none() {
@@ -134,7 +131,7 @@ fn read_one(
     }
     let required = (required || place == Place::Path) && default.is_none();
     let name = name.to_owned();
-    Some((Declared { name, at, place, kind, required, default, description, more }, file))
+    Some(Declared { name, at, place, kind, required, default, description, more })
 }
 
 fn mismatch(name: &str, in_path: bool, field: &Field<'_>, report: &mut Report) {
@@ -146,22 +143,21 @@ fn mismatch(name: &str, in_path: bool, field: &Field<'_>, report: &mut Report) {
     }
 }
 
-fn read_type(field: &Field<'_>, report: &mut Report) -> Option<(ParamType, bool)> {
+fn read_type(field: &Field<'_>, report: &mut Report) -> Option<ParamType> {
     let word = field.text(report)?;
-    let kind = match word.as_str() {
+    Some(match word.as_str() {
         "string" => ParamType::String,
         "integer" => ParamType::Integer,
         "number" => ParamType::Number,
         "boolean" => ParamType::Boolean,
         "array" => ParamType::Array,
         "object" => ParamType::Object,
-        "file_url" | "file" => return Some((ParamType::String, true)),
+        "file_url" | "file" => ParamType::File,
         other => {
             field.error(report, format!("{} is not a type", quote(other)), one_of(TYPES));
             return None;
         }
-    };
-    Some((kind, false))
+    })
 }
 
 fn read_place(
@@ -194,7 +190,7 @@ fn read_place(
 fn read_default(field: &Field<'_>, kind: ParamType, report: &mut Report) -> Json {
     let Node { value, .. } = field.node;
     let fits = match kind {
-        ParamType::String => {
+        ParamType::String | ParamType::File => {
             if let Some(text) = field.node.text() {
                 return Json::String(text.into_owned());
             }
@@ -239,27 +235,33 @@ fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut 
 
 impl Params {
     fn push(&mut self, declared: Declared) {
-        let Declared { name, place, kind, required, default, description, more, .. } = declared;
+        let Declared { name: declared, place, kind, required, default, description, more, .. } = declared;
+        let name = names::plain(&declared, &self.taken);
+        self.taken.insert(name.clone());
         if !more.fixed {
             let mut property = property(kind, &description, default.as_ref());
             more.refine(&mut property);
             self.properties.insert(name.clone(), Json::Object(property));
         }
         self.whole_body |= more.whole_body;
-        let default_json = default.map(|value| value.to_string()).unwrap_or_default();
-        let (place, kind) = (place.into(), kind.into());
-        let (style, wire_name) = (more.style.into(), more.wire_name);
-        self.list.push(Param {
-            name,
-            place,
-            r#type: kind,
+        let mut param = Param {
+            place: place.into(),
+            r#type: kind.into(),
             required,
-            default_json,
-            style,
-            wire_name,
+            default_json: default.map(|value| value.to_string()).unwrap_or_default(),
+            style: more.style.into(),
+            wire_name: more.wire_name,
             fixed: more.fixed,
-            ..Default::default()
-        });
+            ..Param::default()
+        };
+        if declared != name {
+            param.aliases = vec![declared.clone()];
+            if param.wire_name.is_empty() {
+                param.wire_name = declared;
+            }
+        }
+        param.name = name;
+        self.list.push(param);
     }
 
     /// Whether the file names the parameter, usable or not.
@@ -269,6 +271,19 @@ impl Params {
 
     pub(super) fn count_in(&self, place: Place) -> usize {
         self.list.iter().filter(|param| param.place() == place).count()
+    }
+
+    /// How many of the body's parameters take a file.
+    pub(super) fn files(&self) -> usize {
+        self.list.iter().filter(|param| param.r#type() == ParamType::File).count()
+    }
+
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        let wire = |param: &Param| {
+            if param.wire_name.is_empty() { param.name.clone() } else { param.wire_name.clone() }
+        };
+        let mut headers = self.list.iter().filter(|param| param.place() == Place::Header);
+        headers.any(|param| wire(param).eq_ignore_ascii_case(name))
     }
 
     /// Adds the arguments that page through a list, where the file does not declare them.
@@ -337,11 +352,17 @@ fn property(kind: ParamType, description: &str, default: Option<&Json>) -> Map<S
         ParamType::Boolean => "boolean",
         ParamType::Array => "array",
         ParamType::Object => "object",
-        ParamType::String | ParamType::Unspecified => "string",
+        ParamType::String | ParamType::File | ParamType::Unspecified => "string",
     };
     property.insert("type".to_owned(), json!(word));
     if kind == ParamType::Array {
         property.insert("items".to_owned(), json!({}));
+    }
+    let mut description = description.to_owned();
+    if kind == ParamType::File {
+        let gap = if description.is_empty() { "" } else { " " };
+        description.push_str(gap);
+        description.push_str(FILE_NOTE);
     }
     if !description.is_empty() {
         property.insert("description".to_owned(), json!(description));

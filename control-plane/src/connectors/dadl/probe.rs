@@ -3,8 +3,6 @@
 use serde_json::json;
 use toolmesh_proto::v1;
 
-use super::diagnostic::{Report, quote};
-use super::fields::Field;
 use super::tool::Ready;
 
 /// Parameters that usually limit a list.
@@ -33,58 +31,19 @@ const WELL_KNOWN: &[&str] = &[
     "get_server_info",
 ];
 
-/// What `backend.health` names.
-#[derive(Debug)]
-pub(super) struct Health<'a> {
-    field: Field<'a>,
-    tool: String,
-}
-
-/// Reads `backend.health`. Only the form that names a tool is used; the other one has no tool to call.
-pub(super) fn read_health<'a>(field: &Field<'a>, report: &mut Report) -> Option<Health<'a>> {
-    let mut fields = field.fields(report)?;
-    let tool = fields.get("tool");
-    fields.skip(&[
-        "method",
-        "path",
-        "expect_status",
-        "expect_path",
-        "auth_expires_path",
-        "timeout",
-        "expose",
-    ]);
-    fields.finish(report);
-    let Some(tool) = tool else {
-        field.warn(report, "names no tool and is not used by this version", "write `tool:` with a read tool");
-        return None;
-    };
-    let name = tool.text(report)?;
-    Some(Health { field: tool, tool: name })
-}
-
 /// The tool to test a connection with, and its arguments; empty where there is none.
-pub(super) fn choose(tools: &[Ready], health: Option<&Health<'_>>, report: &mut Report) -> (String, String) {
-    if let Some(health) = health {
-        let named = tools.iter().find(|ready| ready.tool.name == health.tool);
-        match named.filter(|ready| rank(&ready.tool).is_some()) {
-            Some(ready) => return (ready.tool.name.clone(), one_item(&ready.tool, ready.limit.as_deref())),
-            None => {
-                let message =
-                    format!("{} is not a read tool that works without arguments", quote(&health.tool));
-                health.field.warn(
-                    report,
-                    message,
-                    "name a tool with `access: read` and no required parameter",
-                );
-            }
-        }
-    }
+pub(super) fn choose(tools: &[Ready]) -> (String, String) {
     let best =
         tools.iter().filter_map(|ready| Some((rank(&ready.tool)?, ready))).min_by_key(|(rank, _)| *rank);
     let call = |(_, ready): (usize, &Ready)| {
         (ready.tool.name.clone(), one_item(&ready.tool, ready.limit.as_deref()))
     };
     best.map(call).unwrap_or_default()
+}
+
+/// Whether a tool changes nothing and needs no arguments.
+pub(super) fn is_harmless(tool: &v1::Tool) -> bool {
+    rank(tool).is_some()
 }
 
 /// The lower the better; `None` for a tool that may change something or needs arguments. The first of equals wins.

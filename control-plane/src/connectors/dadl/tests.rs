@@ -243,12 +243,22 @@ fn the_input_schema_says_what_a_client_may_send() {
 fn the_content_type_decides_how_a_body_is_written() {
     let body = "params: {a: {type: string, in: body}}";
     let two = "params: {a: {type: string, in: body}, b: {type: string, in: body}}";
+    let file = "params: {a: {type: file_url, in: body}}".to_owned();
     for (keys, encoding) in [
         (body.to_owned(), BodyEncoding::Json),
         (format!("content_type: application/x-www-form-urlencoded\n{two}"), BodyEncoding::Form),
         (format!("content_type: application/vnd.api+json\n{two}"), BodyEncoding::Json),
         (format!("content_type: text/plain\n{body}"), BodyEncoding::Text),
         ("content_type: application/json".to_owned(), BodyEncoding::None),
+        ("content_type: multipart/form-data".to_owned(), BodyEncoding::None),
+        ("content_type: application/octet-stream".to_owned(), BodyEncoding::None),
+        (format!("content_type: multipart/form-data\n{two}"), BodyEncoding::Multipart),
+        (format!("content_type: application/octet-stream\n{body}"), BodyEncoding::Raw),
+        (format!("content_type: application/octet-stream\n{two}"), BodyEncoding::Json),
+        (file.clone(), BodyEncoding::Raw),
+        (format!("content_type: image/png\n{file}"), BodyEncoding::Raw),
+        (format!("content_type: multipart/form-data\n{file}"), BodyEncoding::Multipart),
+        (file.replace("}}", "}, b: {type: string, in: body}}"), BodyEncoding::Multipart),
     ] {
         let (_, call) = tool(&compiled(&one_tool(&format!("method: POST\npath: /x\n{keys}"))));
         assert_eq!(call.body(), encoding, "{keys}");
@@ -260,29 +270,6 @@ fn the_content_type_decides_how_a_body_is_written() {
     let (_, call) = tool(&compiled);
     assert_eq!((call.body(), call.nest_body_keys), (BodyEncoding::Form, true));
     assert_eq!(compiled.connector.default_headers.len(), 1, "the content type is sent with bodies only");
-}
-
-#[test]
-fn what_cannot_be_executed_is_left_out_with_its_reason_and_the_rest_works() {
-    let tools = [
-        ("file_in", "params: {f: {type: file_url, in: body}}", "files"),
-        ("multi", "content_type: multipart/form-data", "multipart"),
-        ("raw", "content_type: application/octet-stream", "binary"),
-        ("once", "idempotency: {header: Idempotency-Key}", "idempotency"),
-    ];
-    let mut source = document("  tools:\n    fine: {method: GET, path: /f, access: read, description: F.}\n");
-    for (name, keys, _) in tools {
-        source.push_str(&format!(
-            "    {name}:\n      method: POST\n      path: /x\n      access: write\n      description: X.\n      {keys}\n"
-        ));
-    }
-    let compiled = compiled(&source);
-    assert_eq!(compiled.connector.tools.len(), 1);
-    let reasons: BTreeMap<&str, &str> =
-        compiled.left_out.iter().map(|left| (left.tool.as_str(), left.reason.as_str())).collect();
-    for (name, _, word) in tools {
-        assert!(reasons[name].contains(word), "{name}: {}", reasons[name]);
-    }
 }
 
 #[test]
@@ -448,7 +435,88 @@ fn the_test_call_is_the_declared_one_or_the_most_harmless() {
     let tools = "  tools:\n    delete_all: {method: POST, path: /d, access: dangerous, description: D.}\n    list_x: {method: GET, path: /x, access: read, description: X.}\n    whoami: {method: GET, path: /me, access: read, description: M.}\n";
     let probe = |head: &str| compiled(&document(&format!("{head}{tools}"))).connector.probe_tool;
     assert_eq!(probe(""), "whoami");
-    assert_eq!(probe("  health: {tool: list_x}\n"), "list_x");
+    assert_eq!(probe("  health: {tool: list_x}\n"), "health");
     assert_eq!(probe("  health: {tool: delete_all}\n"), "whoami");
-    assert_eq!(probe("  health: {path: /ping}\n"), "whoami");
+    assert_eq!(probe("  health: {path: /ping}\n"), "health");
+}
+
+#[test]
+fn a_health_check_is_a_tool_without_arguments_that_only_gives_a_verdict() {
+    let tools = "  defaults: {response: {result_path: $.data}, errors: {message_path: $.error}}\n  tools:\n    list_x:\n      method: GET\n      path: /x\n      access: read\n      description: X.\n      params: {page: {type: integer, in: query}, v: {type: integer, in: query, default: 2}}\n";
+    let check = |block: &str| compiled(&document(&format!("  health: {block}\n{tools}"))).connector;
+    let connector = check("{tool: list_x, expect_status: 200, expect_path: $.ok, timeout: 2s}");
+    assert_eq!(connector.tools.last(), connector.health.as_ref());
+    let Some(Call::Rest(call)) = connector.health.unwrap().call else { panic!("no call") };
+    assert_eq!(call.params.iter().map(|p| (p.name.as_str(), p.fixed)).collect::<Vec<_>>(), [("v", true)]);
+    assert_eq!((call.response, call.errors.unwrap().message_path.as_str()), (None, "$.error"));
+    let rule = call.health.unwrap();
+    assert_eq!((rule.expect_status, rule.expect_path.as_str(), rule.timeout_ms), (200, "$.ok", 2000));
+
+    let hidden = check("{method: HEAD, path: /ping, expose: false}");
+    assert_eq!((hidden.tools.len(), hidden.health.unwrap().name.as_str()), (1, "health"));
+    for (block, word) in [
+        ("{}", "neither a tool nor a path"),
+        ("{path: '/{id}'}", "placeholder"),
+        ("{path: /a, tool: list_x}", "beside `tool`"),
+        ("{path: /a, timeout: soon}", "timeout"),
+        ("{path: /a, expect_status: 9}", "HTTP status"),
+        ("{path: https://evil.example/x}", "another host"),
+        ("{path: /a, expect_path: ok}", "starts with `$`"),
+    ] {
+        let found = errors(&document(&format!("  health: {block}\n{tools}")));
+        assert!(found.iter().any(|error| error.contains(word)), "{block}: {found:?}");
+    }
+}
+
+#[test]
+fn a_file_is_taken_by_its_url_and_the_model_is_told_so() {
+    let (tool, call) = tool(&compiled(&one_tool(
+        "method: POST\npath: /x\nmax_body_size: 20MB\nparams: {f: {type: file_url, in: body, required: true, description: A picture.}}",
+    )));
+    assert_eq!((call.params[0].r#type(), call.max_body_bytes), (v1::ParamType::File, 20 << 20));
+    let property = &schema(&tool)["properties"]["f"];
+    assert_eq!(property["type"], "string");
+    assert!(property["description"].as_str().unwrap().starts_with("A picture. Give the http or https URL"));
+    let elsewhere = one_tool("method: GET\npath: /x\nparams: {f: {type: file_url, in: query}}");
+    assert!(warnings(&elsewhere).contains("the URL itself is sent"));
+}
+
+#[test]
+fn names_that_clients_refuse_are_offered_under_plain_ones() {
+    let (tool, call) = tool(&compiled(&one_tool(
+        "method: GET\npath: /x\nparams:\n  types[]: {type: array, in: query, required: true}\n  types: {type: string, in: query}\n  'filter[name:eq]': {type: string, in: query}",
+    )));
+    let names: Vec<(&str, &str)> =
+        call.params.iter().map(|param| (param.name.as_str(), param.wire_name.as_str())).collect();
+    assert_eq!(names, [("types_2", "types[]"), ("types", ""), ("filter_name_eq", "filter[name:eq]")]);
+    assert_eq!(call.params[0].aliases, ["types[]"]);
+    assert_eq!(schema(&tool)["required"], json!(["types_2"]));
+}
+
+#[test]
+fn an_idempotency_key_is_the_gateways_alone() {
+    let keys = "method: POST\npath: /x\nidempotency: {header: Idempotency-Key, generate: uuid_v4}";
+    let (_, call) = tool(&compiled(&one_tool(keys)));
+    assert_eq!(call.idempotency_header, "Idempotency-Key");
+    let params = "\nparams: {idempotency-key: {type: string, in: header}}";
+    for (bad, word) in [
+        (format!("{keys}{params}"), "callers do not choose"),
+        (keys.replace("uuid_v4", "uuid_v9"), "uuid_v9"),
+        (keys.replace("Idempotency-Key", "Authorization"), "something else"),
+        (keys.replace("Idempotency-Key", "a b"), "not a header name"),
+        (keys.replace("header: Idempotency-Key, ", ""), "header: is missing"),
+    ] {
+        let found = errors(&one_tool(&bad));
+        assert!(found.iter().any(|error| error.contains(word)), "{bad}: {found:?}");
+    }
+}
+
+#[test]
+fn a_size_that_cannot_be_read_is_refused_and_a_huge_one_is_cut() {
+    let sized = |size: &str| one_tool(&format!("method: POST\npath: /x\nmax_body_size: {size}"));
+    assert_eq!(tool(&compiled(&sized("5GB"))).1.max_body_bytes, 100 << 20);
+    assert!(warnings(&sized("5GB")).contains("100 MiB is the limit"));
+    for bad in ["soon", "0", "-5MB", "[1]"] {
+        assert!(errors(&sized(bad))[0].contains("demo.dadl:14:22: "), "{bad}");
+    }
 }

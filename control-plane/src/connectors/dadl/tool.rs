@@ -5,15 +5,15 @@
 
 use std::collections::HashSet;
 
-use toolmesh_proto::v1::{self, BodyEncoding, param::Place};
+use toolmesh_proto::v1;
 
 use super::auth::Auth;
 use super::diagnostic::{Mark, Report, quote};
 use super::fields::{Field, Fields, one_of};
 use super::params::{self, Params};
-use super::rules::{self, Defaults};
+use super::rules::Defaults;
 use super::types::Types;
-use super::{answer, extensions, text};
+use super::{answer, body, extensions, text};
 
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 const MAX_NAME: usize = 96;
@@ -44,7 +44,6 @@ pub(super) struct Ready {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Ready(Box<Ready>),
-    LeftOut(String),
     /// Errors were reported.
     Broken,
 }
@@ -67,7 +66,6 @@ pub(super) fn read(
         report.error(at, &field.path, format!("{} is not a name of a tool", quote(name)), help);
     }
     let Some(mut fields) = field.fields(report) else { return Outcome::Broken };
-    let mut blocked: Vec<&'static str> = Vec::new();
     let method =
         fields.need("method", report, &one_of(METHODS)).and_then(|field| read_method(&field, report));
     let path =
@@ -80,36 +78,13 @@ pub(super) fn read(
     let access = read_access(&mut fields, report);
     let tags = extensions::read_tags(&mut fields, report);
     let default_off = fields.boolean("x-default-off", report).unwrap_or_default();
-    let content_type = fields.get("content_type").and_then(|field| rules::media_type(&field, report));
-    let nest_body_keys = fields.boolean("nest_body_keys", report).unwrap_or(context.defaults.nest_body_keys);
+    let body = body::read(&mut fields, &params, context, report);
     let answer = answer::read(&mut fields, method, context, report);
-    if fields.get("idempotency").is_some() {
-        blocked.push("idempotency keys");
-    }
-    fields.skip(&["max_body_size"]);
-    let params_at = Field { node: field.node, path: format!("{}.params", fields.path) };
+    let deprecated =
+        fields.get("deprecated").is_some_and(|field| field.node.text().is_some_and(|t| t != "false"));
     fields.finish(report);
-
-    if params.takes_files {
-        blocked.push("files as arguments");
-    }
-    let count = params.count_in(Place::Body);
-    // An inherited content type says nothing about a call without a body.
-    let inherited = context.defaults.content_type.clone().filter(|_| count > 0);
-    let explicit = content_type.or(inherited);
-    let body = encoding(explicit.as_deref(), count).unwrap_or_else(|reason| {
-        blocked.push(reason);
-        BodyEncoding::None
-    });
-    let body = if params.whole_body { whole_body(body, count, &params_at, report) } else { body };
     if report.error_count() > had {
         return Outcome::Broken;
-    }
-    if !blocked.is_empty() {
-        return Outcome::LeftOut(format!(
-            "needs {}, which this version does not execute",
-            blocked.join(" and ")
-        ));
     }
     let limit =
         answer.paging.as_ref().map(|paging| paging.limit_param.clone()).filter(|name| !name.is_empty());
@@ -125,11 +100,9 @@ pub(super) fn read(
         method: method.unwrap_or_default().to_owned(),
         path,
         params: params.list,
-        body: body.into(),
-        content_type: explicit.filter(|_| body != BodyEncoding::None).unwrap_or_default(),
-        nest_body_keys,
         ..Default::default()
     };
+    body.write(&mut rest);
     answer.write(&mut rest);
     let tool = v1::Tool {
         name: name.to_owned(),
@@ -141,7 +114,7 @@ pub(super) fn read(
         call: Some(v1::tool::Call::Rest(rest)),
         tags,
         hidden: name.starts_with('_'),
-        ..Default::default()
+        deprecated,
     };
     Outcome::Ready(Box::new(Ready { tool, limit, default_off }))
 }
@@ -159,7 +132,7 @@ fn read_method(field: &Field<'_>, report: &mut Report) -> Option<&'static str> {
 }
 
 /// The path with a leading slash, and the names in braces.
-fn read_path(field: &Field<'_>, report: &mut Report) -> Option<(String, Vec<String>)> {
+pub(super) fn read_path(field: &Field<'_>, report: &mut Report) -> Option<(String, Vec<String>)> {
     let path = field.text(report)?;
     let problem = if path.contains("://") || path.starts_with("//") || path.contains('\\') {
         Some(("leads to another host", "write the path below the base URL; the host belongs into base_url"))
@@ -289,33 +262,5 @@ pub(super) fn append(description: &mut String, note: &str) {
     if description.chars().count() + 1 + note.chars().count() <= MAX_DESCRIPTION {
         description.push('\n');
         description.push_str(note);
-    }
-}
-
-/// A parameter that is the whole body is alone in it, and the body is JSON.
-fn whole_body(body: BodyEncoding, count: usize, params: &Field<'_>, report: &mut Report) -> BodyEncoding {
-    if body != BodyEncoding::Json || count != 1 {
-        let help = "leave x-whole-body out, or make it the one body parameter of a JSON body";
-        params.error(
-            report,
-            "hold one that is marked x-whole-body beside others, or in a body that is not JSON",
-            help,
-        );
-    }
-    BodyEncoding::WholeJson
-}
-
-/// How a body is written, from its media type and the number of its parameters; or what it would need.
-fn encoding(content_type: Option<&str>, count: usize) -> Result<BodyEncoding, &'static str> {
-    let essence = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "multipart/form-data" => Err("multipart bodies"),
-        "application/octet-stream" => Err("binary bodies"),
-        _ if count == 0 => Ok(BodyEncoding::None),
-        "application/x-www-form-urlencoded" => Ok(BodyEncoding::Form),
-        json if json == "application/json" || json.ends_with("+json") => Ok(BodyEncoding::Json),
-        _ if count == 1 => Ok(BodyEncoding::Text),
-        _ => Err("bodies of this content type with several parameters"),
     }
 }

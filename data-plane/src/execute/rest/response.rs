@@ -114,6 +114,9 @@ pub fn read(
     if !reply.status.is_success() || not_yet {
         return Err(refusal(plan, reply, scrub));
     }
+    if plan.method == http::Method::HEAD {
+        return Ok(Body::Json(super::head::json(reply, scrub)));
+    }
     if reply.body.is_empty() {
         return Ok(Body::Empty(reply.status));
     }

@@ -5,18 +5,20 @@
 
 mod answer;
 mod headers;
+mod health;
 mod request;
 
 use std::collections::HashMap;
 
 use http::Method;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use toolmesh_proto::jq::Program;
 use toolmesh_proto::v1;
 
 pub use self::answer::{Answer, Errors, Streaming};
 pub use self::headers::{default_headers, is_reserved};
-pub use self::request::{Body, Param, ParamPlace, Segment, taken};
+pub use self::health::Health;
+pub use self::request::{Body, Param, ParamPlace, Segment, named, taken};
 use super::jsonpath::PathError;
 
 /// Everything about a call that does not depend on its arguments.
@@ -30,7 +32,13 @@ pub struct Plan {
     pub body: Body,
     pub content_type: Option<HeaderValue>,
     pub nest_body_keys: bool,
+    /// Carries a fresh key with every logical call.
+    pub idempotency: Option<HeaderName>,
+    /// Most bytes of a body, files included.
+    pub max_body: u64,
     pub answer: Answer,
+    /// The call asks whether the API is well.
+    pub health: Option<Health>,
     /// The query parameter that carries the credential.
     reserved_query: Option<String>,
 }
@@ -55,10 +63,12 @@ pub enum PlanError {
     Default(String),
     #[error("the encoding of the body is unknown")]
     Encoding,
-    #[error("a text body needs exactly one body parameter")]
-    TextBody,
-    #[error("a body that is one parameter needs exactly one body parameter")]
-    WholeBody,
+    #[error("a text, raw or whole body needs exactly one body parameter")]
+    OneBody,
+    #[error("{0:?} takes a file, but the body cannot hold one")]
+    File(String),
+    #[error("idempotency keys cannot go into the header {0:?}")]
+    Idempotency(String),
     #[error("the style of parameter {0:?} is unknown")]
     Style(String),
     #[error("content type {0:?} is malformed")]
@@ -102,13 +112,22 @@ impl Plan {
             params,
             content_type: request::content_type(&call.content_type)?,
             nest_body_keys: call.nest_body_keys,
+            idempotency: request::idempotency(&call.idempotency_header)?,
+            max_body: request::max_body(call.max_body_bytes),
             answer,
+            health: call.health.as_ref().map(Health::compile).transpose()?,
             reserved_query: None,
         })
     }
 }
 
 impl Plan {
+    /// The parameter that an argument of this name is for.
+    #[must_use]
+    pub fn param(&self, argument: &str) -> Option<&Param> {
+        named(&self.params, argument)
+    }
+
     /// Takes a query parameter out of the caller's and the path's hands, in every form that an API may read as it: the
     /// credential under this name must be the only one.
     pub fn reserve_query(&mut self, name: &str) {
@@ -160,6 +179,10 @@ mod tests {
         v1::Param { name: name.into(), place: place.into(), ..Default::default() }
     }
 
+    fn file(place: Place) -> v1::Param {
+        v1::Param { r#type: v1::ParamType::File.into(), ..param_in("f", place) }
+    }
+
     #[test]
     fn a_path_is_cut_into_text_and_values() {
         let plan = Plan::compile(&call("/repos/{owner}/x?per_page=5", vec![param_in("owner", Place::Path)]))
@@ -198,6 +221,11 @@ mod tests {
             v1::RestCall { body: v1::BodyEncoding::WholeJson.into(), ..call("/x", vec![]) },
             call("/x", vec![v1::Param { style: 99, ..param_in("a", Place::Query) }]),
             v1::RestCall { body: v1::BodyEncoding::Text.into(), ..call("/x", vec![]) },
+            v1::RestCall { body: v1::BodyEncoding::Raw.into(), ..call("/x", vec![]) },
+            v1::RestCall { idempotency_header: "Authorization".into(), ..call("/x", vec![]) },
+            v1::RestCall { idempotency_header: "a b".into(), ..call("/x", vec![]) },
+            v1::RestCall { body: v1::BodyEncoding::Json.into(), ..call("/x", vec![file(Place::Body)]) },
+            v1::RestCall { body: v1::BodyEncoding::Multipart.into(), ..call("/x", vec![file(Place::Query)]) },
         ] {
             assert!(Plan::compile(&bad).is_err(), "{bad:?}");
         }

@@ -2,13 +2,16 @@
 
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::param::Place;
 
 use super::PlanError;
 use super::headers::is_reserved;
 use crate::execute::rest::style::Style;
+
+/// No body is larger, whatever a connector says.
+const MAX_BODY: u64 = 100 << 20;
 
 /// A part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +24,29 @@ pub enum Segment {
 /// An argument and its place in the request.
 #[derive(Clone, Debug)]
 pub struct Param {
+    /// The argument's name.
     pub name: String,
+    /// Other names under which it is taken.
+    pub aliases: Vec<String>,
     /// Its name in the request.
     pub wire_name: String,
     pub style: Style,
     pub place: ParamPlace,
+    /// The URL of a file that goes in its place.
+    pub file: bool,
     pub required: bool,
     pub default: Option<Value>,
     /// Sent with its default whatever a caller says; it is no argument.
     pub fixed: bool,
+}
+
+impl Param {
+    /// What the caller gave for it, under whichever of its names.
+    #[must_use]
+    pub fn given<'a>(&self, arguments: &'a Map<String, Value>) -> Option<&'a Value> {
+        let names = std::iter::once(&self.name).chain(&self.aliases);
+        names.filter_map(|name| arguments.get(name)).next()
+    }
 }
 
 /// Where an argument goes.
@@ -50,6 +67,8 @@ pub enum Body {
     Json,
     Form,
     Text,
+    Multipart,
+    Raw,
     /// The one parameter is the body.
     WholeJson,
 }
@@ -58,6 +77,13 @@ pub(super) fn method(text: &str) -> Result<Method, PlanError> {
     let known = matches!(text, "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD");
     let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| known);
     method.ok_or_else(|| PlanError::Method(text.to_owned()))
+}
+
+/// The parameter that an argument is for: by its own name first, then by one of its others.
+#[must_use]
+pub fn named<'a>(params: &'a [Param], argument: &str) -> Option<&'a Param> {
+    let own = params.iter().find(|param| param.name == argument);
+    own.or_else(|| params.iter().find(|param| param.aliases.iter().any(|alias| alias == argument)))
 }
 
 pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
@@ -79,11 +105,17 @@ pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
         "" => None,
         json => Some(serde_json::from_str(json).map_err(|_| PlanError::Default(param.name.clone()))?),
     };
+    let file = param.r#type() == v1::ParamType::File;
+    if file && place != ParamPlace::Body {
+        return Err(PlanError::File(param.name.clone()));
+    }
     Ok(Param {
         name: param.name.clone(),
+        aliases: param.aliases.clone(),
         wire_name: wire_name.clone(),
         style: Style::of(style),
         place,
+        file,
         required: param.required,
         default,
         fixed: param.fixed,
@@ -125,17 +157,40 @@ pub(super) fn segments(path: &str, params: &[Param]) -> Result<Vec<Segment>, Pla
 }
 
 pub(super) fn body(call: &v1::RestCall, params: &[Param]) -> Result<Body, PlanError> {
-    let count = params.iter().filter(|p| p.place == ParamPlace::Body).count();
-    match call.body() {
-        v1::BodyEncoding::None if count == 0 => Ok(Body::None),
-        v1::BodyEncoding::Json => Ok(Body::Json),
-        v1::BodyEncoding::Form => Ok(Body::Form),
-        v1::BodyEncoding::Text if count == 1 => Ok(Body::Text),
-        v1::BodyEncoding::Text => Err(PlanError::TextBody),
-        v1::BodyEncoding::WholeJson if count == 1 => Ok(Body::WholeJson),
-        v1::BodyEncoding::WholeJson => Err(PlanError::WholeBody),
-        v1::BodyEncoding::None | v1::BodyEncoding::Unspecified => Err(PlanError::Encoding),
+    let mut fields = params.iter().filter(|param| param.place == ParamPlace::Body);
+    let count = fields.clone().count();
+    let body = match call.body() {
+        v1::BodyEncoding::None if count == 0 => Body::None,
+        v1::BodyEncoding::Json => Body::Json,
+        v1::BodyEncoding::Form => Body::Form,
+        v1::BodyEncoding::Multipart => Body::Multipart,
+        v1::BodyEncoding::Text if count == 1 => Body::Text,
+        v1::BodyEncoding::Raw if count == 1 => Body::Raw,
+        v1::BodyEncoding::WholeJson if count == 1 => Body::WholeJson,
+        v1::BodyEncoding::Text | v1::BodyEncoding::Raw | v1::BodyEncoding::WholeJson => {
+            return Err(PlanError::OneBody);
+        }
+        v1::BodyEncoding::None | v1::BodyEncoding::Unspecified => return Err(PlanError::Encoding),
+    };
+    match fields.find(|param| param.file) {
+        Some(param) if !matches!(body, Body::Multipart | Body::Raw) => {
+            Err(PlanError::File(param.name.clone()))
+        }
+        _ => Ok(body),
     }
+}
+
+pub(super) fn idempotency(header: &str) -> Result<Option<HeaderName>, PlanError> {
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let name = HeaderName::from_bytes(header.as_bytes()).ok();
+    let free = name.filter(|name| !is_reserved(name) && name != http::header::CONTENT_TYPE);
+    free.map(Some).ok_or_else(|| PlanError::Idempotency(header.to_owned()))
+}
+
+pub(super) const fn max_body(bytes: u64) -> u64 {
+    if bytes == 0 || bytes > MAX_BODY { MAX_BODY } else { bytes }
 }
 
 pub(super) fn content_type(text: &str) -> Result<Option<HeaderValue>, PlanError> {

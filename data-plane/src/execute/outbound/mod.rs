@@ -2,7 +2,12 @@
 //!
 //! Owns the rules of leaving: the URL is checked, every address of its name is checked, and only a checked address is
 //! connected to; no redirects, proxies, cookies or referrers; time and size are bounded. It knows nothing of connectors,
-//! credentials or tenants.
+//! credentials or tenants. `payload` is what a request carries, `file` what is fetched into it.
+
+mod file;
+mod payload;
+#[cfg(test)]
+mod tests_of_files;
 
 use std::error::Error as StdError;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -10,13 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 use toolmesh_proto::egress::{EgressError, EgressPolicy};
 use url::Url;
 
+pub use self::file::FileSource;
+pub use self::payload::{Field, FieldContent, Multipart, Payload};
 use crate::config::Limits;
 
 /// An error answer is read this far; no message is longer.
@@ -28,7 +35,7 @@ pub struct OutboundRequest {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    pub body: Option<Bytes>,
+    pub body: Option<Payload>,
 }
 
 /// Headers, query and body may hold a credential.
@@ -69,6 +76,11 @@ pub enum OutboundError {
     Packed(String),
     #[error("the connection broke before the answer was complete")]
     Broken,
+    /// A file that belongs into the request; nothing of what its server said.
+    #[error("the file of /{argument} {reason}")]
+    File { argument: String, reason: String },
+    #[error("the request would be larger than {}", size(*.0))]
+    BodyTooLarge(u64),
 }
 
 /// The client could not be set up.
@@ -190,7 +202,14 @@ impl Outbound {
         let mut out = reqwest::Request::new(request.method, request.url);
         *out.headers_mut() = request.headers;
         out.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        *out.body_mut() = request.body.map(reqwest::Body::from);
+        if let Some(payload) = request.body {
+            let sending = payload.send(self).await?;
+            // A stream has no length of its own.
+            if let Some(length) = sending.length {
+                out.headers_mut().insert(CONTENT_LENGTH, length.into());
+            }
+            *out.body_mut() = Some(sending.body);
+        }
         let response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
         let packed = response.headers().get(CONTENT_ENCODING);
         let packed = packed.and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -223,6 +242,15 @@ impl Outbound {
         Ok(Reply { status, headers, body: body.freeze() })
     }
 
+    /// Asks for a file, with nothing that says who asks. The answer's body is read by the caller.
+    async fn fetch(&self, url: Url) -> Result<reqwest::Response, OutboundError> {
+        self.policy.check_url(&url).map_err(OutboundError::Refused)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let mut out = reqwest::Request::new(Method::GET, url);
+        out.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        self.client.execute(out).await.map_err(|error| classify(&error, &host))
+    }
+
     /// Every address of a URL's host, each checked; the first of them is what a connection would use.
     ///
     /// # Errors
@@ -236,6 +264,15 @@ impl Outbound {
             Some(url::Host::Domain(name)) => self.resolver.addresses(name, port).await,
             None => Err(OutboundError::Refused(EgressError::NotAUrl(String::new()))),
         }
+    }
+}
+
+/// A size in words.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
     }
 }
 

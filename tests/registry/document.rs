@@ -1,0 +1,167 @@
+//! A DADL file, read without the product's code: what its tools say, with the defaults of the backend beside them.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Number, Value};
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// Headers that no caller sets.
+const NOBODYS: [&str; 6] = ["authorization", "content-length", "content-type", "cookie", "host", "origin"];
+
+pub(crate) struct Document {
+    backend: Yaml,
+}
+
+/// One tool.
+pub(crate) struct Operation {
+    pub name: String,
+    pub method: String,
+    pub path: String,
+    pub params: Vec<Param>,
+    pub content_type: Option<String>,
+    pub nested: bool,
+    pub idempotency: Option<String>,
+}
+
+pub(crate) struct Param {
+    pub name: String,
+    pub kind: String,
+    pub place: String,
+    pub required: bool,
+    pub default: Option<Value>,
+}
+
+/// How the API wants its credential.
+pub(crate) enum Shown {
+    Nothing,
+    Header { name: String, value: String },
+    Query { name: String, value: String },
+}
+
+impl Document {
+    pub(crate) fn read(source: &str) -> Result<Self> {
+        let root = YamlLoader::load_from_str(source)?.into_iter().next().context("an empty file")?;
+        Ok(Self { backend: root["backend"].clone() })
+    }
+
+    /// The tools that anybody may call.
+    pub(crate) fn operations(&self) -> Result<Vec<Operation>> {
+        let tools = self.backend["tools"].as_hash().context("no tools")?;
+        tools.iter().map(|(name, tool)| self.operation(&text(name).context("a name")?, tool)).collect()
+    }
+
+    fn operation(&self, name: &str, tool: &Yaml) -> Result<Operation> {
+        let defaults = &self.backend["defaults"];
+        let params = tool["params"].as_hash().into_iter().flatten();
+        let params: Vec<Param> =
+            params.map(|(name, param)| Param::read(name, param)).collect::<Result<_>>()?;
+        let inherited = text(&defaults["content_type"]).or_else(|| {
+            self.default_headers()
+                .into_iter()
+                .find(|(name, _)| name == "content-type")
+                .map(|(_, value)| value)
+        });
+        let files = params.iter().any(|param| param.kind == "file_url");
+        Ok(Operation {
+            name: name.to_owned(),
+            method: text(&tool["method"]).context("method")?.to_ascii_uppercase(),
+            path: text(&tool["path"]).context("path")?,
+            content_type: text(&tool["content_type"]).or_else(|| inherited.filter(|_| !files)),
+            nested: tool["nest_body_keys"]
+                .as_bool()
+                .or(defaults["nest_body_keys"].as_bool())
+                .unwrap_or(false),
+            idempotency: text(&tool["idempotency"]["header"]),
+            params,
+        })
+    }
+
+    /// Names in lower case.
+    pub(crate) fn default_headers(&self) -> Vec<(String, String)> {
+        let headers = self.backend["defaults"]["headers"].as_hash().into_iter().flatten();
+        headers.filter_map(|(name, value)| Some((text(name)?.to_ascii_lowercase(), text(value)?))).collect()
+    }
+
+    /// The credential, given the secret that goes by a name.
+    pub(crate) fn shown(&self, secret: &dyn Fn(&str) -> String) -> Shown {
+        let auth = &self.backend["auth"];
+        let word = |key: &str| text(&auth[key]);
+        let kind = word("type").unwrap_or_default();
+        let first = if kind == "basic" { "username_credential" } else { "credential" };
+        let Some(name) = word(first).filter(|name| name != "none") else { return Shown::Nothing };
+        let header =
+            |usual: &str| word("header_name").filter(|name| !name.is_empty()).unwrap_or(usual.into());
+        let prefixed = |usual: &str| format!("{}{}", word("prefix").unwrap_or(usual.into()), secret(&name));
+        match kind.as_str() {
+            "bearer" => Shown::Header { name: header("authorization"), value: prefixed("Bearer ") },
+            "basic" => {
+                let password = word("password_credential").filter(|name| name != "none");
+                let pair =
+                    format!("{}:{}", secret(&name), password.map(|name| secret(&name)).unwrap_or_default());
+                let coded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
+                Shown::Header { name: "authorization".to_owned(), value: format!("Basic {coded}") }
+            }
+            "apikey" | "api_key" => match word("inject_into").as_deref() {
+                Some("query") => {
+                    Shown::Query { name: word("query_param").unwrap_or_default(), value: prefixed("") }
+                }
+                _ => Shown::Header { name: header("x-api-key"), value: prefixed("") },
+            },
+            _ => Shown::Nothing,
+        }
+    }
+}
+
+impl Param {
+    fn read(name: &Yaml, param: &Yaml) -> Result<Self> {
+        let kind = text(&param["type"]).context("type")?;
+        let place = text(&param["in"]).unwrap_or_else(|| "path".to_owned());
+        let default = Some(&param["default"]).filter(|default| !default.is_badvalue() && !default.is_null());
+        let default = default.map(|default| match kind.as_str() {
+            "string" => text(default).map_or_else(|| json(default), Value::String),
+            _ => json(default),
+        });
+        let kind = if kind == "file" { "file_url".to_owned() } else { kind };
+        let required = param["required"].as_bool().unwrap_or(false) || place == "path";
+        Ok(Self { name: text(name).context("a name")?, kind, place, required, default })
+    }
+
+    /// Whether callers can give it at all.
+    pub(crate) fn is_callers(&self, document: &Document) -> bool {
+        let own = match document.shown(&|_| String::new()) {
+            Shown::Header { name, .. } => self.place == "header" && name.eq_ignore_ascii_case(&self.name),
+            Shown::Query { name, .. } => self.place == "query" && name == self.name,
+            Shown::Nothing => false,
+        };
+        let nobodys = NOBODYS.iter().any(|name| name.eq_ignore_ascii_case(&self.name));
+        !own && !(self.place == "header" && nobodys)
+    }
+
+    /// Whether a call without it is no call.
+    pub(crate) fn is_needed(&self, document: &Document) -> bool {
+        self.required && self.default.is_none() && self.is_callers(document)
+    }
+}
+
+/// A scalar as it is written.
+fn text(yaml: &Yaml) -> Option<String> {
+    match yaml {
+        Yaml::String(text) | Yaml::Real(text) => Some(text.clone()),
+        Yaml::Integer(number) => Some(number.to_string()),
+        Yaml::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn json(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Real(text) => text.parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
+        Yaml::Integer(number) => Value::from(*number),
+        Yaml::String(text) => Value::String(text.clone()),
+        Yaml::Boolean(truth) => Value::Bool(*truth),
+        Yaml::Array(items) => Value::Array(items.iter().map(json).collect()),
+        Yaml::Hash(members) => {
+            members.iter().filter_map(|(name, value)| Some((text(name)?, json(value)))).collect()
+        }
+        _ => Value::Null,
+    }
+}
