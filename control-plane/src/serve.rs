@@ -19,6 +19,7 @@ use crate::accounts::external::{self, External};
 use crate::accounts::factors::Factors;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
+use crate::connectors::private::PrivateConnectors;
 use crate::connectors::Installations;
 use crate::connectors::catalog::Catalog;
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
@@ -55,6 +56,7 @@ pub struct Core {
     pub mailer: Mailer,
     pub outbound: Outbound,
     pub external: External,
+    pub private: PrivateConnectors,
 }
 
 impl Core {
@@ -95,6 +97,7 @@ impl Core {
                 config.egress,
             ),
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
+            private: PrivateConnectors::new(db.clone(), outbound.clone()),
             outbound,
             external,
             db,
@@ -245,6 +248,8 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         mailer: core.mailer,
         outbound: core.outbound,
         external: core.external,
+        private: core.private,
+        uploads: Console::upload_turns(),
         oauth,
         hub,
         origins: config.tenant_origins.clone(),

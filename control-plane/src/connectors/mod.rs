@@ -5,10 +5,14 @@
 
 pub mod built_in;
 pub mod catalog;
+pub mod changes;
 pub mod dadl;
 pub mod installation;
 pub mod installations;
+pub mod openapi;
+pub mod private;
 pub mod store;
+pub mod update;
 
 pub use installation::{Installation, ToolRow};
 pub use installations::{Install, Installations, Source};

@@ -20,6 +20,9 @@ use crate::accounts::members::Permission;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
 
+/// Tools that one page shows; the filter finds the others.
+const SHOWN: usize = 200;
+
 /// The installation in the path.
 #[derive(Deserialize)]
 pub(super) struct InstallationPath {
@@ -185,7 +188,7 @@ async fn refused(
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
 }
 
-fn row(installation: &Installation) -> InstallationRow {
+pub(super) fn row(installation: &Installation) -> InstallationRow {
     let all = installation.connector.tools.len();
     let on = installation.tools().iter().filter(|tool| tool.enabled).count();
     let state = match (installation.missing_credentials().is_empty(), on) {
@@ -229,6 +232,9 @@ async fn detail(
         let text = format!("{} {} {}", tool.public_name, tool.title, tool.description).to_lowercase();
         class && text.contains(&filter.q.trim().to_lowercase())
     };
+    let newer = app.installations.has_newer(&app.private, &at.member, installation).await?;
+    let found: Vec<_> = tools.iter().filter(|tool| shown(tool)).cloned().collect();
+    let more = found.len().saturating_sub(SHOWN);
     let entry = app.catalog.get(&installation.connector.name).filter(|_| installation.built_in);
     let (fields, help) = entry.map_or_else(
         || (plain_fields(installation), SetupHelp::default()),
@@ -246,7 +252,10 @@ async fn detail(
         help,
         classes: classes(&tools, &filter.access),
         consequences: consequences(installation, tools.iter().filter(|tool| tool.enabled).count()),
-        tools: tools.into_iter().filter(shown).map(|tool| tool_row(at, installation, tool)).collect(),
+        tools: found.into_iter().take(SHOWN).map(|tool| tool_row(at, installation, tool)).collect(),
+        more,
+        newer,
+        own: installation.private.map(|id| id.to_string()),
         q: filter.q.clone(),
         report: None,
         confirm: Field::empty(),
