@@ -1,10 +1,11 @@
 //! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
-//! how long it takes until nobody serves who was shut out.
+//! how long it takes until nobody serves who was shut out, and until a large OpenAPI document is a connector.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
 mod call;
 mod histogram;
+mod import;
 mod load;
 mod memory;
 mod report;
@@ -29,6 +30,8 @@ enum What {
     Call(Call),
     /// Take a grant back, over and over, and wait until every node refuses its token
     Revoke(Revoke),
+    /// Make a connector from a large OpenAPI document
+    Import(Import),
     /// The yardstick: a reverse proxy that does nothing else. Started by the benchmark itself
     #[command(hide = true)]
     Proxy {
@@ -75,11 +78,22 @@ struct Revoke {
     json: bool,
 }
 
+/// How often to read the document.
+#[derive(Args, Debug)]
+struct Import {
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Print one JSON object instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,
+        What::Import(options) => import::run(&options),
         What::Proxy { upstream } => servers::run_proxy(upstream).await,
     }
 }

@@ -146,7 +146,7 @@ fn collect<'a>(root: &'a Json, schema: &'a Json, shape: &mut Shape<'a>, depth: u
             Some(known) => known.1 = property,
             None => shape.properties.push((name, property)),
         }
-        if shape.properties.len() > MAX_ARGUMENTS {
+        if shape.properties.len() > MAX_ARGUMENTS || !super::params::is_sendable(name) {
             return None;
         }
     }

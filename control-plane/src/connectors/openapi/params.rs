@@ -52,6 +52,9 @@ pub(super) fn read(
     let mut params = Vec::new();
     for (name, place, parameter) in chosen {
         let required = parameter.get("required") == Some(&Json::Bool(true));
+        if !is_sendable(name) || (place == "header" && http::HeaderName::try_from(name).is_err()) {
+            return Err("has a parameter whose name cannot be sent".to_owned());
+        }
         let place = match place {
             "path" => "path",
             "query" => "query",
@@ -64,6 +67,11 @@ pub(super) fn read(
         params.push(one(schemas, name, place, required, parameter, taken));
     }
     Ok(params)
+}
+
+/// Whether a name can stand in a request.
+pub(super) fn is_sendable(name: &str) -> bool {
+    (1..=200).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 fn is_described_elsewhere(name: &str) -> bool {

@@ -11,8 +11,10 @@ use serde_json::{Map, Value as Json, json};
 use super::refs;
 use crate::connectors::dadl;
 
-/// Parts of all schemas of one operation.
-const MAX_PARTS: usize = 1_500;
+/// Size of all schemas of one operation, as compact JSON, about.
+const MAX_BYTES: usize = 40_000;
+/// What a part costs beside its texts.
+const PART: usize = 40;
 /// Levels of one schema.
 const MAX_DEPTH: usize = 12;
 const MAX_ENUM: usize = 250;
@@ -28,7 +30,7 @@ const COUNTS: &[&str] =
 /// Writes schemas out, for one operation after the other.
 pub(super) struct Schemas<'a> {
     root: &'a Json,
-    /// Parts that may still be written for this operation.
+    /// Bytes that may still be written for this operation.
     left: usize,
     /// References that are being written out.
     open: Vec<String>,
@@ -42,12 +44,12 @@ pub(super) struct Schemas<'a> {
 
 impl<'a> Schemas<'a> {
     pub(super) fn new(root: &'a Json) -> Self {
-        Self { root, left: MAX_PARTS, open: Vec::new(), cut: false, bad: None, patterns: HashMap::new() }
+        Self { root, left: MAX_BYTES, open: Vec::new(), cut: false, bad: None, patterns: HashMap::new() }
     }
 
     /// Starts another operation.
     pub(super) fn begin(&mut self) {
-        self.left = MAX_PARTS;
+        self.left = MAX_BYTES;
         self.open.clear();
         self.bad = None;
     }
@@ -109,15 +111,27 @@ impl<'a> Schemas<'a> {
             self.cut = true;
             return to;
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(PART);
         texts(from, &mut to);
         values(from, nullable, &mut to);
+        self.pay(&mut to);
         numbers(from, &mut to);
         self.pattern(from, &mut to);
         self.object(from, &mut to, depth);
         self.list(from, &mut to, depth);
         self.combined(from, &mut to, depth, nullable);
         to
+    }
+
+    /// Counts the texts and values of a part, and leaves out what does not fit any more.
+    fn pay(&mut self, to: &mut Map<String, Json>) {
+        for word in ["enum", "default", "description"] {
+            let Some(cost) = to.get(word).map(|value| value.to_string().len()) else { continue };
+            match self.left.checked_sub(cost) {
+                Some(left) => self.left = left,
+                None => drop(to.remove(word)),
+            }
+        }
     }
 
     fn pattern(&mut self, from: &Map<String, Json>, to: &mut Map<String, Json>) {
@@ -150,6 +164,7 @@ impl<'a> Schemas<'a> {
                     self.cut = true;
                     break;
                 }
+                self.left = self.left.saturating_sub(name.len());
                 written.insert(name.clone(), Json::Object(self.part(schema, depth + 1)));
                 names.push(name.clone());
             }

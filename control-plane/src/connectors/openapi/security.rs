@@ -70,10 +70,21 @@ fn preference(scheme: &Json) -> u8 {
     let word = |key: &str| scheme.get(key).and_then(Json::as_str).unwrap_or_default().to_ascii_lowercase();
     match (word("type").as_str(), word("scheme").as_str()) {
         ("http", "bearer") => 0,
-        ("apikey", _) => 1,
+        ("apikey", _) if is_usable(scheme) => 1,
         ("oauth2" | "openidconnect", _) => 2,
         ("http", "basic") | ("basic", _) => 3,
         _ => 9,
+    }
+}
+
+/// Whether a key can be sent where the document says.
+fn is_usable(scheme: &Json) -> bool {
+    let text = |key: &str| scheme.get(key).and_then(Json::as_str).unwrap_or_default();
+    let name = text("name");
+    match text("in") {
+        "query" => super::params::is_sendable(name),
+        "header" | "cookie" => http::HeaderName::try_from(name).is_ok(),
+        _ => false,
     }
 }
 
