@@ -96,6 +96,7 @@ impl<'a> Schemas<'a> {
     /// What stands where a loop closes: the type, if it says one.
     fn cut_off(&mut self, reference: &str) -> Map<String, Json> {
         self.cut = true;
+        self.left = self.left.saturating_sub(PART);
         let target = refs::target(self.root, reference).ok();
         let kind = target.and_then(|target| target.get("type")).and_then(Json::as_str);
         kind.filter(|kind| TYPES.contains(kind)).map(|kind| keyword("type", json!(kind))).unwrap_or_default()
@@ -109,6 +110,7 @@ impl<'a> Schemas<'a> {
         }
         if self.left == 0 || depth > MAX_DEPTH {
             self.cut = true;
+            self.left = self.left.saturating_sub(PART);
             return to;
         }
         self.left = self.left.saturating_sub(PART);
