@@ -240,7 +240,7 @@ impl Bench {
             ..Default::default()
         };
         let sealer = Sealer::new(&secret).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let executor = Executor { outbound: Outbound::new(policy, &Limits::default())?, sealer };
+        let executor = Executor::new(Outbound::new(policy, &Limits::default())?, sealer);
         Ok(Self {
             tenant: TenantId::new(),
             id,
