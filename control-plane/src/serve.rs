@@ -20,6 +20,7 @@ use crate::accounts::factors::Factors;
 use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::catalog::Catalog;
+use crate::connectors::private::PrivateConnectors;
 use crate::connectors::{Grants, Installations};
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
@@ -59,6 +60,7 @@ pub struct Core {
     pub mailer: Mailer,
     pub outbound: Outbound,
     pub external: External,
+    pub private: PrivateConnectors,
 }
 
 impl Core {
@@ -106,6 +108,7 @@ impl Core {
                 config.egress,
             ),
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
+            private: PrivateConnectors::new(db.clone(), outbound.clone()),
             outbound,
             external,
             db,
@@ -262,6 +265,8 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         mailer: core.mailer,
         outbound: core.outbound,
         external: core.external,
+        private: core.private,
+        uploads: Console::upload_turns(),
         oauth,
         hub,
         origins: config.tenant_origins.clone(),

@@ -55,6 +55,10 @@ ids! {
     UserId
     /// A connector enabled in a tenant.
     InstallationId
+    /// A connector of a tenant's own.
+    PrivateConnectorId
+    /// An OpenAPI document while operations are picked from it.
+    ImportId
     /// A group of a tenant's members.
     GroupId
     /// An API key of a member or a service account.

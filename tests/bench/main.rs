@@ -1,11 +1,13 @@
-//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; how
-//! long it takes until nobody serves who was shut out; and what code mode costs.
+//! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
+//! how long it takes until nobody serves who was shut out, what code mode costs, and how long it takes until a large OpenAPI
+//! document is a connector.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
 mod call;
 mod code;
 mod histogram;
+mod import;
 mod load;
 mod memory;
 mod report;
@@ -32,6 +34,8 @@ enum What {
     Code(Code),
     /// Take a grant back, over and over, and wait until every node refuses its token
     Revoke(Revoke),
+    /// Make a connector from a large OpenAPI document
+    Import(Import),
     /// The yardstick: a reverse proxy that does nothing else. Started by the benchmark itself
     #[command(hide = true)]
     Proxy {
@@ -88,12 +92,23 @@ struct Revoke {
     json: bool,
 }
 
+/// How often to read the document.
+#[derive(Args, Debug)]
+struct Import {
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Print one JSON object instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
         What::Code(options) => code::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,
+        What::Import(options) => import::run(&options),
         What::Proxy { upstream } => servers::run_proxy(upstream).await,
     }
 }

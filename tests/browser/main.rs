@@ -9,6 +9,7 @@ mod journey;
 mod machines;
 mod members;
 mod oauth_clients;
+mod own_connectors;
 mod passkeys;
 mod screens;
 mod sign_in;

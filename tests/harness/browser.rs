@@ -205,6 +205,17 @@ impl Browser {
         Ok(())
     }
 
+    /// Puts a long text into the field with this name at once.
+    ///
+    /// # Errors
+    /// When there is no such field.
+    pub async fn paste(&self, name: &str, text: &str) -> Result<()> {
+        let field = self.see(&format!("[name='{name}']:not([type=hidden])")).await?;
+        let script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))";
+        self.client.execute(script, vec![serde_json::to_value(field)?, json!(text)]).await?;
+        Ok(())
+    }
+
     /// Waits until the page's text holds this, without case.
     ///
     /// # Errors

@@ -62,6 +62,20 @@ pub fn node_module(path: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A file of the packages with OpenAPI documents: `tests/openapi/node_modules/…`.
+///
+/// # Errors
+/// When they have not been installed.
+pub fn openapi_module(path: &str) -> Result<PathBuf> {
+    let path = root().join("tests/openapi/node_modules").join(path);
+    ensure!(
+        path.exists(),
+        "install the OpenAPI packages first (npm ci in tests/openapi): no {}",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// The Python that has the client packages: `tests/clients/python/.venv`.
 ///
 /// # Errors

@@ -3,6 +3,8 @@
 //! Owns what is known of each and their search; which files there are is in `built_in`. Knows nothing of workspaces; what one
 //! has enabled is in `installations`.
 
+use std::borrow::Cow;
+
 use toolmesh_proto::connector_hash;
 
 use super::built_in::{BUILT_IN, BuiltIn};
@@ -29,7 +31,7 @@ pub struct CatalogEntry {
     pub counts: AccessCounts,
     pub needs_credential: bool,
     /// The DADL text.
-    pub source: &'static str,
+    pub source: Cow<'static, str>,
 }
 
 /// All built-in connectors.
@@ -69,6 +71,13 @@ impl Catalog {
         &self.entries
     }
 
+    /// The categories there are, by name.
+    #[must_use]
+    pub fn categories(&self) -> Vec<&str> {
+        let all: std::collections::BTreeSet<&str> = self.entries.iter().map(|entry| entry.category.as_str()).collect();
+        all.into_iter().collect()
+    }
+
     /// Connectors that have every word of the query, best first: a word in the name counts more than one in the summary,
     /// and that more than one in a tool. Without words, all of them.
     #[must_use]
@@ -102,9 +111,35 @@ impl CatalogEntry {
             hosts: compiled.hosts(),
             counts: compiled.counts(),
             needs_credential: compiled.setup.credentials.iter().any(|credential| !credential.optional),
-            source: file.source,
+            source: Cow::Borrowed(file.source),
             compiled,
         })
+    }
+
+    /// A workspace's own connector, as the catalog would have it.
+    #[must_use]
+    pub fn of_own(compiled: &Compiled, source: &str) -> Self {
+        let connector = &compiled.connector;
+        Self {
+            name: connector.name.clone(),
+            title: connector.title.clone(),
+            summary: connector.description.clone(),
+            category: String::new(),
+            connector_hash: connector_hash(connector),
+            logo: "connectors/generic.svg".to_owned(),
+            hosts: compiled.hosts(),
+            counts: compiled.counts(),
+            needs_credential: compiled.setup.credentials.iter().any(|credential| !credential.optional),
+            source: Cow::Owned(source.to_owned()),
+            compiled: compiled.clone(),
+        }
+    }
+
+    /// What people call its version: its own number, else the head of its hash.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let version = &self.compiled.connector.version;
+        if version.is_empty() { self.connector_hash.chars().take(8).collect() } else { version.clone() }
     }
 
     /// How well a word fits; `None` where it is nowhere.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use toolmesh_proto::access::Access;
-use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::ids::{InstallationId, PrivateConnectorId};
 use toolmesh_proto::{names, v1};
 
 use super::exposure::Exposure;
@@ -22,6 +22,8 @@ pub struct Installation {
     pub connector_hash: String,
     pub connector: Arc<v1::Connector>,
     pub built_in: bool,
+    /// The connector of the workspace's own that it stands on.
+    pub private: Option<PrivateConnectorId>,
     pub created_at: OffsetDateTime,
     pub created_by: String,
     pub created_by_email: String,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use prost::Message as _;
 use secrecy::SecretString;
 use toolmesh_proto::egress::EgressPolicy;
-use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
+use toolmesh_proto::ids::{InstallationId, PrivateConnectorId, TenantId, UserId};
 use toolmesh_proto::seal::{CredentialPlace, Sealer};
 use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CatalogEntry};
 use super::exposure::Exposure;
 use super::installation::{Installation, ToolRow, known_credentials, oauth2};
+use super::private::Opened;
 use super::{dadl, grants, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
@@ -29,6 +30,8 @@ pub enum Source {
     BuiltIn(String),
     /// DADL text, and what to call it in messages.
     Dadl { text: String, origin: String },
+    /// A connector of the workspace's own, in its newest version.
+    Private { id: PrivateConnectorId, opened: Box<Opened> },
 }
 
 /// What an admin enters to enable a connector.
@@ -50,12 +53,13 @@ struct Prepared {
     built_in: bool,
     /// Tools that it begins without.
     default_off: Vec<String>,
+    private: Option<PrivateConnectorId>,
 }
 
 /// The capability with what it needs.
 #[derive(Clone)]
 pub struct Installations {
-    db: Db,
+    pub(super) db: Db,
     vault: Vault,
     sealer: Sealer,
     catalog: Arc<Catalog>,
@@ -97,7 +101,8 @@ impl Installations {
         let shown = |tool: &&v1::Tool| !tool.hidden && !prepared.default_off.contains(&tool.name);
         let shown = prepared.connector.tools.iter().filter(shown).count();
         let exposure = Exposure::of_new(&others, shown).as_str();
-        store::insert(&mut tx, id, &name, &prepared.hash, &base_url, exposure, by.user)
+        let row = store::NewInstallation { name: &name, hash: &prepared.hash, base_url: &base_url, exposure };
+        store::insert(&mut tx, id, row, prepared.private, by.user)
             .await
             .on_constraint("installations_name_key", || name_taken(&name))?;
         store::set_tools(&mut tx, id, &prepared.default_off, false, by.user).await?;
@@ -350,11 +355,12 @@ impl Installations {
             Source::BuiltIn(name) => {
                 let entry = self.catalog.get(name).ok_or(Error::NotFound)?;
                 Ok(Prepared {
-                    source: entry.source.to_owned(),
+                    source: entry.source.to_string(),
                     connector: entry.compiled.connector.clone(),
                     hash: entry.connector_hash.clone(),
                     built_in: true,
                     default_off: entry.compiled.default_off.iter().cloned().collect(),
+                    private: None,
                 })
             }
             Source::Dadl { text, origin } => {
@@ -367,6 +373,18 @@ impl Installations {
                     hash,
                     built_in: false,
                     default_off: compiled.default_off.into_iter().collect(),
+                    private: None,
+                })
+            }
+            Source::Private { id, opened } => {
+                let connector = opened.compiled.connector.clone();
+                Ok(Prepared {
+                    source: opened.source.clone(),
+                    hash: connector_hash(&connector),
+                    connector,
+                    built_in: false,
+                    default_off: opened.compiled.default_off.iter().cloned().collect(),
+                    private: Some(*id),
                 })
             }
         }
@@ -406,7 +424,12 @@ impl Installations {
         Ok(count)
     }
 
-    async fn load(&self, tx: &mut TenantTx, id: InstallationId) -> Result<Installation> {
+    /// The catalog's connector that an installation stands on.
+    pub(super) fn catalog_entry(&self, installation: &Installation) -> Option<&CatalogEntry> {
+        self.catalog.get(&installation.connector.name).filter(|_| installation.built_in)
+    }
+
+    pub(super) async fn load(&self, tx: &mut TenantTx, id: InstallationId) -> Result<Installation> {
         let row = store::get(tx, id).await?.ok_or(Error::NotFound)?;
         complete(tx, vec![row], Some(id)).await?.pop().ok_or(Error::NotFound)
     }
@@ -440,6 +463,7 @@ async fn complete(
             base_url: row.base_url,
             connector_hash: row.connector_hash,
             built_in: row.built_in,
+            private: row.private_connector_id.map(Into::into),
             created_at: row.created_at,
             created_by: row.created_by,
             created_by_email: row.created_by_email,

@@ -5,12 +5,16 @@
 
 pub mod built_in;
 pub mod catalog;
+pub mod changes;
 pub mod dadl;
 pub mod exposure;
 pub mod grants;
 pub mod installation;
 pub mod installations;
+pub mod openapi;
+pub mod private;
 pub mod store;
+pub mod update;
 
 pub use grants::Grants;
 pub use installation::{Installation, ToolRow};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use time::OffsetDateTime;
-use toolmesh_proto::ids::{InstallationId, UserId};
+use toolmesh_proto::ids::{InstallationId, PrivateConnectorId, UserId};
 use uuid::Uuid;
 
 use crate::db::TenantTx;
@@ -18,6 +18,7 @@ pub(super) struct InstallationRow {
     pub connector_hash: String,
     pub compiled: Vec<u8>,
     pub built_in: bool,
+    pub private_connector_id: Option<Uuid>,
     pub created_at: OffsetDateTime,
     pub created_by: String,
     pub created_by_email: String,
@@ -60,35 +61,57 @@ pub(super) async fn insert_connector(
     Ok(())
 }
 
+/// What an installation begins with.
+pub(super) struct NewInstallation<'a> {
+    pub name: &'a str,
+    pub hash: &'a str,
+    pub base_url: &'a str,
+    pub exposure: &'a str,
+}
+
 pub(super) async fn insert(
     tx: &mut TenantTx,
     id: InstallationId,
-    name: &str,
-    hash: &str,
-    base_url: &str,
-    exposure: &str,
+    new: NewInstallation<'_>,
+    private: Option<PrivateConnectorId>,
     by: UserId,
 ) -> std::result::Result<(), sqlx::Error> {
     let tenant = tx.tenant().uuid();
     sqlx::query(
-        "INSERT INTO installations (tenant_id, id, name, connector_hash, base_url, exposure, created_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO installations
+           (tenant_id, id, name, connector_hash, base_url, created_by, private_connector_id, exposure)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(tenant)
     .bind(id.uuid())
-    .bind(name)
-    .bind(hash)
-    .bind(base_url)
-    .bind(exposure)
+    .bind(new.name)
+    .bind(new.hash)
+    .bind(new.base_url)
     .bind(by.uuid())
+    .bind(private.map(PrivateConnectorId::uuid))
+    .bind(new.exposure)
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
+/// The installation's name, with its row locked until the transaction ends.
+pub(super) async fn lock(tx: &mut TenantTx, id: InstallationId) -> Result<Option<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT name FROM installations WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?)
+}
+
+pub(super) async fn set_connector(tx: &mut TenantTx, id: InstallationId, hash: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE installations SET connector_hash = $3 WHERE tenant_id = $1 AND id = $2";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(hash).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
+    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
                  u.name AS created_by, u.email AS created_by_email, i.exposure
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
@@ -99,7 +122,7 @@ pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
 
 pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<InstallationRow>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.created_at,
+    let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
                  u.name AS created_by, u.email AS created_by_email, i.exposure
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash

@@ -15,8 +15,8 @@ use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
 use super::view::{
-    Access, AccessCounts, CatalogPage, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field,
-    InstalledAs, Nav, SetupHelp, Shell, TestReport, ToolGroup, ToolInfo,
+    Access, AccessCounts, CatalogPage, Choice, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field,
+    InstalledAs, Nav, SetupHelp, Shell, Tabs, TestReport, ToolGroup, ToolInfo,
 };
 use crate::accounts::members::Permission;
 use crate::connectors::catalog::CatalogEntry;
@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 pub(super) struct Search {
     #[serde(default)]
     q: String,
+    #[serde(default)]
+    category: String,
 }
 
 /// The connector in the path.
@@ -38,8 +40,17 @@ pub(super) struct ConnectorPath {
 pub(super) async fn list(State(app): State<App>, at: Workspace, Query(search): Query<Search>) -> Page {
     at.member.require(Permission::Connectors)?;
     let installed = app.installations.list(at.tenant.id).await?;
-    let cards = app.catalog.search(&search.q).into_iter().map(|entry| card(entry, &installed)).collect();
-    page(&CatalogPage { shell: at.shell("Catalog", Nav::Catalog).await?, q: search.q, cards })
+    let found = app.catalog.search(&search.q).into_iter();
+    let found = found.filter(|entry| search.category.is_empty() || entry.category == search.category);
+    let each = app.catalog.categories().into_iter().map(|c| Choice::new(c, c, &search.category));
+    page(&CatalogPage {
+        shell: at.shell("Catalog", Nav::Catalog).await?,
+        tabs: Tabs::catalog(at.path(""), "/catalog"),
+        cards: found.map(|entry| card(entry, &installed)).collect(),
+        categories: std::iter::once(Choice::new("", "All", &search.category)).chain(each).collect(),
+        q: search.q,
+        category: search.category,
+    })
 }
 
 pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path<ConnectorPath>) -> Page {
@@ -52,12 +63,11 @@ pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path
         connector: card(entry, &installed),
         groups: groups(connector, &entry.compiled.default_off),
         prompts: entry.compiled.examples.iter().map(|example| example.description.clone()).collect(),
-        version: if connector.version.is_empty() {
-            entry.connector_hash[..8].to_owned()
-        } else {
-            connector.version.clone()
-        },
+        version: entry.version(),
+        category: entry.category.clone(),
         docs_url: docs_url(entry),
+        credentials: credential_fields(entry),
+        help: help(entry),
     })
 }
 
@@ -66,14 +76,24 @@ pub(super) async fn enable_form(
     at: Workspace,
     Path(path): Path<ConnectorPath>,
 ) -> Page {
-    at.member.require(Permission::Connectors)?;
     let entry = entry(&app, &path.connector)?;
+    page(&enable_page(&app, &at, entry, &base(&at, entry)).await?)
+}
+
+/// Where the pages of a built-in connector are.
+pub(super) fn base(at: &Workspace, entry: &CatalogEntry) -> String {
+    at.path(&format!("/catalog/{}", entry.name))
+}
+
+/// The form that enables a connector whose pages are at `base`.
+pub(super) async fn enable_page(app: &App, at: &Workspace, entry: &CatalogEntry, base: &str) -> Result<EnablePage> {
+    at.member.require(Permission::Connectors)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
     let name = free_name(entry, &installed);
-    let mut view = form(shell, entry, &installed, name, &entry.compiled.connector.base_url);
-    view.redirect_uri = redirect_uri(&app, &entry.compiled.connector);
-    page(&view)
+    let mut view = form(shell, entry, base, &installed, name, &entry.compiled.connector.base_url);
+    view.redirect_uri = redirect_uri(app, &entry.compiled.connector);
+    Ok(view)
 }
 
 pub(super) async fn enable(
@@ -83,14 +103,27 @@ pub(super) async fn enable(
     fields: Fields,
 ) -> Page {
     let entry = entry(&app, &path.connector)?;
-    match app.installations.install(&at.member, install(&entry.name, &fields)).await {
+    let made = app.installations.install(&at.member, install(&entry.name, &fields)).await;
+    enabled(&app, &at, entry, &base(&at, entry), &fields, made).await
+}
+
+/// Where to go when a connector was enabled, or its form again.
+pub(super) async fn enabled(
+    app: &App,
+    at: &Workspace,
+    entry: &CatalogEntry,
+    base: &str,
+    fields: &Fields,
+    made: Result<Installation>,
+) -> Page {
+    match made {
         Ok(made) => {
             at.flash(exposure::enabled(&entry.title, &made, redirect_uri(&app, &made.connector).is_some())).await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {
             let refused = Refused { field, message };
-            let form = again(&app, &at, entry, &fields, Some(refused), None).await?;
+            let form = again(app, at, entry, base, fields, Some(refused), None).await?;
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &form)
         }
         Err(error) => Err(error.into()),
@@ -118,13 +151,14 @@ pub(super) async fn again(
     app: &App,
     at: &Workspace,
     entry: &CatalogEntry,
+    base: &str,
     fields: &Fields,
     refused: Option<Refused>,
     report: Option<TestReport>,
 ) -> Result<EnablePage> {
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
-    let mut form = form(shell, entry, &installed, fields.get("name").to_owned(), fields.get("base_url"));
+    let mut form = form(shell, entry, base, &installed, fields.get("name").to_owned(), fields.get("base_url"));
     form.report = report;
     form.redirect_uri = redirect_uri(app, &entry.compiled.connector);
     if let Some(Refused { field, message }) = refused {
@@ -143,12 +177,14 @@ pub(super) async fn again(
 fn form(
     shell: Shell,
     entry: &CatalogEntry,
+    base: &str,
     installed: &[Installation],
     name: String,
     base_url: &str,
 ) -> EnablePage {
     EnablePage {
         shell,
+        base: base.to_owned(),
         connector: card(entry, installed),
         name: Field::of(name),
         base_url: Field::of(base_url),
@@ -193,11 +229,14 @@ pub(super) fn help(entry: &CatalogEntry) -> SetupHelp {
 
 fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
     let connector = &entry.compiled.connector;
-    let ours = installed.iter().filter(|i| i.connector.name == connector.name);
+    let ours = installed.iter().filter(|i| i.built_in && i.connector.name == connector.name);
     ConnectorCard {
         name: entry.name.clone(),
         title: entry.title.clone(),
         summary: entry.summary.clone(),
+        category: entry.category.clone(),
+        version: entry.version(),
+        logo: entry.logo.clone(),
         counts: AccessCounts::count(connector.tools.iter().map(|tool| tool.access.as_str())),
         off: entry.compiled.default_off.len(),
         hosts: entry.hosts.clone(),
@@ -225,8 +264,11 @@ pub(super) fn auth_words(connector: &v1::Connector) -> &'static str {
     }
 }
 
+/// Tools of one class that a page shows.
+const SHOWN: usize = 200;
+
 /// The tools by access class, the harmless first.
-fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<ToolGroup> {
+pub(super) fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<ToolGroup> {
     let mut groups: Vec<(AccessClass, ToolGroup)> = Vec::new();
     for tool in &connector.tools {
         let class = AccessClass::parse(&tool.access);
@@ -237,9 +279,14 @@ fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<ToolGroup> {
             off: off.contains(&tool.name),
         };
         match groups.iter_mut().find(|(known, _)| *known == class) {
-            Some((_, group)) => group.tools.push(info),
+            Some((_, group)) => {
+                group.all += 1;
+                if group.tools.len() < SHOWN {
+                    group.tools.push(info);
+                }
+            }
             None => groups
-                .push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info] })),
+                .push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info], all: 1 })),
         }
     }
     groups.sort_by(|(a, _), (b, _)| a.cmp(b));

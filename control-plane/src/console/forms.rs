@@ -61,7 +61,7 @@ impl FromRequest<Arc<Console>> for Fields {
 
 /// Whether the browser says that the request comes from our own pages. A browser always says one of the two; what says
 /// neither is no browser, and has the token to show.
-fn same_site(headers: &HeaderMap, console_origin: &str) -> bool {
+pub(super) fn same_site(headers: &HeaderMap, console_origin: &str) -> bool {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     // A page with `Referrer-Policy: no-referrer` sends `Origin: null` with its forms; the fetch metadata decide then.

@@ -23,6 +23,9 @@ use crate::connectors::exposure::Exposure;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
 
+/// Tools that one page shows; the filter finds the others.
+const SHOWN: usize = 200;
+
 /// The installation in the path.
 #[derive(Deserialize)]
 pub(super) struct InstallationPath {
@@ -188,7 +191,7 @@ async fn refused(
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
 }
 
-fn row(installation: &Installation) -> InstallationRow {
+pub(super) fn row(installation: &Installation) -> InstallationRow {
     let all = installation.connector.tools.iter().filter(|tool| !tool.hidden).count();
     let on = installation.tools_on();
     let state = match (installation.missing_credentials().is_empty(), unconnected(installation), on) {
@@ -244,6 +247,9 @@ async fn detail(
         let text = format!("{} {} {}", tool.public_name, tool.title, tool.description).to_lowercase();
         class && text.contains(&filter.q.trim().to_lowercase())
     };
+    let newer = app.installations.has_newer(&app.private, &at.member, installation).await?;
+    let found: Vec<_> = tools.iter().filter(|tool| shown(tool)).cloned().collect();
+    let more = found.len().saturating_sub(SHOWN);
     let entry = app.catalog.get(&installation.connector.name).filter(|_| installation.built_in);
     let (fields, help) = entry.map_or_else(
         || (plain_fields(installation), SetupHelp::default()),
@@ -262,7 +268,10 @@ async fn detail(
         help,
         classes: classes(&tools, &filter.access),
         consequences: consequences(installation, tools.iter().filter(|tool| tool.enabled).count()),
-        tools: tools.into_iter().filter(shown).map(|tool| tool_row(at, installation, tool)).collect(),
+        tools: found.into_iter().take(SHOWN).map(|tool| tool_row(at, installation, tool)).collect(),
+        more,
+        newer,
+        own: installation.private.map(|id| id.to_string()),
         q: filter.q.clone(),
         exposure: exposure::view(&app.installations, at, installation).await?,
         report: None,

@@ -29,6 +29,7 @@ mod keys;
 mod login;
 mod members;
 mod overview;
+mod own;
 mod profile;
 mod reset;
 mod respond;
@@ -43,6 +44,8 @@ mod settings;
 mod settings_sign_in;
 mod sign_in;
 mod tests_of_connections;
+mod updates;
+mod upload;
 mod workspaces;
 
 use std::sync::Arc;
@@ -50,12 +53,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use tokio::sync::Semaphore;
 use toolmesh_proto::slug::TenantOrigins;
 
 use crate::accounts::external::External;
 use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::catalog::Catalog;
+use crate::connectors::private::PrivateConnectors;
 use crate::connectors::{Grants, Installations};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
@@ -76,6 +81,10 @@ pub struct Console {
     pub installations: Installations,
     pub grants: Grants,
     pub catalog: Arc<Catalog>,
+    /// Connectors of workspaces' own.
+    pub private: PrivateConnectors,
+    /// Turns for forms with files.
+    pub uploads: Arc<Semaphore>,
     pub oauth: Oauth,
     pub hub: Hub,
     pub mailer: Mailer,
@@ -172,7 +181,7 @@ fn pages() -> Routes<App> {
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
         .route("/workspaces/check-slug", get(workspaces::check_slug))
         .route("/oauth/{slug}/authorize", get(consent::show).post(consent::decide))
-        .nest("/w/{slug}", workspace_pages())
+        .nest("/w/{slug}", workspace_pages().merge(own_pages()).merge(uploads()))
 }
 
 fn security_pages() -> Routes<App> {
@@ -185,6 +194,30 @@ fn security_pages() -> Routes<App> {
         .route("/passkeys/{id}/rename", post(security::rename_passkey))
         .route("/passkeys/{id}/remove", post(security::remove_passkey))
         .route("/recovery-codes", get(security::codes).post(security::new_codes))
+}
+
+/// Connectors of the workspace's own.
+fn own_pages() -> Routes<App> {
+    Routes::new()
+        .route("/own", get(own::list))
+        .route("/own/new", get(own::edit::new_form))
+        .route("/own/openapi/{import}", get(own::import::show))
+        .route("/own/openapi/{import}/pick", post(own::import::pick))
+        .route("/own/{id}", get(own::show))
+        .route("/own/{id}/delete", post(own::delete))
+        .route("/own/{id}/versions/{number}", get(own::version))
+        .route("/own/{id}/enable", get(own::enable_form).post(own::enable))
+        .route("/own/{id}/test", post(own::test))
+}
+
+/// Forms with files and large texts.
+fn uploads() -> Routes<App> {
+    let pages = Routes::new()
+        .route("/own/upload", post(own::edit::upload))
+        .route("/own/openapi", post(own::import::start))
+        .route("/own/editor", get(own::edit::blank).post(own::edit::create))
+        .route("/own/{id}/edit", get(own::edit::form).post(own::edit::save));
+    pages.map(|router| router.layer(DefaultBodyLimit::max(upload::MAX_UPLOAD)))
 }
 
 fn workspace_pages() -> Routes<App> {
@@ -205,6 +238,7 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/settings", post(installations::set_base_url))
         .route("/connectors/{id}/exposure", post(exposure::set))
         .route("/connectors/{id}/promote", post(exposure::promote))
+        .route("/connectors/{id}/update", get(updates::show).post(updates::update))
         .route("/connectors/{id}/remove", post(installations::remove))
         .route("/add", get(add::show))
         .route("/members", get(members::list))

@@ -6,7 +6,7 @@ use axum::response::Response;
 use toolmesh_proto::v1;
 
 use super::App;
-use super::catalog::{ConnectorPath, Refused, again, entry, install};
+use super::catalog::{ConnectorPath, Refused, again, base, entry, install};
 use super::connect::lend;
 use super::forms::Fields;
 use super::installations::{InstallationPath, show_with_report};
@@ -26,17 +26,21 @@ pub(super) async fn draft(
     fields: Fields,
 ) -> Page {
     let entry = entry(&app, &path.connector)?;
-    let tested = run(&app, &at, None, install(&entry.name, &fields)).await;
-    let (report, refused) = match tested {
-        Ok(report) => (report, None),
-        Err(Error::Field { field, message }) => (not_tried(&message), Some(Refused { field, message })),
-        Err(Error::Refused(message)) => (not_tried(&message), None),
-        Err(error) => return Err(error.into()),
-    };
+    let (report, refused) = of_draft(&app, &at, install(&entry.name, &fields)).await?;
     if headers.contains_key("hx-request") {
         return page(&report);
     }
-    page(&again(&app, &at, entry, &fields, refused, Some(report)).await?)
+    page(&again(&app, &at, entry, &base(&at, entry), &fields, refused, Some(report)).await?)
+}
+
+/// Tests what is not saved yet; a field that has to be mended comes with the report.
+pub(super) async fn of_draft(app: &App, at: &Workspace, input: Install) -> Result<(TestReport, Option<Refused>)> {
+    match run(app, at, None, input).await {
+        Ok(report) => Ok((report, None)),
+        Err(Error::Field { field, message }) => Ok((not_tried(&message), Some(Refused { field, message }))),
+        Err(Error::Refused(message)) => Ok((not_tried(&message), None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The test of an installation as it is saved.

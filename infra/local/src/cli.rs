@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::admin::AdminArgs;
+use crate::connector::ConnectorArgs;
 
 /// ToolMesh on one machine.
 #[derive(Parser, Debug)]
@@ -20,6 +21,8 @@ pub enum Command {
     Up(UpArgs),
     /// Work on users, workspaces, connectors and keys without a browser
     Admin(AdminArgs),
+    /// Check connectors and try their tools, for authors
+    Connector(ConnectorArgs),
     /// Print the version
     Version,
 }

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod connector;
 pub mod data_dir;
 pub mod edge;
 pub mod mailbox;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use toolmesh_local::cli::{Cli, Command, LogFormat, UpArgs};
 use toolmesh_local::config::Environment;
-use toolmesh_local::{operate, up};
+use toolmesh_local::{connector, operate, up};
 use tracing_subscriber::EnvFilter;
 
 /// What the shell sees when the command line or a setting is wrong (`EX_USAGE`).
@@ -30,6 +30,13 @@ async fn main() -> ExitCode {
         Command::Up(args) => run_up(args).await,
         Command::Admin(args) => match operate::run(args).await {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{error:#}")),
+        },
+        Command::Connector(args) => match connector::run(args).await {
+            Ok(printed) => {
+                let _ = write!(std::io::stdout(), "{}", printed.text);
+                if printed.good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
             Err(error) => fail(&format!("{error:#}")),
         },
         Command::Version => {

@@ -12,6 +12,21 @@ use toolmesh_tests::{Console, Person, System, Upstream, Workspace, eventually, p
 
 use super::table::{MACHINE, PARAMETERS, ROLES};
 
+/// A connector of the workspace's own.
+const OWN_CONNECTOR: &str = "spec: https://dadl.ai/spec/dadl-spec-v0.2.md
+backend:
+  name: walked
+  type: rest
+  base_url: http://127.0.0.1:1
+  description: Nothing is there.
+  auth: {type: bearer, credential: token}
+  tools:
+    look: {method: GET, path: /, access: read, description: Looks.}
+";
+
+/// A document that operations are picked from.
+const OPENAPI: &str = r#"{"openapi": "3.1.0", "info": {"title": "Walked", "version": "1"}, "paths": {"/a": {"get": {}}}}"#;
+
 pub struct Scene {
     pub workspace: Workspace,
     /// A browser of someone in each role, logged in.
@@ -87,6 +102,13 @@ impl Scene {
             workspace.tenant_id, workspace.owner.user_id
         );
         system.sql(&provider).await?;
+        let own = format!("{base}/own/editor");
+        let source = [("source", OWN_CONNECTOR), ("do", "save")];
+        owner.submit(&own, &own, &source).await?.location().context("no connector of one's own was saved")?;
+        let imports = format!("{base}/own/openapi");
+        let document = [("document", OPENAPI)];
+        let page = format!("{base}/own/new");
+        owner.submit(&page, &imports, &document).await?.location().context("no document was read")?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

@@ -66,7 +66,7 @@ pub use diagnostic::{CompileErrors, Diagnostic};
 use diagnostic::{Mark, Report};
 
 /// Largest document that is read, in bytes.
-pub const MAX_SOURCE: usize = 1024 * 1024;
+pub const MAX_SOURCE: usize = 4 * 1024 * 1024;
 
 /// A document that was read whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,6 +185,16 @@ fn read(source: &str, report: &mut Report) -> Option<Compiled> {
             None
         }
     }
+}
+
+/// Text for a model or a page: trimmed, without control characters and without the marks that reorder what is shown.
+pub(super) fn clean_text(text: &str) -> String {
+    text::clean(text)
+}
+
+/// Whether a node can check arguments with a JSON Schema.
+pub(super) fn is_usable_schema(schema: &serde_json::Value) -> bool {
+    extensions::check_schema(schema).is_ok()
 }
 
 impl Compiled {

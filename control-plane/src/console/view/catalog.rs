@@ -2,8 +2,10 @@
 
 use askama::Template;
 
-use super::parts::{Access, AccessCounts};
+use super::enable::{CredentialField, SetupHelp};
+use super::parts::{Access, AccessCounts, Choice};
 use super::shell::Shell;
+use super::tabs::Tabs;
 use crate::connectors::built_in;
 
 /// A place where a connector is already enabled.
@@ -22,6 +24,11 @@ pub struct ConnectorCard {
     pub title: String,
     /// What it does, in a sentence or two.
     pub summary: String,
+    /// Empty for a workspace's own.
+    pub category: String,
+    pub version: String,
+    /// Path of its logo below the static folder.
+    pub logo: String,
     pub counts: AccessCounts,
     /// How many of its tools begin switched off.
     pub off: usize,
@@ -33,10 +40,10 @@ pub struct ConnectorCard {
 }
 
 impl ConnectorCard {
-    /// The path of its logo below the static folder; ours for those we drew, else the general one.
+    /// The path of its logo below the static folder.
     #[must_use]
-    pub fn logo(&self) -> String {
-        logo(&self.name)
+    pub fn logo(&self) -> &str {
+        &self.logo
     }
 }
 
@@ -45,12 +52,15 @@ pub(super) fn logo(connector: &str) -> String {
     built_in::logo(connector).to_owned()
 }
 
-/// GET /w/{slug}/catalog?q=.
+/// GET /w/{slug}/catalog?q=&category=.
 #[derive(Template)]
 #[template(path = "catalog.html")]
 pub struct CatalogPage {
     pub shell: Shell,
+    pub tabs: Tabs,
     pub q: String,
+    pub category: String,
+    pub categories: Vec<Choice>,
     pub cards: Vec<ConnectorCard>,
 }
 
@@ -70,6 +80,8 @@ pub struct ToolInfo {
 pub struct ToolGroup {
     pub access: Access,
     pub tools: Vec<ToolInfo>,
+    /// Of the class, shown or not.
+    pub all: usize,
 }
 
 /// GET /w/{slug}/catalog/{connector}.
@@ -84,6 +96,11 @@ pub struct ConnectorPage {
     pub version: String,
     /// What people may ask for, in their words.
     pub prompts: Vec<String>,
+    pub category: String,
     /// Documentation of the API.
     pub docs_url: Option<String>,
+    /// What has to be given when it is enabled.
+    pub credentials: Vec<CredentialField>,
+    /// How to get that.
+    pub help: SetupHelp,
 }

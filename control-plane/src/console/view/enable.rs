@@ -42,11 +42,13 @@ impl SetupHelp {
     }
 }
 
-/// GET and POST /w/{slug}/catalog/{connector}/enable.
+/// GET and POST /w/{slug}/catalog/{connector}/enable and /w/{slug}/own/{id}/enable.
 #[derive(Template)]
 #[template(path = "enable.html")]
 pub struct EnablePage {
     pub shell: Shell,
+    /// Where the connector's pages are: `/w/acme/catalog/github`.
+    pub base: String,
     pub connector: ConnectorCard,
     /// The name here, which prefixes the tools' names.
     pub name: Field,

@@ -172,6 +172,12 @@ pub struct InstallationPage {
     pub help: SetupHelp,
     /// The tools that pass the filter.
     pub tools: Vec<ToolRow>,
+    /// How many more tools pass the filter than are shown.
+    pub more: usize,
+    /// Whether the connector has a newer version.
+    pub newer: bool,
+    /// The id of the workspace's own connector that it stands on.
+    pub own: Option<String>,
     /// The filter by access class: `all` and each class there is, with its count in the label.
     pub classes: Vec<Choice>,
     pub q: String,

@@ -23,6 +23,8 @@ mod members;
 mod oauth;
 mod oauth_clients;
 mod overview;
+mod own;
+mod own_import;
 mod parts;
 mod path;
 mod profile;
@@ -34,6 +36,7 @@ mod shell;
 mod sign_in;
 mod steps;
 mod tabs;
+mod update;
 mod workspaces;
 
 pub use account::{ConfirmPage, LoginPage, SignupPage, SignupSentPage, VerifyPage, VerifyState};
@@ -61,6 +64,11 @@ pub use oauth_clients::{
     ClientCreatedPage, ClientNewPage, ClientPage, ClientRow, ClientRulesPage, ClientState, ClientsPage,
     PolicyChoice, RefusalRow, RefusalsPage, SecretFact,
 };
+pub use own::{
+    DiffLine, EditorPage, Finding, LeftOutTool, LineDiff, Lint, OwnConnectorPage, OwnConnectorRow, OwnListPage,
+    OwnNewPage, OwnStanding, OwnVersionPage, OwnVersionRow,
+};
+pub use own_import::{ImportPage, ImportRow};
 pub use overview::{Checklist, Hour, OverviewPage, Shown, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
@@ -84,4 +92,5 @@ pub use sign_in::{
 };
 pub use steps::{StepState, TestReport, TestStep};
 pub use tabs::Tabs;
+pub use update::{ChangedTool, ChangesView, NotedTool, UpdatePage};
 pub use workspaces::{SlugAnswer, SlugState, WorkspaceNewPage, WorkspaceRow, WorkspacesPage};

@@ -37,6 +37,8 @@ const SETTINGS: &[Tab] = &[
 
 /// The ways in for what has no login, below `/w/SLUG`.
 const KEYS: &[Tab] = &[tab("API keys", "/keys"), tab("Service accounts", "/service-accounts")];
+/// Connectors that can be enabled, below `/w/SLUG`.
+const CATALOG: &[Tab] = &[tab("Built in", "/catalog"), tab("Your own", "/own")];
 /// The people of a workspace, at `/w/SLUG`.
 const PEOPLE: &[Tab] = &[tab("Members", "/members"), tab("Groups", "/groups")];
 
@@ -59,6 +61,12 @@ impl Tabs {
     #[must_use]
     pub const fn keys(base: String, current: &'static str) -> Self {
         Self { label: "Keys", base, tabs: KEYS, current }
+    }
+
+    /// Of connectors that can be enabled in the workspace at `base` (`/w/SLUG`).
+    #[must_use]
+    pub const fn catalog(base: String, current: &'static str) -> Self {
+        Self { label: "Connectors", base, tabs: CATALOG, current }
     }
 
     /// Of the people of the workspace at `base` (`/w/SLUG`).

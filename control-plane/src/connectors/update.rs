@@ -1,0 +1,112 @@
+//! Bringing an installation to a newer version of its connector, built in or the workspace's own, with what changes in sight.
+//!
+//! What an admin has set stays: switched-off tools, the base URL, credentials. New tools that do more than read arrive switched
+//! off, and so does a tool that does more than before.
+
+use prost::Message as _;
+use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::v1;
+
+use super::changes::Changes;
+use super::private::PrivateConnectors;
+use super::{Installation, Installations, store};
+use crate::accounts::members::{Membership, Permission};
+use crate::error::{Error, Result};
+
+/// A newer version of an installation's connector.
+#[derive(Clone, Debug)]
+pub struct Newer {
+    /// Identity of the compiled connector.
+    pub hash: String,
+    /// What people call the version.
+    pub version: String,
+    pub connector: v1::Connector,
+    source: String,
+    built_in: bool,
+}
+
+impl Installations {
+    /// Whether there is a newer version, without looking into it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_newer(
+        &self,
+        private: &PrivateConnectors,
+        by: &Membership,
+        installation: &Installation,
+    ) -> Result<bool> {
+        let newest = match installation.private {
+            Some(id) => Some(private.get(by, id).await?.0.hash),
+            None => self.catalog_entry(installation).map(|entry| entry.connector_hash.clone()),
+        };
+        Ok(newest.is_some_and(|hash| hash != installation.connector_hash))
+    }
+
+    /// The newer version, where there is one.
+    ///
+    /// # Errors
+    /// `Refused` when it does not compile any more.
+    pub async fn newer(
+        &self,
+        private: &PrivateConnectors,
+        by: &Membership,
+        installation: &Installation,
+    ) -> Result<Option<Newer>> {
+        let newer = match installation.private {
+            Some(id) => {
+                let opened = private.open(by, id, None).await?;
+                let connector = opened.compiled.connector.clone();
+                Some(Newer {
+                    hash: toolmesh_proto::connector_hash(&connector),
+                    version: opened.version.number.to_string(),
+                    connector,
+                    source: opened.source,
+                    built_in: false,
+                })
+            }
+            None => self.catalog_entry(installation).map(|entry| Newer {
+                hash: entry.connector_hash.clone(),
+                version: entry.version(),
+                connector: entry.compiled.connector.clone(),
+                source: entry.source.to_string(),
+                built_in: true,
+            }),
+        };
+        Ok(newer.filter(|newer| newer.hash != installation.connector_hash))
+    }
+
+    /// Brings an installation to the version that was looked at.
+    ///
+    /// # Errors
+    /// `Refused` when there is another one by now, or none.
+    pub async fn update(
+        &self,
+        private: &PrivateConnectors,
+        by: &Membership,
+        id: InstallationId,
+        hash: &str,
+    ) -> Result<Changes> {
+        by.require(Permission::Connectors)?;
+        let seen = self.get(by.tenant, id).await?;
+        let newer = self.newer(private, by, &seen).await?.filter(|newer| newer.hash == hash);
+        let Some(newer) = newer else {
+            let message = "The connector has changed since you looked. Look at the changes again.";
+            return Err(Error::Refused(message.to_owned()));
+        };
+        let mut tx = self.db.tenant(by.tenant).await?;
+        store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let before = self.load(&mut tx, id).await?;
+        let changes = Changes::between(&before.connector, &newer.connector);
+        let compiled = newer.connector.encode_to_vec();
+        let named = (newer.hash.as_str(), newer.connector.name.as_str());
+        store::insert_connector(&mut tx, named, &newer.source, &compiled, newer.built_in).await?;
+        store::set_connector(&mut tx, id, &newer.hash).await?;
+        let off = changes.to_switch_off();
+        if !off.is_empty() {
+            store::set_tools(&mut tx, id, &off, false, by.user).await?;
+        }
+        tx.commit_change().await?;
+        Ok(changes)
+    }
+}

@@ -1,0 +1,88 @@
+//! The command line for authors of connectors: lint, try, import.
+
+use anyhow::{Context as _, Result, ensure};
+use toolmesh_tests::admin::{Ran, toolmesh};
+use toolmesh_tests::{TestResult, Upstream, paths};
+
+async fn connector(args: &[&str]) -> Result<Ran> {
+    let all: Vec<&str> = ["connector"].iter().chain(args).copied().collect();
+    toolmesh(&all, &[]).await
+}
+
+fn echo() -> String {
+    paths::fixture("echo.dadl").display().to_string()
+}
+
+#[tokio::test]
+async fn a_file_that_compiles_is_counted_and_one_that_does_not_is_named_line_by_line() -> TestResult {
+    let good = connector(&["lint", &echo()]).await?;
+    ensure!(good.code == Some(0) && good.stdout.trim_end().ends_with(" tools"), "{good:?}");
+    let folder = paths::scratch("toolmesh-lint-")?;
+    let bad = folder.path().join("bad.dadl");
+    std::fs::write(&bad, std::fs::read_to_string(paths::fixture("echo.dadl"))?.replace("method: GET", "method: FETCH"))?;
+    let bad = bad.display().to_string();
+    let ran = connector(&["lint", &echo(), &bad]).await?;
+    ensure!(ran.code == Some(1), "{ran:?}");
+    let first = ran.stdout.lines().find(|line| line.starts_with("error: ")).context("no error is named")?;
+    let place = first.trim_start_matches("error: ").strip_prefix(&bad).context("the file is not named")?;
+    let numbers: Vec<_> = place.split(':').skip(1).take(2).map(str::parse::<u32>).collect();
+    ensure!(matches!(numbers.as_slice(), [Ok(line), Ok(_)] if *line > 10), "{first}");
+    let missing = connector(&["lint", "/nowhere/x.dadl"]).await?;
+    ensure!(missing.code == Some(1) && missing.stderr.contains("/nowhere/x.dadl"), "{missing:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_request_without_the_secret_and_sends_nothing() -> TestResult {
+    let upstream = Upstream::start().await?;
+    let file = echo();
+    let url = upstream.url();
+    let call = [
+        "try", &file, "get_item", "--arguments", r#"{"id": "a/b", "limit": 5}"#, "--base-url", &url, "--credential",
+        "token=s3cret", "--dry-run",
+    ];
+    let ran = connector(&call).await?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    ensure!(ran.stdout.contains(&format!("> GET {url}/echo/items/a%2Fb?limit=5")), "{}", ran.stdout);
+    ensure!(ran.stdout.contains("authorization: ****"), "{}", ran.stdout);
+    ensure!(!ran.stdout.contains("s3cret") && !ran.stderr.contains("s3cret"), "{ran:?}");
+    ensure!(upstream.seen().is_empty(), "it was sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_is_tried_is_made_as_a_node_makes_it() -> TestResult {
+    let upstream = Upstream::start().await?;
+    let (file, url) = (echo(), upstream.url());
+    let ran = connector(&["try", &file, "whoami", "--base-url", &url, "--credential", "token=s3cret-of-echo"]).await?;
+    ensure!(ran.code == Some(0) && ran.stdout.contains("< 200"), "{ran:?}");
+    ensure!(!ran.stdout.contains("s3cret-of-echo"), "{}", ran.stdout);
+    ensure!(upstream.only()?.header("authorization") == "Bearer s3cret-of-echo", "not the credential");
+    for (call, word) in [
+        (["try", &file, "no_such_tool", "--base-url", &url], "has no tool"),
+        (["try", &file, "get_item", "--base-url", &url], "/id"),
+        (["try", &file, "whoami", "--credential", "other=x"], "has no credential"),
+        (["try", &file, "whoami", "--arguments", "[]"], "not a JSON object"),
+    ] {
+        let refused = connector(&call).await?;
+        ensure!(refused.code == Some(1) && refused.stderr.contains(word), "{word}: {refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_openapi_document_is_written_as_a_file_that_compiles() -> TestResult {
+    let folder = paths::scratch("toolmesh-import-")?;
+    let (document, file) = (folder.path().join("api.yaml"), folder.path().join("api.dadl"));
+    std::fs::write(&document, "openapi: 3.0.0\ninfo: {title: Tiny API, version: '1.0'}\nservers: [{url: 'https://t.example.com'}]\n\
+        paths:\n  /a:\n    get: {operationId: getA, parameters: [{name: sid, in: cookie, required: true}]}\n  /b:\n    get: {operationId: getB}\n")?;
+    let ran = connector(&["import", &document.display().to_string()]).await?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    ensure!(ran.stdout.contains("# GET /a needs the cookie") && ran.stdout.contains("name: tiny"), "{}", ran.stdout);
+    std::fs::write(&file, &ran.stdout)?;
+    let lint = connector(&["lint", &file.display().to_string()]).await?;
+    ensure!(lint.code == Some(0) && lint.stdout.contains("1 tools"), "{lint:?}");
+    let no_document = connector(&["import", &echo()]).await?;
+    ensure!(no_document.code == Some(1) && no_document.stderr.contains("OpenAPI"), "{no_document:?}");
+    Ok(())
+}
