@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use toolmesh_tests::{Mcp, System, TestResult, Upstream, paths};
+use toolmesh_tests::{Mcp, System, TestResult, Upstream, Workspace, eventually, paths};
 
 /// A workspace with the connector of `fixtures/answers.dadl` against an API of our own.
 struct Api {
+    system: &'static System,
+    workspace: Workspace,
     upstream: Upstream,
     mcp: Mcp,
 }
@@ -20,7 +22,7 @@ impl Api {
         let credentials = [("token", "s3cret-key-0001")];
         system.enable_file(&workspace.slug, &dadl, "api", &upstream.url(), &credentials).await?;
         system.offered_everywhere(&workspace, "api_whoami").await?;
-        Ok(Self { mcp: system.mcp(&workspace, &workspace.key), upstream })
+        Ok(Self { mcp: system.mcp(&workspace, &workspace.key), system, workspace, upstream })
     }
 
     async fn text(&self, tool: &str, arguments: Value) -> Result<String> {
@@ -173,6 +175,28 @@ async fn what_may_be_sent_twice_is_tried_again_and_nothing_else() -> TestResult 
     assert!(refusal.contains("quota") && refusal.contains("600 seconds"), "{refusal}");
     assert!(start.elapsed() < Duration::from_secs(10), "a wait beyond the deadline is not begun");
     assert_eq!(api.upstream.seen().len(), 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn further_requests_of_a_call_are_in_the_log() -> TestResult {
+    let api = Api::new().await?;
+    let console = api.system.console(&api.workspace.owner).await?;
+    let log = format!("/w/{}/audit", api.workspace.slug);
+    for (tool, arguments, words) in
+        [("api_flaky", json!({"times": 1}), "503 Service Unavailable; tried again"), ("api_pages", json!({}), "3 pages")]
+    {
+        let answer = api.mcp.call(tool, arguments).await?;
+        answer.text()?;
+        let id = answer.header("x-request-id");
+        eventually(&format!("{words:?} is in the log"), Duration::from_secs(10), || async {
+            let page = console.visit(&log).await?.ok()?;
+            let Some(link) = page.links(&format!("{log}/")).into_iter().next() else { return Ok(None) };
+            let text = console.visit(&link).await?.ok()?.text();
+            Ok((text.contains(id) && text.contains(words)).then_some(()))
+        })
+        .await?;
+    }
     Ok(())
 }
 

@@ -115,6 +115,7 @@ impl Call<'_> {
         let mut walk = Walk {
             arguments,
             more,
+            headers: first.headers.clone(),
             list: vec![part],
             items: items.unwrap_or(0),
             pages: 1,
@@ -155,6 +156,12 @@ impl Call<'_> {
             if Instant::now() >= self.until {
                 return Some("the time was up".to_owned());
             }
+            let rule = plan.answer.retry.as_ref();
+            let pause = rule.and_then(|rule| rule.pause(&walk.headers)).unwrap_or_default();
+            if Instant::now() + pause >= self.until {
+                return Some("the API's limit of calls is used up".to_owned());
+            }
+            tokio::time::sleep(pause).await;
             let (query, key) = match position {
                 Position::Argument(value) => {
                     let key = value.to_string();
@@ -182,6 +189,7 @@ impl Call<'_> {
             let seen = pages::Page { url: &page.url, headers: &page.headers, json: text, items: Some(items) };
             walk.more = paging.next(plan, &walk.arguments, seen);
             walk.pages += 1;
+            walk.headers.clone_from(&page.headers);
             walk.items += items;
             walk.bytes += text.len();
             walk.list.push(part);
@@ -249,7 +257,12 @@ impl Call<'_> {
             let retry = self.plan.answer.retry.as_ref();
             let wait = retry.and_then(|retry| retry.wait(made, &sent));
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < self.until) else {
-                return sent.map_err(Failure::Outbound);
+                return sent.map_err(|error| match error {
+                    OutboundError::TooLarge(most) if self.tool.plan.answer.file => {
+                        Failure::Answer(AnswerError::LargeFile(most))
+                    }
+                    other => Failure::Outbound(other),
+                });
             };
             let outcome = sent.map_or_else(|error| error.to_string(), |reply| status_text(reply.status));
             self.trace.tries.push(Try { outcome, took, wait });
@@ -302,6 +315,8 @@ struct Walk {
     /// Those of the page that came last.
     arguments: Arguments,
     more: More,
+    /// Of the page that came last.
+    headers: HeaderMap,
     /// The lists of the pages.
     list: Vec<String>,
     items: usize,

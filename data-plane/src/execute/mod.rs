@@ -214,6 +214,13 @@ impl Failure {
                 let message = code.map_or_else(|| message.clone(), |code| format!("{message} ({code})"));
                 status_sentence(api, *status, message.trim_start(), *retry_after, &admin)
             }
+            Self::Answer(error @ AnswerError::NoRoom) => {
+                format!("{api} was called, but {error}, and its answer was not read. Try again in a moment.")
+            }
+            Self::Answer(error @ AnswerError::LargeFile(_)) => format!(
+                "{api} was called, but {error}, which is the most that is handed over here. Ask for a smaller one, such as \
+                 another format or a part, or have it fetched from the API's own site."
+            ),
             Self::Answer(error @ AnswerError::Program(_)) => {
                 format!("{api} was called, but {error}. Correct it, or leave it out.")
             }

@@ -3,6 +3,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::{MAX_PROGRAM, Program, ProgramError, RunError};
 
 fn run(program: &str, input: &str) -> Result<String, RunError> {
@@ -196,6 +198,32 @@ fn the_longest_programs_are_read_without_harm() {
                 send.send(result.is_ok()).unwrap()
             });
             receive.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+    }
+}
+
+const WORDS: &[&str] = &[
+    ".", "..", ".a", ".[]", ".[0]", ".[1:]", "[", "]", "{", "}", "(", ")", "|", ",", ":", ";", "?", "//", "+", "-", "*", "/",
+    "%", "==", "<", "and", "not", "def f:", "def f(g):", "def f($x):", "f", "f(.)", "f(g)", "g", "reduce", "foreach", "as $x",
+    "as [$x]", "$x", "if", "then", "else", "end", "try", "catch", "label $l |", "break $l", "\"a\\(", ")\"", "range(9)",
+    "range(infinite)", "repeat(.)", "limit(3;", "first(", "1", "1e999", "\"s\"", "=", "|=", "+=", "@json", "@base64 \"\\(.)\"",
+    "select(.)", "tojson", "fromjson", "test(\"a+\")", "gsub(\"a\"; \"b\")", "sort", "group_by(.)", "path(..)", "getpath([0])",
+    "del(.a)", "to_entries", "walk(.)", "splits(\"\")", "ltrimstr(1)", "implode", "todate", "error", "null", "empty", "input",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_looks_like_a_program_is_refused_or_ends(words in prop::collection::vec(prop::sample::select(WORDS), 1..20)) {
+        let text = words.join(" ");
+        match Program::compile(&text) {
+            Ok(_) => {
+                let result = run_within(&text, r#"{"a":[1,"s",null,{"a":2.50}]}"#, Duration::from_millis(200));
+                if let Ok(json) = result {
+                    prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(&json).is_ok(), "{} gave {}", text, json);
+                }
+            }
+            Err(error) => prop_assert!(error.line == 1 && error.column <= text.chars().count() + 1, "{error}"),
         }
     }
 }

@@ -213,6 +213,7 @@ fn mask(text: &str, steps: &[Step]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -258,6 +259,46 @@ mod tests {
         assert_eq!(path("$[-1].x").mask(r#"[{"x":1},{"x":2}]"#), r#"[{"x":1},{"x":"[REDACTED]"}]"#);
         assert_eq!(path("$.*").mask(r#"{"x":1,"x":2}"#), r#"{"x":"[REDACTED]","x":"[REDACTED]"}"#);
         assert_eq!(path("$.a").mask("5"), "5");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_or_masked_is_json_still(
+            value in any_json(),
+            path in "\\$(\\.(a|b|\\*)|\\[(0|-1|\\*)\\]){1,4}",
+        ) {
+            let (path, text) = (ResultPath::parse(&path).unwrap().unwrap(), value.to_string());
+            let masked: Value = serde_json::from_str(&path.mask(&text)).unwrap();
+            match (path.find(&masked), path.find(&value)) {
+                (Some(Value::Array(hidden)), Some(Value::Array(found))) if path.steps.contains(&Step::All) => {
+                    prop_assert_eq!(hidden.len(), found.len());
+                    prop_assert!(hidden.iter().all(|value| value == "[REDACTED]"));
+                }
+                (hidden, found) => prop_assert_eq!(hidden, found.map(|_| json!("[REDACTED]"))),
+            }
+        }
+
+        #[test]
+        fn no_text_is_a_path_that_cannot_be_used(source in "\\PC{0,40}") {
+            if let Ok(Some(path)) = ResultPath::parse(&source) {
+                let _ = path.find(&json!({"a": [1]}));
+            }
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[ab]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
     }
 
     #[test]

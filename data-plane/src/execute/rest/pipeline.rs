@@ -21,20 +21,29 @@ const MESSAGE_CHARS: usize = 300;
 /// More than this beside an answer is the answer.
 const METADATA_BYTES: usize = 8 << 10;
 
-/// Room for programs that run at a time; each has a thread of its own.
+/// Longest wait for room to run one.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Room for programs that run at a time; each has a thread of its own. Callers' programs have room apart from connectors', so
+/// that whoever plays with jq holds up others who do, and nobody else.
 #[derive(Clone, Debug)]
-pub struct Programs(Arc<Semaphore>);
+pub struct Programs {
+    connectors: Arc<Semaphore>,
+    callers: Arc<Semaphore>,
+}
 
 impl Default for Programs {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self(Arc::new(Semaphore::new(cores.max(2))))
+        let room = || Arc::new(Semaphore::new(cores.max(2)));
+        Self { connectors: room(), callers: room() }
     }
 }
 
 impl Programs {
-    async fn run(&self, program: &Program, input: String) -> Result<String, RunError> {
-        let turn = Arc::clone(&self.0).acquire_owned().await.map_err(|_| RunError::Fault)?;
+    /// Runs a program where there is room soon; `None` where there is none.
+    async fn run(room: &Arc<Semaphore>, program: &Program, input: String) -> Option<Result<String, RunError>> {
+        let turn = tokio::time::timeout(WAIT, Arc::clone(room).acquire_owned()).await.ok()?.ok()?;
         let (send, receive) = oneshot::channel();
         program.run(input, WITHIN, move |result| {
             // The turn ends with the run, not with whoever waits for it.
@@ -42,7 +51,7 @@ impl Programs {
             // Nobody waits any more for a call that was left behind.
             let _ = send.send(result);
         });
-        receive.await.map_err(|_| RunError::Fault)?
+        Some(receive.await.unwrap_or(Err(RunError::Fault)))
     }
 }
 
@@ -90,14 +99,20 @@ pub async fn shape(
     };
     if let Some(transform) = &rules.transform {
         json =
-            programs.run(transform, json).await.map_err(|error| AnswerError::Transform(plainly(&error)))?;
+            Programs::run(&programs.connectors, transform, json)
+            .await
+            .ok_or(AnswerError::NoRoom)?
+            .map_err(|error| AnswerError::Transform(plainly(&error)))?;
     }
     for mask in &rules.masks {
         json = mask.mask(&json);
     }
     if let Some(own) = own {
         json =
-            programs.run(own, json).await.map_err(|error| AnswerError::Program(short(&error.to_string())))?;
+            Programs::run(&programs.callers, own, json)
+            .await
+            .ok_or(AnswerError::NoRoom)?
+            .map_err(|error| AnswerError::Program(short(&error.to_string())))?;
     }
     let (json, cut) = cut(json, rules.max_items);
     // Valid by now whatever the programs gave; nothing else is passed on as JSON.

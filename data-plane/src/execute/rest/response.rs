@@ -85,6 +85,10 @@ pub enum AnswerError {
     /// The connector's own program; says nothing of the answer, which it might have been meant to hide.
     #[error("the connector's jq program failed on its answer: {0}")]
     Transform(&'static str),
+    #[error("too many jq programs run at the moment")]
+    NoRoom,
+    #[error("its file is larger than {} MiB", .0 >> 20)]
+    LargeFile(usize),
     /// The caller's program, over what the caller may see.
     #[error("the program in /_jq failed: {0}")]
     Program(String),

@@ -66,6 +66,13 @@ impl Retry {
         }
     }
 
+    /// How long to wait before another request, where an answer says that the limit of calls is used up.
+    #[must_use]
+    pub fn pause(&self, headers: &HeaderMap) -> Option<Duration> {
+        let spent = self.remaining.as_ref().is_some_and(|name| text(headers, name) == Some("0"));
+        spent.then(|| self.told(headers)).flatten()
+    }
+
     /// The wait that the API asks for.
     fn told(&self, headers: &HeaderMap) -> Option<Duration> {
         let now = OffsetDateTime::now_utc();
@@ -188,5 +195,8 @@ mod tests {
         assert_eq!(wait(&[("retry-after", "2"), ("x-wait", "3")]), 3000);
         assert_eq!(wait(&[("x-ratelimit-reset", "4")]), 100, "only once the limit is spent");
         assert_eq!(wait(&[("x-ratelimit-reset", "4"), ("x-left", "0")]), 4000);
+        let pause = |headers: &[(&'static str, &str)]| rule.pause(&reply(200, headers).unwrap().headers);
+        assert_eq!(pause(&[("x-left", "0"), ("x-ratelimit-reset", "3")]), Some(Duration::from_secs(3)));
+        assert_eq!(pause(&[("x-left", "1"), ("x-ratelimit-reset", "3")]), None);
     }
 }
