@@ -391,3 +391,42 @@ async fn a_key_that_cannot_be_registered_is_named_and_what_was_typed_stays() -> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_machines_token_that_is_given_back_ends_alone_and_the_machine_goes_on() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let console = system.console(&workspace.owner).await?;
+    let account = service_account(&console, &workspace, &format!("robot {}", unique())).await?;
+    let (client, signer) = machine(&console, &account).await?;
+    let server = system.oauth(&workspace).await?;
+    let endpoint = server.endpoint("token_endpoint")?;
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let answer = server.token(&asks(&server, &signer.assertion(&client, &endpoint, &[]))).await?;
+        tokens.push(answer.json()?["access_token"].as_str().context("no token")?.to_owned());
+    }
+    for token in &tokens {
+        everywhere(system, &workspace, token, StatusCode::OK).await?;
+    }
+    let revoke = async |fields: &[(&str, &str)]| -> Result<StatusCode> {
+        let request = system.http.post(server.endpoint("revocation_endpoint")?).form(fields);
+        Ok(request.send().await?.status())
+    };
+    // The token alone does not show whose it is.
+    revoke(&[("token", &tokens[0])]).await?;
+    everywhere(system, &workspace, &tokens[0], StatusCode::OK).await?;
+    let signed = signer.assertion(&client, &endpoint, &[]);
+    let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let form = [
+        ("token", tokens[0].as_str()),
+        ("client_assertion_type", kind),
+        ("client_assertion", signed.as_str()),
+    ];
+    assert_eq!(revoke(&form).await?, StatusCode::OK);
+    everywhere(system, &workspace, &tokens[0], StatusCode::UNAUTHORIZED).await?;
+    everywhere(system, &workspace, &tokens[1], StatusCode::OK).await?;
+    let answer = server.token(&asks(&server, &signer.assertion(&client, &endpoint, &[]))).await?;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    Ok(())
+}

@@ -79,7 +79,8 @@ pub(super) async fn end_others(State(app): State<App>, who: LoggedIn, _fields: F
     let ended = sessions::end_others(&mut tx, who.user.id, &who.visitor.session).await?;
     if ended > 0 {
         let kind = Kind::OtherSessionsEnded;
-        events::record(&mut tx, who.user.id, kind, &who.visitor.origin, &ended.to_string()).await?;
+        let about = sessions::Ended { sessions: ended, apps: 0 }.words();
+        events::record(&mut tx, who.user.id, kind, &who.visitor.origin, &about).await?;
     }
     tx.commit().await?;
     let said = match ended {
@@ -96,13 +97,10 @@ pub(super) async fn end_everywhere(State(app): State<App>, who: LoggedIn, _field
     who.visitor.require_recent(HERE)?;
     let ended =
         app.accounts.sign_out_everywhere(&who.user, &who.visitor.session, &who.visitor.origin).await?;
-    let count =
-        |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
-    let said = format!(
-        "Ended: {} and {}. API keys go on; revoke them in each workspace.",
-        count(ended.sessions, "other session", "other sessions"),
-        count(ended.apps, "connected app", "connected apps")
-    );
+    let said = match ended.words().as_str() {
+        "" => "Nothing else was logged in or connected.".to_owned(),
+        words => format!("Ended: {words}. API keys go on; revoke them in each workspace."),
+    };
     flash(&who.visitor.session, said).await?;
     see_other(HERE)
 }

@@ -79,6 +79,20 @@ pub struct Ended {
     pub apps: u64,
 }
 
+impl Ended {
+    /// `2 other sessions and 1 connected app`; empty for nothing.
+    #[must_use]
+    pub fn words(self) -> String {
+        let count = |n: u64, what: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            n => Some(format!("{n} {what}s")),
+        };
+        let all = [count(self.sessions, "other session"), count(self.apps, "connected app")];
+        all.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+}
+
 impl Accounts {
     /// Ends all sessions of a person but the one that asks, and disconnects all apps that they allowed in any workspace, on
     /// every node within a second. API keys go on: programs of theirs use them, and no session made them work.
@@ -90,11 +104,12 @@ impl Accounts {
         let sessions = end_others(&mut tx, user.id, asks).await?;
         let reason = "its owner signed out everywhere";
         let apps = revocations::revoke_everywhere(tx.conn(), user.id, reason).await?.grants;
-        events::record(&mut tx, user.id, Kind::SignedOutEverywhere, from, "").await?;
+        let ended = Ended { sessions, apps };
+        events::record(&mut tx, user.id, Kind::SignedOutEverywhere, from, &ended.words()).await?;
         tx.commit().await?;
         tracing::info!(user = %user.id, sessions, grants = apps, "signed out everywhere");
-        self.tell(user, Kind::SignedOutEverywhere, from, "")?;
-        Ok(Ended { sessions, apps })
+        self.tell(user, Kind::SignedOutEverywhere, from, &ended.words())?;
+        Ok(ended)
     }
 }
 
@@ -162,5 +177,18 @@ impl SessionStore for Sessions {
         let mut tx = self.db.global().await.map_err(backend)?;
         store::delete(&mut tx, &hash(id)).await.map_err(backend)?;
         tx.commit().await.map_err(backend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_is_counted_in_words_and_nothing_is_not_mentioned() {
+        let words = |sessions, apps| Ended { sessions, apps }.words();
+        assert_eq!(words(2, 1), "2 other sessions and 1 connected app");
+        assert_eq!(words(0, 3), "3 connected apps");
+        assert_eq!(words(0, 0), "");
     }
 }
