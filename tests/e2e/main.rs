@@ -9,6 +9,7 @@ mod break_glass;
 mod catalog_requests;
 mod catalog_services;
 mod cli;
+mod client;
 mod company_groups;
 mod connected_apps;
 mod cut_off;
