@@ -7,14 +7,7 @@ use toolmesh_tests::mailbox::Mail;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Person, System, TestResult};
 
-async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
-    browser.go(&system.console_url("/login")).await?;
-    browser.fill("email", &person.email).await?;
-    browser.fill("password", &person.password).await?;
-    browser.submit("/login").await?;
-    browser.at("/workspaces").await?;
-    Ok(())
-}
+use crate::log_in;
 
 fn code(mail: &Mail) -> Result<String> {
     let is_code = |line: &&str| line.len() == 9 && line.bytes().all(|b| b.is_ascii_digit() || b == b' ');

@@ -1,17 +1,10 @@
 //! Connected apps, as a member and as an owner see them.
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use toolmesh_tests::browser::Browser;
-use toolmesh_tests::{Person, System, TestResult};
+use toolmesh_tests::{System, TestResult};
 
-async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
-    browser.go(&system.console_url("/login")).await?;
-    browser.fill("email", &person.email).await?;
-    browser.fill("password", &person.password).await?;
-    browser.submit("/login").await?;
-    browser.at("/workspaces").await?;
-    Ok(())
-}
+use crate::log_in;
 
 #[tokio::test]
 async fn connected_apps_are_a_finished_page() -> TestResult {

@@ -5,16 +5,9 @@ use toolmesh_tests::browser::Browser;
 use toolmesh_tests::oauth::{Pkce, REDIRECT, with};
 use toolmesh_tests::signer::Signer;
 use toolmesh_tests::tls::{Reply, TlsSite};
-use toolmesh_tests::{Person, System, TestResult};
+use toolmesh_tests::{System, TestResult};
 
-async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
-    browser.go(&system.console_url("/login")).await?;
-    browser.fill("email", &person.email).await?;
-    browser.fill("password", &person.password).await?;
-    browser.submit("/login").await?;
-    browser.at("/workspaces").await?;
-    Ok(())
-}
+use crate::log_in;
 
 /// The browser notes that the page was an answer 422, as it was meant to be; nothing else may be wrong.
 async fn mistaken(browser: &Browser) -> Result<()> {

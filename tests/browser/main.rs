@@ -13,3 +13,17 @@ mod own_connectors;
 mod passkeys;
 mod screens;
 mod sign_in;
+
+use anyhow::Result;
+use toolmesh_tests::browser::Browser;
+use toolmesh_tests::{Person, System};
+
+/// Logs somebody in with their password, as far as the list of workspaces.
+async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
+    browser.go(&system.console_url("/login")).await?;
+    browser.fill("email", &person.email).await?;
+    browser.fill("password", &person.password).await?;
+    browser.submit("/login").await?;
+    browser.at("/workspaces").await?;
+    Ok(())
+}

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::{Person, System, TestResult};
 
-use crate::screens::log_in;
+use crate::log_in;
 
 #[tokio::test]
 async fn members_are_invited_changed_suspended_and_handed_the_workspace() -> TestResult {

@@ -1,21 +1,14 @@
 //! The pages on OAuth clients, and what people see when they connect one.
 
-use anyhow::{Context as _, Result};
+use anyhow::Context as _;
 use serde_json::json;
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::oauth::{Pkce, REDIRECT, Tokens, parameter};
 use toolmesh_tests::tls::{Reply, TlsSite};
-use toolmesh_tests::{Person, System, TestResult};
+use toolmesh_tests::{System, TestResult};
 use url::Url;
 
-async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
-    browser.go(&system.console_url("/login")).await?;
-    browser.fill("email", &person.email).await?;
-    browser.fill("password", &person.password).await?;
-    browser.submit("/login").await?;
-    browser.at("/workspaces").await?;
-    Ok(())
-}
+use crate::log_in;
 
 #[tokio::test]
 async fn admins_decide_about_clients_on_finished_pages() -> TestResult {

@@ -1,17 +1,10 @@
 //! The screens that the journey does not pass: members, keys, settings, errors, and the pages for people on a workspace's host.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, ensure};
 use toolmesh_tests::browser::Browser;
-use toolmesh_tests::{Person, System, TestResult};
+use toolmesh_tests::{System, TestResult};
 
-pub(crate) async fn log_in(browser: &Browser, system: &System, person: &Person) -> Result<()> {
-    browser.go(&system.console_url("/login")).await?;
-    browser.fill("email", &person.email).await?;
-    browser.fill("password", &person.password).await?;
-    browser.submit("/login").await?;
-    browser.at("/workspaces").await?;
-    Ok(())
-}
+use crate::log_in;
 
 #[tokio::test]
 async fn members_keys_and_settings_are_finished_pages() -> TestResult {

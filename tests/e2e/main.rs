@@ -10,7 +10,9 @@ mod authors;
 mod catalog_requests;
 mod catalog_services;
 mod cli;
+mod client;
 mod code_mode;
+
 mod company_groups;
 mod connected_apps;
 mod cut_off;

@@ -5,59 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use serde_json::{Value, json};
-use toolmesh_tests::oauth::{Pkce, REDIRECT, Server, Tokens, parameter, redirected, registration, with};
-use toolmesh_tests::{Answer, Console, System, TestResult, Workspace};
+use toolmesh_tests::oauth::{Pkce, REDIRECT, Tokens, parameter, redirected, registration, with};
+use toolmesh_tests::{Answer, Console, TestResult};
 use url::Url;
 
-/// A workspace, its owner logged in, and a client of it.
-struct Flow {
-    system: &'static System,
-    workspace: Workspace,
-    server: Server,
-    console: Console,
-    client: String,
-    pkce: Pkce,
-}
-
-impl Flow {
-    async fn new() -> Result<Self> {
-        let system = System::shared().await?;
-        let workspace = system.workspace().await?;
-        let server = system.oauth(&workspace).await?;
-        let console = system.console(&workspace.owner).await?;
-        let client = server.client(REDIRECT).await?;
-        Ok(Self { system, workspace, server, console, client, pkce: Pkce::new() })
-    }
-
-    fn query(&self) -> Vec<(String, String)> {
-        self.server.query(&self.client, REDIRECT, &self.pkce)
-    }
-
-    async fn code(&self) -> Result<String> {
-        let back = self.server.consent(&self.console, &self.query(), "allow").await?;
-        parameter(&back, "code").with_context(|| format!("no code in {back}"))
-    }
-
-    fn form(&self, code: &str) -> Vec<(String, String)> {
-        self.server.code_form(&self.client, REDIRECT, code, &self.pkce)
-    }
-
-    async fn tokens(&self) -> Result<Tokens> {
-        let code = self.code().await?;
-        Tokens::of(&self.client, &self.server.token(&self.form(&code)).await?)
-    }
-
-    async fn works(&self, token: &str) -> Result<bool> {
-        let answer = self.system.mcp(&self.workspace, token).request("ping", json!({})).await?;
-        Ok(answer.status == StatusCode::OK)
-    }
-}
-
-fn error_of(answer: &Answer) -> Result<String> {
-    let json = answer.json()?;
-    let error = json.get("error").and_then(Value::as_str).map(str::to_owned);
-    error.with_context(|| format!("no `error` in {json}"))
-}
+use crate::client::{Flow, error_of};
 
 #[tokio::test]
 async fn the_discovery_documents_say_what_is() -> TestResult {

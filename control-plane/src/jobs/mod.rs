@@ -1,6 +1,7 @@
 //! Background work: each task is named, registered here, and stopped with the plane.
 
 mod keys;
+pub mod restored;
 
 use std::time::Duration;
 

@@ -79,7 +79,7 @@ pub struct OwnWorkspace {
 pub async fn check_slug(db: &Db, text: &str) -> Result<Slug> {
     let slug = Slug::parse(text).map_err(|e| Error::field("slug", e.to_string()))?;
     let mut tx = db.global().await?;
-    if store::slug_exists(&mut tx, slug.as_str()).await? { Err(taken()) } else { Ok(slug) }
+    if store::slug_is_taken(&mut tx, slug.as_str()).await? { Err(taken()) } else { Ok(slug) }
 }
 
 /// Makes a workspace with `owner` as its first owner.
@@ -94,13 +94,13 @@ pub async fn create(
     slug: &str,
 ) -> Result<(Tenant, Membership)> {
     let name = workspace_name(name)?;
-    let slug = Slug::parse(slug).map_err(|e| Error::field("slug", e.to_string()))?;
+    let slug = check_slug(db, slug).await?;
     let id = TenantId::new();
     let mut tx = db.tenant(id).await?;
     if store::lock_and_count_owned(&mut tx, owner).await? >= MAX_OWNED {
         return Err(Error::field("name", "You own 20 workspaces, which is the most one person can own."));
     }
-    // The unique index decides, however fast somebody else was.
+    // The unique index decides, however fast somebody else was. An address that is given up is not given out again.
     store::insert(&mut tx, slug.as_str(), &name).await.on_constraint("tenants_slug_key", taken)?;
     members::add_first_owner(&mut tx, owner).await?;
     credentials::create_tenant_key(&mut tx, vault).await?;

@@ -8,8 +8,9 @@ use super::{OwnWorkspace, Tenant};
 use crate::db::{GlobalTx, TenantTx, UserTx};
 use crate::error::Result;
 
-pub(super) async fn slug_exists(tx: &mut GlobalTx, slug: &str) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT FROM tenants WHERE slug = $1)";
+/// Whether a slug is somebody's, or was.
+pub(super) async fn slug_is_taken(tx: &mut GlobalTx, slug: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM tenants WHERE slug = $1) OR EXISTS (SELECT FROM retired_slugs WHERE slug = $1)";
     Ok(sqlx::query_scalar(sql).bind(slug).fetch_one(tx.conn()).await?)
 }
 

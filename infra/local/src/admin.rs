@@ -40,6 +40,16 @@ pub enum AdminCommand {
     Keys,
     /// Bring in the next signing key before its time
     RotateKeys(RotateKeys),
+    /// After the database was restored from a backup: end all logins, connections of apps and API keys, among which are those
+    /// that the backup has brought back
+    AfterRestore(AfterRestore),
+}
+
+#[derive(Args, Debug)]
+pub struct AfterRestore {
+    /// API keys go on, also those that were revoked since the backup was made
+    #[arg(long)]
+    pub keep_api_keys: bool,
 }
 
 #[derive(Args, Debug)]

@@ -17,6 +17,7 @@ use toolmesh_control_plane::accounts::keys::{self, Draft, KeyScope, Life};
 use toolmesh_control_plane::accounts::members::{self, Membership, Role};
 use toolmesh_control_plane::connectors::{Install, Source};
 use toolmesh_control_plane::error::Error;
+use toolmesh_control_plane::jobs::restored;
 use toolmesh_control_plane::oauth::keys::{KeyRing, Rotation, Standing, wall_clock};
 use toolmesh_control_plane::tenants::{self, Tenant};
 use toolmesh_control_plane::{Config, Core, config};
@@ -25,8 +26,8 @@ use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::slug::TenantOrigins;
 
 use crate::admin::{
-    AdminArgs, AdminCommand, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector, ListTools,
-    ResetSecondFactor, RotateKeys, StopRequiringProvider, VerifyDomain,
+    AdminArgs, AdminCommand, AfterRestore, CreateApiKey, CreateUser, CreateWorkspace, EnableConnector,
+    ListTools, ResetSecondFactor, RotateKeys, StopRequiringProvider, VerifyDomain,
 };
 use crate::config::Environment;
 use crate::ready::Ready;
@@ -67,6 +68,7 @@ async fn carry_out(args: &AdminArgs, env: &Environment) -> anyhow::Result<Outcom
         AdminCommand::ResetSecondFactor(input) => reset_second_factor(&core, input).await,
         AdminCommand::Keys => signing_keys(&core).await,
         AdminCommand::RotateKeys(input) => rotate_keys(&core, input).await,
+        AdminCommand::AfterRestore(input) => after_restore(&core, input).await,
     };
     // Told to stop before it begins, it sends what is queued and ends.
     let stop = CancellationToken::new();
@@ -244,6 +246,25 @@ async fn rotate_keys(core: &Core, input: &RotateKeys) -> anyhow::Result<Outcome>
         "The next signing key is published. It signs in a day; nothing breaks."
     };
     Ok(Outcome { text: format!("{said}\n{}", keys.text), json: json!({ "keys": keys.json }) })
+}
+
+async fn after_restore(core: &Core, input: &AfterRestore) -> anyhow::Result<Outcome> {
+    let ended =
+        restored::end_what_came_back(&core.db, &core.vault, input.keep_api_keys).await.map_err(plain)?;
+    let keys = if input.keep_api_keys {
+        "API keys go on; revoke in the console those that were revoked before."
+    } else {
+        "All API keys are revoked."
+    };
+    let text = format!(
+        "In {} workspaces, {} connections of apps and {} logins are ended, and all signing keys are new. {keys}\n\
+         Passwords, second factors, members, roles and settings are what they were when the backup was made: whatever was \
+         changed since has to be changed again.",
+        ended.workspaces, ended.grants, ended.sessions
+    );
+    let json =
+        json!({ "workspaces": ended.workspaces, "connections": ended.grants, "sessions": ended.sessions });
+    Ok(Outcome { text, json })
 }
 
 fn moment(at: OffsetDateTime) -> String {

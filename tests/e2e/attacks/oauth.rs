@@ -10,12 +10,12 @@ use toolmesh_tests::oauth::{Tokens, with};
 use toolmesh_tests::rows::Rows;
 use toolmesh_tests::{Answer, TestResult, Upstream};
 
-use super::{Target, error_of};
+use crate::client::{Flow, error_of};
 
 /// The issuer was built from what the request said about itself.
 #[tokio::test]
 async fn the_issuer_follows_no_header_of_the_request() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let host = target.system.tenant_host(&target.workspace.slug);
     let node = &target.system.ready.nodes.first().context("no node")?.http;
     for document in ["oauth-authorization-server", "openid-configuration", "oauth-protected-resource"] {
@@ -46,9 +46,9 @@ async fn the_issuer_follows_no_header_of_the_request() -> TestResult {
 /// A refresh token, a code or another secret of the flow was taken for an access token.
 #[tokio::test]
 async fn nothing_but_an_access_token_opens_the_endpoint() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let tokens = target.tokens().await?;
-    let code = target.code(&target.console).await?;
+    let code = target.code().await?;
     let form_token = target.console.get("/workspaces").await?.csrf().context("no token")?;
     let cookie = target.console.cookies().into_values().next().context("no cookie")?;
     for (what, value) in [
@@ -72,7 +72,7 @@ async fn nothing_but_an_access_token_opens_the_endpoint() -> TestResult {
 /// The token itself said where its key is to be found.
 #[tokio::test]
 async fn a_key_that_a_token_names_is_neither_fetched_nor_used() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let access = target.tokens().await?.access;
     let keys = Upstream::start().await?;
     let own = Ed25519KeyPair::generate().map_err(|_| anyhow::anyhow!("no key"))?;
@@ -116,7 +116,7 @@ async fn a_key_that_a_token_names_is_neither_fetched_nor_used() -> TestResult {
 /// A redirect address that is almost the registered one.
 #[tokio::test]
 async fn an_address_that_is_almost_the_registered_one_gets_nothing() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     for (registered, almost) in [
         ("https://client.example/callback", "https://client.example/callback/../evil"),
         ("https://client.example/callback", "https://client.example/callback/extra"),
@@ -154,7 +154,7 @@ async fn an_address_that_is_almost_the_registered_one_gets_nothing() -> TestResu
 /// The grace for clients that race was open to a token two generations old.
 #[tokio::test]
 async fn a_refresh_tokens_grandparent_is_a_thiefs() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let first = target.tokens().await?;
     let second = refreshed(&target, &first).await?;
     let third = refreshed(&target, &second).await?;
@@ -170,7 +170,7 @@ async fn a_refresh_tokens_grandparent_is_a_thiefs() -> TestResult {
 /// Where the grace was counted per token, each use of it began a family that outlived it.
 #[tokio::test]
 async fn the_grace_of_a_refresh_token_is_short_in_uses_and_all_of_it_is_one_family() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let first = target.tokens().await?;
     let mut children = vec![refreshed(&target, &first).await?];
     loop {
@@ -188,14 +188,14 @@ async fn the_grace_of_a_refresh_token_is_short_in_uses_and_all_of_it_is_one_fami
     Ok(())
 }
 
-async fn refreshed(target: &Target, tokens: &Tokens) -> Result<Tokens> {
+async fn refreshed(target: &Flow, tokens: &Tokens) -> Result<Tokens> {
     Tokens::of(&target.client, &target.server.refresh(&target.client, &tokens.refresh).await?)
 }
 
 /// Real clients leave the scope out when they refresh, or repeat an old one; neither may widen what was allowed.
 #[tokio::test]
 async fn a_refresh_never_widens_what_was_allowed() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let mut tokens = target.tokens().await?;
     let allowed = scope_of(&tokens.access)?;
     for asked in ["", "mcp:tools", "mcp:tools mcp:write offline_access", "admin openid profile *"] {
@@ -227,10 +227,10 @@ fn scope_of(token: &str) -> Result<Vec<String>> {
 /// Whether somebody may was asked when the code was made, and not when it was redeemed.
 #[tokio::test]
 async fn who_is_removed_after_the_consent_gets_nothing_for_the_code() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let member = target.system.person().await?;
     let console = target.system.join(&target.workspace, &member, "member").await?;
-    let code = target.code(&console).await?;
+    let code = target.code_of(&console).await?;
     let members = target.page("/members");
     let remove = format!("{members}/{}/remove", member.user_id);
     target.console.submit(&members, &remove, &[]).await?.ok()?;
@@ -246,7 +246,7 @@ async fn who_is_removed_after_the_consent_gets_nothing_for_the_code() -> TestRes
 /// A client that is not known any more has to be told so in the one way that makes it register again.
 #[tokio::test]
 async fn a_client_that_is_not_known_is_told_so_and_learns_nothing_else() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let tokens = target.tokens().await?;
     let mut broken = target.client.clone();
     broken.pop();

@@ -7,12 +7,12 @@ use toolmesh_tests::mcp::REVISION;
 use toolmesh_tests::oauth::REDIRECT;
 use toolmesh_tests::{Answer, Console, Mcp, TestResult};
 
-use super::Target;
+use crate::client::Flow;
 
 /// One transport was guarded and another was not.
 #[tokio::test]
 async fn every_transport_and_revision_wants_the_token() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let open = Mcp::new(target.system.http.clone(), &target.workspace.mcp_url);
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
     for revision in ["", "2024-11-05", "2025-03-26", "2025-06-18", REVISION, "2026-07-28", "1999-01-01"] {
@@ -57,7 +57,7 @@ async fn every_transport_and_revision_wants_the_token() -> TestResult {
 /// Without a session id the only open session was used.
 #[tokio::test]
 async fn who_names_no_session_or_another_ones_is_nobody() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let owner = target.system.mcp(&target.workspace, &target.workspace.key);
     let answer = owner.initialize(REVISION).await?;
     let given = answer.header("mcp-session-id").to_owned();
@@ -72,7 +72,7 @@ async fn who_names_no_session_or_another_ones_is_nobody() -> TestResult {
 /// A header that a gateway inside trusts was sent from outside.
 #[tokio::test]
 async fn headers_of_an_inner_network_give_nobody_any_right() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let owner = &target.workspace.owner;
     let headers = [
         ("x-forwarded-user", owner.email.as_str()),
@@ -107,7 +107,7 @@ async fn headers_of_an_inner_network_give_nobody_any_right() -> TestResult {
 /// A web page gives its own name our address, and so speaks to us as if we were it.
 #[tokio::test]
 async fn a_page_that_gives_its_name_our_address_reads_nothing() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let edge = url::Url::parse(&target.system.ready.console_url)?;
     let port = edge.port().context("no port")?;
     for host in
@@ -142,7 +142,7 @@ async fn a_page_that_gives_its_name_our_address_reads_nothing() -> TestResult {
 /// The consent page under a picture of kittens, so that a click on a kitten allows the client.
 #[tokio::test]
 async fn login_and_consent_are_shown_in_no_frame() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let query = target.server.query(&target.client, REDIRECT, &target.pkce);
     let consent = target.server.authorize(&target.console, &query).await?;
     ensure!(consent.status == StatusCode::OK, "no consent page: {}", consent.status);

@@ -4,12 +4,12 @@ use anyhow::{Context as _, ensure};
 use http::StatusCode;
 use toolmesh_tests::{System, TestResult};
 
-use super::Target;
+use crate::client::Flow;
 
 /// The invitation of somebody who was removed was opened again.
 #[tokio::test]
 async fn an_invitation_that_was_used_lets_nobody_back_in_after_a_removal() -> TestResult {
-    let target = Target::new().await?;
+    let target = Flow::new().await?;
     let guest = target.system.person().await?;
     let console = target.system.join(&target.workspace, &guest, "member").await?;
     let mail = target.system.mail_to(&guest.email).await?;
@@ -60,5 +60,23 @@ async fn addresses_that_look_like_others_or_ours_cannot_be_had() -> TestResult {
         ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{slug:?}: {}", page.status);
     }
     ensure!(!console.visit("/workspaces").await?.text().contains("Twin"), "a twin was made");
+    Ok(())
+}
+
+/// A workspace gave its address up, and a stranger took it: clients that still know it would have come to them.
+#[tokio::test]
+async fn an_address_that_was_given_up_is_given_to_nobody_else() -> TestResult {
+    let target = Flow::new().await?;
+    let (slug, id) = (&target.workspace.slug, &target.workspace.tenant_id);
+    let gone = target.system.sql(&format!("DELETE FROM tenants WHERE id = '{id}'")).await?;
+    assert_eq!(gone, 1);
+    let stranger = target.system.person().await?;
+    let console = target.system.console(&stranger).await?;
+    let fields = [("name", "Heir"), ("slug", slug.as_str())];
+    let page = console.submit("/workspaces/new", "/workspaces/new", &fields).await?;
+    ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{}", page.status);
+    ensure!(page.text().contains("This address is taken"), "{}", page.text());
+    let args = ["create-workspace", "--slug", slug, "--name", "Heir", "--owner", &stranger.email];
+    ensure!(target.system.admin(&args).await.is_err(), "an operator gave it away");
     Ok(())
 }

@@ -113,6 +113,14 @@ impl Accounts {
     }
 }
 
+/// Ends everybody's sessions; answers how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_everybodys(tx: &mut GlobalTx) -> Result<u64> {
+    store::delete_all(tx).await
+}
+
 /// What a session is stored under; nothing for one that has no id yet, which fits none.
 fn own_hash(session: &Session) -> Vec<u8> {
     session.id().as_ref().map(hash).unwrap_or_default()

@@ -113,6 +113,10 @@ pub(super) async fn delete_of_user(tx: &mut GlobalTx, user: UserId, keep: &[u8])
     Ok(sqlx::query(sql).bind(user.uuid()).bind(keep).execute(tx.conn()).await?.rows_affected())
 }
 
+pub(super) async fn delete_all(tx: &mut GlobalTx) -> Result<u64> {
+    Ok(sqlx::query("DELETE FROM sessions").execute(tx.conn()).await?.rows_affected())
+}
+
 /// Deletes what has ended; returns how many.
 pub(crate) async fn prune(tx: &mut GlobalTx) -> Result<u64> {
     let sql = "DELETE FROM sessions WHERE expires_at < now() OR created_at < now() - interval '7 days'";
