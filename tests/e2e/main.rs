@@ -16,6 +16,7 @@ mod isolation;
 mod live_changes;
 mod machines;
 mod members;
+mod modern_era;
 mod oauth;
 mod oauth_clients;
 mod rest;

@@ -7,7 +7,8 @@ use http::header::AUTHORIZATION;
 use time::OffsetDateTime;
 use toolmesh_proto::ids::TenantId;
 
-use crate::identity::{IdentityError, authenticate};
+use crate::catalog::Tenant;
+use crate::identity::{IdentityError, Principal, authenticate};
 use crate::node::App;
 
 /// Who called, as their request showed it. Never prints the token.
@@ -41,6 +42,16 @@ impl Standing {
             Ok(_) | Err(IdentityError::Expired | IdentityError::ApiKeyExpired) => true,
             Err(_) => false,
         }
+    }
+
+    /// Who is calling, by what is in force now; `None` for nobody, which includes one whose token has expired.
+    #[must_use]
+    pub fn principal(&self) -> Option<(Arc<Tenant>, Principal)> {
+        let table = &self.app.table;
+        let tenant = table.tenant_by_id(self.tenant)?;
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let principal = authenticate(&tenant, &table.keys(), &table.revoked(), &self.headers, now).ok()?;
+        Some((tenant, principal))
     }
 
     /// Waits until it holds no longer.

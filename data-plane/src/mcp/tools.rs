@@ -17,12 +17,12 @@ use toolmesh_proto::v1::{AuditEvent, Outcome};
 
 use super::envelope::{INTERNAL_ERROR, INVALID_PARAMS, Id};
 use super::revision::Revision;
-use super::{Context, reply};
-use crate::catalog::ToolEntry;
+use super::{Context, modern, reply};
+use crate::catalog::{Tenant, ToolEntry};
 use crate::execute::credentials::Opened;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::execute::{Execution, Failure, Trace, arguments};
-use crate::identity::{Method, Reach};
+use crate::identity::{Method, Principal, Reach};
 use crate::ingress::CallPermit;
 use crate::policy::{Decision, Reason, authorize};
 use crate::record::{CallEvent, event::millis};
@@ -50,11 +50,17 @@ impl Pending {
 }
 
 /// The tools that this principal may use, and those that a wider token would let them use.
-pub(super) fn list(context: &Context, id: &Id) -> Bytes {
-    let tenant = &context.visit.tenant;
-    let allowed =
-        tenant.tools.iter().filter(|entry| authorize(tenant, &context.principal, entry).is_listed());
-    reply::tools(id, allowed.map(|entry| &*entry.listing))
+pub(super) fn list(context: &Context, id: &Id, more: &str) -> Bytes {
+    let listed = listed(&context.visit.tenant, &context.principal);
+    reply::tools(id, listed.map(|entry| &*entry.listing), more)
+}
+
+/// What stands in the list of a principal, in its order.
+pub(super) fn listed<'a>(
+    tenant: &'a Tenant,
+    principal: &'a Principal,
+) -> impl Iterator<Item = &'a ToolEntry> {
+    tenant.tools.iter().filter(move |entry| authorize(tenant, principal, entry).is_listed())
 }
 
 /// Why a call needs a wider token than the caller's, if it does; such a call is recorded here and goes no further.
@@ -92,11 +98,12 @@ pub(super) fn call(
         // The call's own, not its connection's: it goes on when the client is gone.
         let _permit = permit;
         let said = run(&context, params.as_deref()).await;
+        let stamp = Stamp::of(revision, &context.visit.tenant);
         match said {
-            Said::Result(content) => reply::result(&call_id, CallResult::good(&content)),
-            Said::Failed(text) => reply::result(&call_id, CallResult::bad(&text)),
+            Said::Result(content) => reply::result(&call_id, CallResult::good(&content, stamp)),
+            Said::Failed(text) => reply::result(&call_id, CallResult::bad(&text, stamp)),
             Said::Unfit(text) if revision.unfit_arguments_are_results() => {
-                reply::result(&call_id, CallResult::bad(&text))
+                reply::result(&call_id, CallResult::bad(&text, stamp))
             }
             Said::Unfit(text) | Said::Refused(text) => reply::error(Some(&call_id), INVALID_PARAMS, &text),
         }
@@ -122,6 +129,24 @@ struct CallResult<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_content: Option<&'a RawValue>,
     is_error: bool,
+    #[serde(flatten)]
+    stamp: Option<Stamp>,
+}
+
+/// What every result of the modern era says beside its content.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stamp {
+    result_type: &'static str,
+    #[serde(rename = "_meta")]
+    meta: Map<String, Value>,
+}
+
+impl Stamp {
+    fn of(revision: Revision, tenant: &Tenant) -> Option<Self> {
+        let modern = revision == Revision::MODERN;
+        modern.then(|| Self { result_type: "complete", meta: modern::meta(tenant) })
+    }
 }
 
 #[derive(Serialize)]
@@ -131,13 +156,14 @@ struct TextContent<'a> {
 }
 
 impl<'a> CallResult<'a> {
-    fn good(content: &'a Content) -> Self {
+    fn good(content: &'a Content, stamp: Option<Stamp>) -> Self {
         let text = TextContent { r#type: "text", text: content.text() };
-        Self { content: [text], structured_content: content.object(), is_error: false }
+        Self { content: [text], structured_content: content.object(), is_error: false, stamp }
     }
 
-    fn bad(text: &'a str) -> Self {
-        Self { content: [TextContent { r#type: "text", text }], structured_content: None, is_error: true }
+    fn bad(text: &'a str, stamp: Option<Stamp>) -> Self {
+        let content = [TextContent { r#type: "text", text }];
+        Self { content, structured_content: None, is_error: true, stamp }
     }
 }
 
