@@ -42,6 +42,12 @@ pub struct Limits {
     pub tenant_calls: usize,
     /// Most calls at a time, over all tenants.
     pub node_calls: usize,
+    /// Most streams of one caller that listen for changes at a time.
+    pub caller_streams: usize,
+    /// The same, of one tenant.
+    pub tenant_streams: usize,
+    /// The same, over all tenants.
+    pub node_streams: usize,
     /// Most names of APIs that are looked up at a time.
     pub lookups: usize,
     /// Longest wait for a name's addresses, the wait for a turn included.
@@ -74,6 +80,9 @@ impl Default for Limits {
             bodies_bytes: 256 << 20,
             tenant_calls: 256,
             node_calls: 1024,
+            caller_streams: 16,
+            tenant_streams: 512,
+            node_streams: 4096,
             lookups: 64,
             lookup: Duration::from_secs(5),
             answer_bytes: 4 << 20,

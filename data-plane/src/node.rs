@@ -41,6 +41,8 @@ pub struct App {
     pub trusted_proxies: Vec<IpNet>,
     /// Calls on their way; they end before the node does.
     pub calls: TaskTracker,
+    /// Ends the streams that would never end by themselves.
+    pub stopping: CancellationToken,
 }
 
 /// The data plane's process, as a value: everything it needs is passed in.
@@ -125,6 +127,7 @@ impl Node {
         sync.spawn("talk with the control plane", conversation.run(sync.stop.clone()));
         sync.spawn("watch the feed of revocations", feed::watch(Arc::clone(&table), sync.stop.clone()));
 
+        let mut ingress = Stage::default();
         let app = Arc::new(App {
             table,
             executor,
@@ -134,8 +137,8 @@ impl Node {
             capacity: Capacity::new(&limits),
             trusted_proxies: config.trusted_proxies,
             calls: TaskTracker::new(),
+            stopping: ingress.stop.clone(),
         });
-        let mut ingress = Stage::default();
         let router = ingress::router(Arc::clone(&app));
         let stop = ingress.stop.clone();
         ingress.spawn("serve", ingress::server::serve(listener, router, limits, stop));

@@ -30,6 +30,7 @@ mod live_changes;
 mod machines;
 mod members;
 mod microsoft;
+mod modern_era;
 mod oauth;
 mod oauth_clients;
 mod openapi;

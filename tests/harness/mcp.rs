@@ -143,6 +143,14 @@ impl Mcp {
         Answer::of(request.send().await?).await
     }
 
+    /// Sends a body, and gives the answer as soon as it begins.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn open(&self, body: impl Into<reqwest::Body>) -> Result<reqwest::Response> {
+        Ok(self.http.post(&self.url).headers(self.headers.clone()).body(body).send().await?)
+    }
+
     /// Sends any other HTTP method, without a body.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use toolmesh_proto::ids::RequestId;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::admit::{Gone, refresh};
-pub use self::capacity::{CallPermit, Capacity, Full};
+pub use self::capacity::{CallPermit, Capacity, Full, ListenPermit};
 pub use self::standing::Standing;
 use crate::catalog::Tenant;
 use crate::node::App;

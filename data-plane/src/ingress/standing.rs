@@ -59,6 +59,16 @@ impl Standing {
         Some((tenant, principal))
     }
 
+    /// Who is calling, by what is in force now; `None` for nobody, which includes one whose token has expired.
+    #[must_use]
+    pub fn principal(&self) -> Option<(Arc<Tenant>, Principal)> {
+        let table = &self.app.table;
+        let tenant = table.tenant_by_id(self.tenant)?;
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        let principal = authenticate(&tenant, &table.keys(), &table.revoked(), &self.headers, now).ok()?;
+        Some((tenant, principal))
+    }
+
     /// Waits until it holds no longer.
     pub async fn ended(&self) {
         let mut changes = self.app.table.access_changes();

@@ -8,6 +8,10 @@ pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 pub(super) const INTERNAL_ERROR: i32 = -32603;
+/// A header is missing or says something else than the body (2026-07-28, error codes).
+pub(super) const HEADER_MISMATCH: i32 = -32020;
+/// A revision that is not spoken here (2026-07-28, error codes).
+pub(super) const UNSUPPORTED_VERSION: i32 = -32022;
 /// The first of the codes that JSON-RPC leaves to servers: no room now, come back.
 pub(super) const BUSY: i32 = -32000;
 

@@ -45,7 +45,7 @@ pub(super) fn handle(caller: &Caller, revision: Revision, message: Message) -> A
         "ping" => Answer::Ready(reply::result(&id, json!({}))),
         "tools/list" => Answer::Ready(list(caller, &id, params)),
         "tools/call" => call(caller, revision, id, params),
-        // `server/discover` is among these: to a client that speaks both eras it means this one.
+        // `server/discover` without that era's `_meta` is among these: to a client that speaks both eras it means this one.
         _ => {
             let method: String = method.chars().take(METHOD_CHARS).collect();
             Answer::Ready(reply::error(Some(&id), METHOD_NOT_FOUND, &format!("Method not found: {method}")))
@@ -85,7 +85,7 @@ fn initialize(tenant: &Tenant, id: &Id, params: Option<&RawValue>) -> Bytes {
 }
 
 /// Clients give weight to the first few hundred characters.
-fn instructions(tenant: &Tenant) -> String {
+pub(super) fn instructions(tenant: &Tenant) -> String {
     if tenant.installations.is_empty() {
         return format!(
             "The workspace {} has no connectors yet; an admin can enable some in the console.",
@@ -117,11 +117,18 @@ struct List {
     cursor: Option<String>,
 }
 
-fn list(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Bytes {
+/// Everything is on the first page, so no cursor was ever given out.
+pub(super) const UNKNOWN_CURSOR: &str = "Unknown cursor; ask for the list without one.";
+
+/// Whether a request for a list asks for a further page.
+pub(super) fn has_cursor(params: Option<&RawValue>) -> bool {
     let asked: List = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    // Everything is on the first page, so no cursor was ever given out.
-    if asked.cursor.is_some() {
-        return reply::error(Some(id), INVALID_PARAMS, "Unknown cursor; ask for the list without one.");
+    asked.cursor.is_some()
+}
+
+fn list(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Bytes {
+    if has_cursor(params) {
+        return reply::error(Some(id), INVALID_PARAMS, UNKNOWN_CURSOR);
     }
-    tools::list(caller, id)
+    tools::list(caller, id, "")
 }

@@ -5,6 +5,8 @@
 
 mod envelope;
 mod legacy;
+mod listen;
+mod modern;
 mod reply;
 mod result;
 mod revision;
@@ -44,18 +46,25 @@ pub async fn answer(caller: Caller, headers: &HeaderMap, body: &Bytes) -> Respon
     };
     let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or("(no text)"));
     match incoming {
-        Incoming::Single(message) => single(caller, version, message, takes_stream(headers)).await,
+        Incoming::Single(message) => single(caller, headers, version, message).await,
         Incoming::Batch(messages) => batch(caller, headers, version, messages).await,
     }
 }
 
-async fn single(caller: Caller, version: Option<&str>, message: Message, takes_stream: bool) -> Response {
+async fn single(
+    caller: Caller,
+    headers: &HeaderMap,
+    version: Option<&str>,
+    message: Message,
+) -> Response {
+    let takes_stream = takes_stream(headers);
+    if modern::is_meant(version, &message) {
+        return modern::answer(caller, headers, message, takes_stream).await;
+    }
     // `initialize` negotiates in its body; whatever a client put into the header beside it is no agreement yet.
     let revision = match Revision::of_header(version) {
         Ok(revision) => revision,
         Err(_) if message.is_initialize() => Revision::NEWEST,
-        // Clients of the 2026 protocol ask with a header we do not speak. A 400 whose error is none of that protocol's own
-        // codes is what sends them on to `initialize`; seen so in the TypeScript SDK, and written so in the specification.
         Err(version) => return reply::unsupported(message.id(), &version),
     };
     if let Message::Invalid { id, reason } = &message {

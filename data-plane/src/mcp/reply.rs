@@ -30,6 +30,8 @@ struct Failure<'a> {
 struct ErrorBody<'a> {
     code: i32,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<serde_json::Value>,
 }
 
 /// A result.
@@ -41,8 +43,9 @@ pub(super) fn result<T: Serialize>(id: &Id, result: T) -> Bytes {
     )
 }
 
-/// The result of `tools/list`, put together from entries that are written already.
-pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>) -> Bytes {
+/// The result of `tools/list`, put together from entries that are written already; `more` are further members of the
+/// result, each with a comma before it.
+pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>, more: &str) -> Bytes {
     let mut body = Vec::from(b"{\"jsonrpc\":\"2.0\",\"id\":");
     body.extend_from_slice(id.0.get().as_bytes());
     body.extend_from_slice(b",\"result\":{\"tools\":[");
@@ -52,13 +55,25 @@ pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>) ->
         }
         body.extend_from_slice(entry.get().as_bytes());
     }
-    body.extend_from_slice(b"]}}");
+    body.push(b']');
+    body.extend_from_slice(more.as_bytes());
+    body.extend_from_slice(b"}}");
     body.into()
 }
 
 /// An error; without an id that could be read, the id is null.
 pub(super) fn error(id: Option<&Id>, code: i32, message: &str) -> Bytes {
-    let failure = Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message } };
+    error_with(id, code, message, None)
+}
+
+/// An error with data for the client's code.
+pub(super) fn error_with(
+    id: Option<&Id>,
+    code: i32,
+    message: &str,
+    data: Option<serde_json::Value>,
+) -> Bytes {
+    let failure = Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message, data } };
     serde_json::to_vec(&failure).unwrap_or_default().into()
 }
 
@@ -113,7 +128,7 @@ pub(super) fn unsupported(id: Option<&Id>, version: &str) -> Response {
     with_status(StatusCode::BAD_REQUEST, error(id, INVALID_REQUEST, &text))
 }
 
-fn with_status(status: StatusCode, body: Bytes) -> Response {
+pub(super) fn with_status(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -131,9 +146,10 @@ mod tests {
         let id = Id(to_raw_value("a").unwrap());
         for count in 0..3 {
             let entries: Vec<_> = (0..count).map(|n| to_raw_value(&json!({ "name": n })).unwrap()).collect();
-            let body: Value = serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e))).unwrap();
+            let body: Value = serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e), ",\"ttlMs\":1")).unwrap();
             assert_eq!((&body["jsonrpc"], &body["id"]), (&json!("2.0"), &json!("a")));
             assert_eq!(body["result"]["tools"].as_array().unwrap().len(), count);
+            assert_eq!(body["result"]["ttlMs"], 1);
         }
     }
 

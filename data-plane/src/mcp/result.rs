@@ -4,14 +4,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
+use super::modern;
 use super::revision::Revision;
+use crate::catalog::Tenant;
 use crate::execute::Aside;
 use crate::execute::rest::response::{Content, File};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallResult<'a> {
+    /// Of the modern era alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'static str>,
     content: Vec<Block<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_content: Option<&'a RawValue>,
@@ -52,12 +58,26 @@ struct Blob<'a> {
 /// Facts for programs, which clients do not show to models.
 #[derive(Serialize)]
 struct Meta<'a> {
-    #[serde(rename = "toolmesh/metadata")]
-    metadata: &'a RawValue,
+    #[serde(rename = "toolmesh/metadata", skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+    /// Who answers, for the modern era.
+    #[serde(flatten)]
+    server: Option<Map<String, Value>>,
+}
+
+impl<'a> Meta<'a> {
+    fn of(metadata: Option<&'a RawValue>, revision: Revision, tenant: &Tenant) -> Option<Self> {
+        let server = (revision == Revision::MODERN).then(|| modern::meta(tenant));
+        (metadata.is_some() || server.is_some()).then_some(Self { metadata, server })
+    }
+}
+
+fn result_type(revision: Revision) -> Option<&'static str> {
+    (revision == Revision::MODERN).then_some("complete")
 }
 
 impl<'a> CallResult<'a> {
-    pub(super) fn good(content: &'a Content, aside: &'a Aside, revision: Revision) -> Self {
+    pub(super) fn good(content: &'a Content, aside: &'a Aside, revision: Revision, tenant: &Tenant) -> Self {
         let mut blocks = vec![match content {
             Content::Json(_) | Content::Text(_) => Block::Text { text: content.text() },
             Content::File(file) => block(file, revision),
@@ -68,15 +88,22 @@ impl<'a> CallResult<'a> {
         }
         blocks.extend(aside.notes.iter().map(|text| Block::Text { text }));
         Self {
+            result_type: result_type(revision),
             content: blocks,
             structured_content: content.object(),
             is_error: false,
-            meta: aside.metadata.as_deref().map(|metadata| Meta { metadata }),
+            meta: Meta::of(aside.metadata.as_deref(), revision, tenant),
         }
     }
 
-    pub(super) fn bad(text: &'a str) -> Self {
-        Self { content: vec![Block::Text { text }], structured_content: None, is_error: true, meta: None }
+    pub(super) fn bad(text: &'a str, revision: Revision, tenant: &Tenant) -> Self {
+        Self {
+            result_type: result_type(revision),
+            content: vec![Block::Text { text }],
+            structured_content: None,
+            is_error: true,
+            meta: Meta::of(None, revision, tenant),
+        }
     }
 }
 

@@ -34,7 +34,12 @@ pub(super) async fn answer(pending: Pending, standing: Standing, limits: &Limits
         cut
     });
     let events = stream::unfold(State::Begun(Open { answer, ended, beat }), next);
-    let mut response = Response::new(Body::from_stream(events));
+    event_stream(Body::from_stream(events))
+}
+
+/// A stream of events as a response.
+pub(super) fn event_stream(events: Body) -> Response {
+    let mut response = Response::new(events);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -74,11 +79,11 @@ async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
     }
 }
 
-fn comment() -> Bytes {
+pub(super) fn comment() -> Bytes {
     Bytes::from_static(b": still working\n\n")
 }
 
 /// Replies are written without line breaks, so one `data:` line holds them.
-fn event(body: &[u8]) -> Bytes {
+pub(super) fn event(body: &[u8]) -> Bytes {
     [b"event: message\ndata: ", body, b"\n\n"].concat().into()
 }

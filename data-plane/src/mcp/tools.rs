@@ -1,5 +1,7 @@
 //! `tools/list` and `tools/call`: the question read from the protocol, the answer written in it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +13,8 @@ use super::reply;
 use super::result::CallResult;
 use super::revision::Revision;
 use crate::call::{self, Asked, Caller, Said};
+use crate::catalog::Tenant;
+use crate::identity::Principal;
 use crate::ingress::CallPermit;
 use crate::policy::{Feed, authorize};
 
@@ -35,12 +39,19 @@ impl Pending {
 }
 
 /// The tools that this principal may use, and those that a wider token would let them use.
-pub(super) fn list(caller: &Caller, id: &Id) -> Bytes {
-    let tenant = &caller.visit.tenant;
+///
+/// `more` are further members of the result, each with a comma before it.
+pub(super) fn list(caller: &Caller, id: &Id, more: &str) -> Bytes {
+    let listed = listed(&caller.visit.tenant, &caller.principal);
+    reply::tools(id, listed.iter().map(|listing| &**listing), more)
+}
+
+/// The entries of a principal's list, in its order.
+pub(super) fn listed<'a>(tenant: &'a Tenant, principal: &Principal) -> Vec<Cow<'a, RawValue>> {
+    let own = call::code_mode_listings(tenant, principal).into_iter().map(Cow::Owned);
     let listed = tenant.tools.iter().filter(|entry| entry.listed);
-    let allowed = listed.filter(|entry| authorize(tenant, &caller.principal, entry, Feed::Heard).is_listed());
-    let own = call::code_mode_listings(tenant, &caller.principal);
-    reply::tools(id, own.iter().map(|listing| &**listing).chain(allowed.map(|entry| &*entry.listing)))
+    let allowed = listed.filter(|entry| authorize(tenant, principal, entry, Feed::Heard).is_listed());
+    own.chain(allowed.map(|entry| Cow::Borrowed(&*entry.listing))).collect()
 }
 
 /// Why a call needs a wider token than the caller's, if it does; such a call is recorded and goes no further.
@@ -62,13 +73,15 @@ pub(super) fn call(
     let task = tracker.spawn(async move {
         // The call's own, not its connection's: it goes on when the client is gone.
         let _permit = permit;
-        match call::run(&caller, asked).await {
+        let said = call::run(&caller, asked).await;
+        let tenant = &caller.visit.tenant;
+        match said {
             Said::Result(content, aside) => {
-                reply::result(&call_id, CallResult::good(&content, &aside, revision))
+                reply::result(&call_id, CallResult::good(&content, &aside, revision, tenant))
             }
-            Said::Failed(thrown) => reply::result(&call_id, CallResult::bad(&thrown.message)),
+            Said::Failed(thrown) => reply::result(&call_id, CallResult::bad(&thrown.message, revision, tenant)),
             Said::Unfit(text) if revision.unfit_arguments_are_results() => {
-                reply::result(&call_id, CallResult::bad(&text))
+                reply::result(&call_id, CallResult::bad(&text, revision, tenant))
             }
             Said::Unfit(text) | Said::Refused(text) => reply::error(Some(&call_id), INVALID_PARAMS, &text),
         }

@@ -218,16 +218,23 @@ async fn bad_input_gets_an_answer_of_the_right_kind() {
 }
 
 #[tokio::test]
-async fn a_client_of_the_next_protocol_is_led_back_to_the_handshake() {
+async fn both_eras_are_served_and_a_client_that_says_too_little_is_told_what_lacks() {
     let world = World::start().await;
-    let params = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}});
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
     let modern = world.client().with("mcp-protocol-version", "2026-07-28");
-    let answer = modern.rpc("server/discover", params.clone()).await;
-    // Neither 401, 403 nor 5xx, and no code of the new protocol: what clients take for "begin with initialize".
-    assert_eq!(answer.status, 400);
-    assert_eq!((answer.json()["error"]["code"].as_i64(), &answer.json()["id"]), (Some(-32600), &json!(1)));
-    assert_eq!(world.client().rpc("server/discover", params).await.json()["error"]["code"], -32601);
-    let initialize = modern.rpc("initialize", json!({"protocolVersion": "2025-11-25"})).await;
+    let params = json!({ "_meta": meta });
+    let answer = modern.clone().with("mcp-method", "server/discover").rpc("server/discover", params.clone()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["result"]["supportedVersions"][0], "2026-07-28");
+    // One of the new era's own codes keeps a client in it.
+    let answer = modern.rpc("server/discover", params).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (400, Some(-32020)));
+    // To the old era the method is unknown, and `initialize` negotiates whatever the header says.
+    assert_eq!(world.client().rpc("server/discover", json!({})).await.json()["error"]["code"], -32601);
+    let initialize = modern.rpc("initialize", json!({"protocolVersion": "2026-07-28"})).await;
     assert_eq!(initialize.json()["result"]["protocolVersion"], "2025-11-25");
 }
 

@@ -1,0 +1,170 @@
+//! `subscriptions/listen`: a stream that tells a client when its list of tools is another one.
+//!
+//! Nothing is kept for a client beyond its stream, so any node serves it. What is compared is what this caller would be shown:
+//! a change that is not theirs wakes nobody.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::envelope::{BUSY, INVALID_PARAMS, Id};
+use super::stream::{comment, event, event_stream};
+use super::{modern, reply, tools};
+use crate::call::Caller;
+use crate::ingress::{ListenPermit, Standing};
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+#[derive(Deserialize)]
+struct Listen {
+    notifications: Wanted,
+}
+
+/// What a client wants to hear of; kinds that this server never tells are left out of the answer.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Wanted {
+    tools_list_changed: bool,
+}
+
+/// Opens the stream.
+pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Response {
+    let asked = params.and_then(|raw| serde_json::from_str::<Listen>(raw.get()).ok());
+    let Some(Listen { notifications }) = asked else {
+        let text = "params.notifications must be an object that says what to listen for.";
+        return reply::json(reply::error(Some(&id), INVALID_PARAMS, text));
+    };
+    let permit = match caller.app.capacity.listen(caller.visit.tenant.id, caller.principal.subject) {
+        Ok(permit) => permit,
+        Err(full) => return reply::busy(reply::error(Some(&id), BUSY, &full.to_string())),
+    };
+    let beat_every = caller.app.limits.stream_beat;
+    let mut beat = tokio::time::interval_at(Instant::now() + beat_every, beat_every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let listener = Listener {
+        changes: caller.app.table.access_changes(),
+        stop: caller.app.stopping.clone(),
+        seen: shown(&caller.standing),
+        standing: caller.standing,
+        tools: notifications.tools_list_changed,
+        server: Value::Object(modern::meta(&caller.visit.tenant)),
+        id,
+        beat,
+        _permit: permit,
+    };
+    event_stream(Body::from_stream(stream::unfold(State::Begun(listener), next)))
+}
+
+struct Listener {
+    id: Id,
+    standing: Standing,
+    changes: watch::Receiver<()>,
+    stop: CancellationToken,
+    beat: Interval,
+    tools: bool,
+    /// What the caller would be shown, when it was last looked at; `None` for a caller who is nobody any more.
+    seen: Option<u64>,
+    server: Value,
+    _permit: ListenPermit,
+}
+
+enum State {
+    Begun(Listener),
+    Open(Listener),
+    Ended,
+}
+
+async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
+    match state {
+        State::Begun(listener) => Some((Ok(listener.acknowledged()), State::Open(listener))),
+        State::Open(mut listener) => {
+            let said = listener.wait().await;
+            let state = if said.is_last { State::Ended } else { State::Open(listener) };
+            Some((Ok(said.bytes), state))
+        }
+        State::Ended => None,
+    }
+}
+
+struct Said {
+    bytes: Bytes,
+    is_last: bool,
+}
+
+impl Listener {
+    /// What comes next: a change, a sign of life, or the end.
+    async fn wait(&mut self) -> Said {
+        loop {
+            let alive = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return self.end(),
+                changed = self.changes.changed() => changed.is_ok(),
+                _ = self.beat.tick() => {
+                    // A token that has expired meanwhile is told by no change.
+                    return if self.standing.principal().is_some() { more(comment()) } else { self.end() };
+                }
+            };
+            let shown = shown(&self.standing).filter(|_| alive);
+            if shown.is_none() {
+                return self.end();
+            }
+            if shown != self.seen {
+                self.seen = shown;
+                if self.tools {
+                    return more(self.notification("notifications/tools/list_changed", json!({})));
+                }
+            }
+        }
+    }
+
+    /// The first word says what will be told.
+    fn acknowledged(&self) -> Bytes {
+        let mut accepted = BTreeMap::new();
+        if self.tools {
+            accepted.insert("toolsListChanged", true);
+        }
+        self.notification("notifications/subscriptions/acknowledged", json!({ "notifications": accepted }))
+    }
+
+    fn notification(&self, method: &str, mut params: Value) -> Bytes {
+        if let Value::Object(params) = &mut params {
+            params.insert("_meta".to_owned(), json!({ SUBSCRIPTION: self.id.0 }));
+        }
+        event(json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string().as_bytes())
+    }
+
+    /// The result ends the request in order, so that the client asks again and does not take it for a loss.
+    fn end(&self) -> Said {
+        let mut meta = self.server.clone();
+        if let Value::Object(meta) = &mut meta {
+            meta.insert(SUBSCRIPTION.to_owned(), json!(self.id.0));
+        }
+        let result = json!({ "resultType": "complete", "_meta": meta });
+        Said { bytes: event(&reply::result(&self.id, result)), is_last: true }
+    }
+}
+
+const fn more(bytes: Bytes) -> Said {
+    Said { bytes, is_last: false }
+}
+
+/// A mark of what the caller would be shown now.
+fn shown(standing: &Standing) -> Option<u64> {
+    let (tenant, principal) = standing.principal()?;
+    let mut hasher = DefaultHasher::new();
+    for listing in tools::listed(&tenant, &principal) {
+        listing.get().hash(&mut hasher);
+    }
+    Some(hasher.finish())
+}
