@@ -258,7 +258,7 @@ impl Call<'_> {
             let wait = retry.and_then(|retry| retry.wait(made, &sent));
             let Some(wait) = wait.filter(|wait| Instant::now() + *wait < self.until) else {
                 return sent.map_err(|error| match error {
-                    OutboundError::TooLarge(most) if self.tool.plan.answer.file => {
+                    OutboundError::TooLarge(most) if self.plan.answer.file => {
                         Failure::Answer(AnswerError::LargeFile(most))
                     }
                     other => Failure::Outbound(other),

@@ -86,7 +86,7 @@ pub(super) fn read_placeless(field: Option<&Field<'_>>, report: &mut Report) -> 
         let more = extensions::read(&mut fields, report);
         fields.skip(&["in"]);
         fields.finish(report);
-        let Some((kind, _)) = kind else { continue };
+        let Some(kind) = kind else { continue };
         let default = default.map(|default| read_default(&default, kind, report));
         let required = required && default.is_none();
         let (name, at, place) = (key.name.clone(), key.at, Place::Unspecified);

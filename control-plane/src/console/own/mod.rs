@@ -185,7 +185,7 @@ async fn view(app: &App, at: &Workspace, id: PrivateConnectorId, confirm: Field)
     Ok(OwnConnectorPage {
         shell: at.shell(&connector.title, Nav::Catalog).await?,
         connector: row(&connector, now),
-        groups: compiled.as_ref().map(|c| catalog::groups(&c.connector)).unwrap_or_default(),
+        groups: compiled.as_ref().map(|c| catalog::groups(&c.connector, &c.default_off)).unwrap_or_default(),
         hosts: compiled.as_ref().map(crate::connectors::dadl::Compiled::hosts).unwrap_or_default(),
         auth: compiled.as_ref().map_or("", |c| catalog::auth_words(&c.connector)).to_owned(),
         versions: versions.iter().map(|version| version_row(version, now)).collect(),
