@@ -26,7 +26,6 @@ pub mod node;
 pub mod oauth;
 pub mod paths;
 pub mod pg_proxy;
-pub mod prism;
 pub mod provider;
 pub mod recorded;
 pub mod rows;
