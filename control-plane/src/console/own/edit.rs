@@ -77,6 +77,8 @@ pub(in crate::console) async fn save(
     form: Upload,
 ) -> Page {
     let id = path.id()?;
+    // Another workspace's connector is not found, even where the text is only checked.
+    app.private.get(&at.member, id).await?;
     submit(&app, &at, Some(id), form).await
 }
 
