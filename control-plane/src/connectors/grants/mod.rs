@@ -286,7 +286,7 @@ impl Grants {
                 credentials::open_secret(tx, &self.vault, &place, &sealed).await?,
             )));
         }
-        Ok((subject.flow == Flow::RefreshToken).then(|| subject.own_proof()).transpose()?)
+        (subject.flow == Flow::RefreshToken).then(|| subject.own_proof()).transpose()
     }
 
     async fn hand_out(
