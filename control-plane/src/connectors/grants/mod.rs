@@ -12,14 +12,15 @@
 
 pub mod consent;
 mod exchange;
+mod held;
 mod jwt;
 mod store;
+mod subject;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use moka::future::Cache;
 use prost::Message as _;
 use secrecy::SecretString;
@@ -41,8 +42,9 @@ use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 use crate::outbound::Outbound;
 use exchange::{Proof, Tokens};
-use jwt::ServiceAccount;
+use held::{Held, lives};
 use store::{Brought, GrantRow};
+use subject::{Subject, Work};
 
 pub use store::GrantFacts;
 
@@ -52,16 +54,11 @@ const LEASE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How often it is looked whether that has ended.
 const POLL: Duration = Duration::from_millis(150);
-/// A token is handed out only while it has so long to live.
-const LEAST_LIFE: time::Duration = time::Duration::seconds(3);
 /// When an exchange is tried again that failed for a reason that may pass, and for one that somebody has to mend.
 const RETRY_SOON: f64 = 3.0;
 const RETRY_LATER: f64 = 60.0;
 /// What is told where nobody has consented yet.
 const NOT_CONNECTED: &str = "nobody has connected it to its provider yet, so it has to be connected";
-/// A token without a known end is asked for again so often, and used so long without an answer.
-const UNENDING_REFRESH: u32 = 600;
-const UNENDING_LIFE: u32 = 86_400;
 
 /// What keeps a token from being got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,22 +136,6 @@ pub struct Grants {
     tasks: TaskTracker,
 }
 
-/// What one exchange is made from.
-struct Work {
-    tenant: TenantId,
-    id: InstallationId,
-    lease: Uuid,
-    auth: OAuth2Auth,
-    token_url: String,
-    client_id: Option<SecretString>,
-    client_secret: Option<SecretString>,
-    proof: Proof,
-    version: i64,
-    epoch: u64,
-    access_basis: String,
-    refresh_basis: String,
-}
-
 /// What a look at the row says.
 enum Look {
     Done(Answer),
@@ -162,16 +143,6 @@ enum Look {
     Mine(Box<Work>),
     /// Somebody does.
     Others,
-}
-
-/// An installation as it is when a token is asked for.
-struct Subject {
-    auth: OAuth2Auth,
-    flow: Flow,
-    token_url: String,
-    secrets: HashMap<String, (i64, SecretString)>,
-    access_basis: String,
-    refresh_basis: String,
 }
 
 impl Grants {
@@ -475,146 +446,6 @@ impl Sealed {
     }
 }
 
-impl Subject {
-    fn new(auth: OAuth2Auth, base_url: &str, secrets: HashMap<String, (i64, SecretString)>) -> Result<Self> {
-        let flow = auth.flow();
-        let account = match secrets.get(&auth.service_account_credential) {
-            Some((_, secret)) if flow == Flow::JwtBearer => Some(ServiceAccount::read(secret)?),
-            _ => None,
-        };
-        let named = account.as_ref().and_then(ServiceAccount::token_uri);
-        let token_url =
-            if auth.token_url.is_empty() { named.unwrap_or_default() } else { auth.token_url.as_str() };
-        let token_url = if flow == Flow::JwtBearer && token_url.is_empty() {
-            String::new()
-        } else {
-            exchange::resolve(token_url, base_url)?.to_string()
-        };
-        let mut versions: Vec<_> =
-            secrets.iter().map(|(name, (version, _))| format!("{name}={version}")).collect();
-        versions.sort();
-        let refresh = secrets.get(&auth.refresh_token_credential).map_or(0, |(version, _)| *version);
-        let authorize = if auth.authorize_url.is_empty() {
-            String::new()
-        } else {
-            exchange::resolve(&auth.authorize_url, base_url)?.to_string()
-        };
-        Ok(Self {
-            access_basis: fingerprint(&[
-                &auth.encode_to_vec(),
-                token_url.as_bytes(),
-                versions.join("|").as_bytes(),
-            ]),
-            refresh_basis: fingerprint(&[token_url.as_bytes(), authorize.as_bytes(), &refresh.to_be_bytes()]),
-            auth,
-            flow,
-            token_url,
-            secrets,
-        })
-    }
-
-    fn secret(&self, name: &str) -> Option<&SecretString> {
-        self.secrets.get(name).map(|(_, secret)| secret)
-    }
-
-    /// What was entered, for the flows that need nobody's consent.
-    fn own_proof(&self) -> Result<Proof> {
-        let none = || Error::internal("a secret that is there was not found");
-        match self.flow {
-            Flow::ClientCredentials | Flow::Unspecified => Ok(Proof::Client),
-            Flow::JwtBearer => {
-                let secret = self.secret(&self.auth.service_account_credential).ok_or_else(none)?;
-                Ok(Proof::Account(ServiceAccount::read(secret)?))
-            }
-            Flow::RefreshToken | Flow::AuthorizationCode => {
-                Ok(Proof::Refresh(self.secret(&self.auth.refresh_token_credential).ok_or_else(none)?.clone()))
-            }
-        }
-    }
-
-    fn request<'a>(&'a self, proof: &'a Proof) -> exchange::Request<'a> {
-        exchange::Request {
-            auth: &self.auth,
-            token_url: &self.token_url,
-            client_id: self.secret(&self.auth.client_id_credential),
-            client_secret: self.secret(&self.auth.client_secret_credential),
-            proof,
-        }
-    }
-
-    fn work(self, tenant: TenantId, id: InstallationId, lease: Uuid, proof: Proof, row: &GrantRow) -> Work {
-        Work {
-            tenant,
-            id,
-            lease,
-            client_id: self.secret(&self.auth.client_id_credential).cloned(),
-            client_secret: self.secret(&self.auth.client_secret_credential).cloned(),
-            token_url: self.token_url,
-            proof,
-            version: row.version + 1,
-            epoch: row.epoch.cast_unsigned(),
-            access_basis: self.access_basis,
-            refresh_basis: self.refresh_basis,
-            auth: self.auth,
-        }
-    }
-}
-
-/// A token of the row that can still be used.
-struct Held {
-    sealed: credentials::envelope::Sealed,
-    version: u32,
-    /// It should be replaced by now.
-    is_due: bool,
-    left: Option<u32>,
-    refresh_after: u32,
-}
-
-impl Held {
-    fn of(row: &GrantRow, subject: &Subject, now: OffsetDateTime) -> Option<Self> {
-        let sealed = row.access().filter(|_| row.access_basis.as_deref() == Some(&*subject.access_basis))?;
-        let version = u32::try_from(row.version).unwrap_or(u32::MAX);
-        let Some(expires_at) = row.expires_at else {
-            return Some(Self {
-                sealed,
-                version,
-                is_due: false,
-                left: None,
-                refresh_after: UNENDING_REFRESH,
-            });
-        };
-        let left = expires_at - now;
-        if left < LEAST_LIFE {
-            return None;
-        }
-        let seconds = |span: time::Duration| u32::try_from(span.whole_seconds()).unwrap_or(0);
-        let whole = row.obtained_at.map(|at| seconds(expires_at - at));
-        let (left, refresh_after) = lives(whole, Some(seconds(left)), subject.auth.refresh_before_seconds);
-        Some(Self { sealed, version, is_due: refresh_after == 0, left: Some(left), refresh_after })
-    }
-
-    fn lives(&self) -> (u32, u32) {
-        (self.left.unwrap_or(UNENDING_LIFE), self.refresh_after)
-    }
-}
-
-/// How long a token is used and after how long it should be replaced, of its whole life and what is left of it. One that lives
-/// shorter than it should be replaced ahead is replaced after two thirds of its life.
-fn lives(whole: Option<u32>, left: Option<u32>, refresh_before: u32) -> (u32, u32) {
-    let Some((whole, left)) = whole.zip(left) else { return (UNENDING_LIFE, UNENDING_REFRESH) };
-    let ahead = refresh_before.min(whole / 3);
-    (left, left.saturating_sub(ahead))
-}
-
-fn fingerprint(parts: &[&[u8]]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    toolmesh_proto::hex(context.finish().as_ref())
-}
-
 fn access_place(id: InstallationId, version: i64) -> String {
     format!("upstream access token|{id}|{version}")
 }
@@ -701,14 +532,6 @@ pub(super) fn as_kept(auth: Option<&OAuth2Auth>, name: &str, secret: SecretStrin
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_is_replaced_ahead_of_its_end_and_a_short_one_after_two_thirds_of_its_life() {
-        assert_eq!(lives(Some(3600), Some(3600), 30), (3600, 3570));
-        assert_eq!(lives(Some(3600), Some(20), 30), (20, 0));
-        assert_eq!(lives(Some(12), Some(12), 30), (12, 8));
-        assert_eq!(lives(None, None, 30), (UNENDING_LIFE, UNENDING_REFRESH));
-    }
 
     #[test]
     fn what_is_told_of_a_problem_names_who_has_to_do_what() {
