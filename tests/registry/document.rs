@@ -24,6 +24,10 @@ pub(crate) struct Operation {
 
 pub(crate) struct Param {
     pub name: String,
+    /// Its name in the request.
+    pub wire: String,
+    /// Sent with its default; callers know nothing of it.
+    pub fixed: bool,
     pub kind: String,
     pub place: String,
     pub required: bool,
@@ -122,17 +126,25 @@ impl Param {
         });
         let kind = if kind == "file" { "file_url".to_owned() } else { kind };
         let required = param["required"].as_bool().unwrap_or(false) || place == "path";
-        Ok(Self { name: text(name).context("a name")?, kind, place, required, default })
+        let name = text(name).context("a name")?;
+        let wire = text(&param["x-name"]).unwrap_or_else(|| name.clone());
+        let fixed = param["x-fixed"].as_bool().unwrap_or(false);
+        Ok(Self { name, wire, fixed, kind, place, required, default })
     }
 
     /// Whether callers can give it at all.
     pub(crate) fn is_callers(&self, document: &Document) -> bool {
+        !self.fixed && self.is_sent(document)
+    }
+
+    /// Whether it is in the request at all: some of it is the gateway's own.
+    pub(crate) fn is_sent(&self, document: &Document) -> bool {
         let own = match document.shown(&|_| String::new()) {
-            Shown::Header { name, .. } => self.place == "header" && name.eq_ignore_ascii_case(&self.name),
-            Shown::Query { name, .. } => self.place == "query" && name == self.name,
+            Shown::Header { name, .. } => self.place == "header" && name.eq_ignore_ascii_case(&self.wire),
+            Shown::Query { name, .. } => self.place == "query" && name == self.wire,
             Shown::Nothing => false,
         };
-        let nobodys = NOBODYS.iter().any(|name| name.eq_ignore_ascii_case(&self.name));
+        let nobodys = NOBODYS.iter().any(|name| name.eq_ignore_ascii_case(&self.wire));
         !own && !(self.place == "header" && nobodys)
     }
 

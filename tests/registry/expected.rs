@@ -44,27 +44,30 @@ impl Expected {
         arguments: &Map<String, Value>,
     ) -> Result<Self> {
         let given = |param: &Param| {
-            let given = arguments.get(&param.name).filter(|value| param.place == "body" || !value.is_null());
+            let given = arguments.get(&param.name).filter(|_| !param.fixed);
+            let given = given.filter(|value| param.place == "body" || !value.is_null());
             given.or(param.default.as_ref()).cloned()
         };
         let values: Vec<(&Param, Value)> = operation
             .params
             .iter()
-            .filter(|param| param.is_callers(document))
+            .filter(|param| param.is_sent(document))
             .filter_map(|param| Some((param, given(param)?)))
             .collect();
-        let at = |place: &str| values.iter().filter(move |(param, _)| param.place == place);
+        let at = |place: &'static str| values.iter().filter(move |(param, _)| param.place == place);
         let mut path = operation.path.clone();
         for (param, value) in at("path") {
             let encoded = utf8_percent_encode(&plain(value), ENCODED).to_string();
-            path = path.replace(&format!("{{{}}}", param.name), &encoded);
+            for name in [&param.name, &param.wire] {
+                path = path.replace(&format!("{{{name}}}"), &encoded);
+            }
         }
         let mut query = Vec::new();
-        at("query").for_each(|(param, value)| spread(&param.name, value, &mut query));
+        at("query").for_each(|(param, value)| spread(&param.wire, value, &mut query));
         let mut headers: BTreeMap<String, String> = document.default_headers().into_iter().collect();
         headers.remove("content-type");
         for (param, value) in at("header") {
-            headers.insert(param.name.to_ascii_lowercase(), listed(value));
+            headers.insert(param.wire.to_ascii_lowercase(), listed(value));
         }
         headers.entry("accept".to_owned()).or_insert_with(|| "application/json, */*;q=0.5".to_owned());
         let fields: Vec<(&Param, &Value)> = at("body").map(|(param, value)| (*param, value)).collect();
@@ -165,7 +168,7 @@ fn body(operation: &Operation, fields: &[(&Param, &Value)]) -> Result<(Body, Opt
     if essence == "multipart/form-data" || (files > 0 && count > 1) {
         let present = fields.iter().filter(|(_, value)| !value.is_null());
         let part = |(param, value): &(&Param, &Value)| {
-            (param.name.clone(), (param.kind != "file_url").then(|| plain(value)))
+            (param.wire.clone(), (param.kind != "file_url").then(|| plain(value)))
         };
         return Ok((Body::Parts(present.map(part).collect()), None));
     }
@@ -191,7 +194,7 @@ fn object(operation: &Operation, fields: &[(&Param, &Value)]) -> Result<Map<Stri
     for (param, value) in fields {
         let mut place = &mut object;
         let keys: Vec<&str> =
-            if operation.nested { param.name.split('.').collect() } else { vec![&param.name] };
+            if operation.nested { param.wire.split('.').collect() } else { vec![&param.wire] };
         for key in keys {
             let members = place.as_object_mut().context("a value stands where an object must")?;
             place = members.entry(key).or_insert_with(|| json!({}));

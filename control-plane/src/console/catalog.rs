@@ -118,7 +118,7 @@ pub(super) async fn enabled(
 ) -> Page {
     match made {
         Ok(made) => {
-            at.flash(exposure::enabled(&entry.title, &made, redirect_uri(&app, &made.connector).is_some())).await?;
+            at.flash(exposure::enabled(&entry.title, &made, redirect_uri(app, &made.connector).is_some())).await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {

@@ -60,7 +60,7 @@ pub struct Tool {
 #[derive(Debug)]
 pub enum Call {
     /// One request to the API.
-    Rest(Plan),
+    Rest(Box<Plan>),
     /// Code of the connector's own, over other tools of it.
     Composite(Composite),
 }
@@ -173,7 +173,7 @@ impl Tool {
                 if let Some(name) = auth.query_name() {
                     plan.reserve_query(name);
                 }
-                Call::Rest(plan)
+                Call::Rest(Box::new(plan))
             }
             Some(Kind::Composite(composite)) => {
                 let compiled = Composite::compile(composite, simple);

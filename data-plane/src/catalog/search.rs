@@ -112,7 +112,7 @@ impl Index {
     }
 
     /// The words of the index that stand for one of the query, and how well.
-    fn standing_for(&self, word: &str) -> Vec<(&str, f32, &[(u32, f32)])> {
+    fn standing_for(&self, word: &str) -> Vec<Standing<'_>> {
         let mut found = Vec::new();
         if let Some((own, tools)) = self.words.get_key_value(word) {
             found.push((&**own, 1.0, tools.as_slice()));
@@ -131,6 +131,9 @@ impl Index {
         found
     }
 }
+
+/// A word of an index, how well it stands for one of a query, and the tools that hold it with their weights.
+type Standing<'a> = (&'a str, f32, &'a [(u32, f32)]);
 
 /// The tools that fit a query, best first; of equal ones, the first on the first shelf. Whoever asks takes as many as they
 /// may see.

@@ -58,7 +58,7 @@ pub(super) async fn call(
 /// What is wrong with an answer by the rule, if anything is, and when the credential expires.
 pub fn judge(rule: &Health, plan: &Plan, reply: &Reply, opened: &Opened, placement: &Placement) -> Verdict {
     let mut verdict = Verdict { status: Some(reply.status), ..Verdict::default() };
-    let fits = rule.status.map_or(reply.status.is_success(), |wanted| wanted == reply.status);
+    let fits = rule.status.map_or_else(|| reply.status.is_success(), |wanted| wanted == reply.status);
     if !fits {
         verdict.error = Some(refusal(plan, reply, opened, placement));
         return verdict;

@@ -17,7 +17,13 @@
 //! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
-//!   how the body is written; another textual type carries the one body parameter as it is.
+//!   how the body is written; another type carries the one body parameter as it is. A file goes alone as it is, or beside
+//!   other parameters as multipart/form-data; a body without parameters is not sent.
+//! - A file is named by an http or https URL, which the node fetches without any credential, or by a `data:` URL, since some
+//!   clients have no other way to hand over a small one.
+//! - A parameter whose name some clients refuse (`types[]`) is offered under a plain one (`types`) and taken under both.
+//! - Null is a value in a body, and elsewhere the same as nothing.
+//! - `health` is a tool without arguments and the test of a connection; an author's own tool of that name is what callers see.
 //! - Keys beyond the language begin with `x-` and stand in `extensions`.
 //! - Tools whose names start with `_` are for composites and code only. Hints for unknown tools are passed over.
 //! - A composite may call the tools that its code names or that it lists in `depends_on`; all, where it picks them while it

@@ -24,7 +24,7 @@ impl Room {
         let deadline = Instant::now() + within;
         let meter = Arc::new(Meter::new(deadline));
         let run = Run { room: self.clone(), api, deadline, on_their_way: 0, engine: None };
-        let mut finished = run.to_the_end(program, budget, &meter).await;
+        let mut finished = run.finish(program, budget, &meter).await;
         if let Err(Stopped::Late(after)) = &mut finished.result {
             *after = within;
         }
@@ -42,7 +42,7 @@ struct Run {
 }
 
 impl Run {
-    async fn to_the_end(mut self, program: Program, budget: Budget, meter: &Arc<Meter>) -> Finished {
+    async fn finish(mut self, program: Program, budget: Budget, meter: &Arc<Meter>) -> Finished {
         let (api, meter) = (Arc::clone(&self.api), Arc::clone(meter));
         let started = self.slice(move || Engine::start(&program, &api, &budget, &meter)).await;
         let result = match started.and_then(std::convert::identity) {
