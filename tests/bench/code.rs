@@ -75,8 +75,9 @@ pub async fn run(options: &Code) -> Result<()> {
     })
     .await
     .context("discover_tools")?;
-    let start_up =
-        measure(rounds, |_| mcp.call("execute_code", json!({ "code": "6 * 7" }))).await.context("execute_code")?;
+    let start_up = measure(rounds, |_| mcp.call("execute_code", json!({ "code": "6 * 7" })))
+        .await
+        .context("execute_code")?;
     let ping = measure(rounds, |_| mcp.request("ping", json!({}))).await?;
     let report = Report { context, discovery, start_up, ping };
     if options.json {
@@ -174,9 +175,31 @@ fn made_up(number: usize) -> String {
         ("export", "GET", "read", "Gives out as a file"),
     ];
     const THINGS: [&str; 25] = [
-        "invoice", "order", "customer", "webhook", "address", "product", "payment", "refund", "project", "team",
-        "ticket", "schedule", "incident", "report", "contract", "employee", "vehicle", "warehouse", "shipment",
-        "subscription", "coupon", "message", "campaign", "contact", "document",
+        "invoice",
+        "order",
+        "customer",
+        "webhook",
+        "address",
+        "product",
+        "payment",
+        "refund",
+        "project",
+        "team",
+        "ticket",
+        "schedule",
+        "incident",
+        "report",
+        "contract",
+        "employee",
+        "vehicle",
+        "warehouse",
+        "shipment",
+        "subscription",
+        "coupon",
+        "message",
+        "campaign",
+        "contact",
+        "document",
     ];
     const PARTS: [&str; 5] = ["item", "note", "tag", "label", "event"];
     let mut text = format!(
@@ -201,8 +224,16 @@ fn table(report: &Report, workspace: &Workspace) -> Result<String> {
     let ms = |micros: u128| format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10);
     let mut out = String::new();
     let Report { context, discovery, start_up, ping } = report;
-    writeln!(out, "context of a workspace with {} tools     {:>8} tokens (o200k_base)", context.tools, context.tokens)?;
-    writeln!(out, "the same with 1,000 of them in the list  {:>8} tokens", context.tokens_with_1000_in_the_list)?;
+    writeln!(
+        out,
+        "context of a workspace with {} tools     {:>8} tokens (o200k_base)",
+        context.tools, context.tokens
+    )?;
+    writeln!(
+        out,
+        "the same with 1,000 of them in the list  {:>8} tokens",
+        context.tokens_with_1000_in_the_list
+    )?;
     for (name, latency) in [
         (format!("discover_tools over {} tools", SEARCH_CONNECTORS * TOOLS_EACH), discovery),
         ("execute_code, from request to answer".to_owned(), start_up),

@@ -183,9 +183,10 @@ async fn further_requests_of_a_call_are_in_the_log() -> TestResult {
     let api = Api::new().await?;
     let console = api.system.console(&api.workspace.owner).await?;
     let log = format!("/w/{}/audit", api.workspace.slug);
-    for (tool, arguments, words) in
-        [("api_flaky", json!({"times": 1}), "503 Service Unavailable; tried again"), ("api_pages", json!({}), "3 pages")]
-    {
+    for (tool, arguments, words) in [
+        ("api_flaky", json!({"times": 1}), "503 Service Unavailable; tried again"),
+        ("api_pages", json!({}), "3 pages"),
+    ] {
         let answer = api.mcp.call(tool, arguments).await?;
         answer.text()?;
         let id = answer.header("x-request-id");

@@ -19,7 +19,10 @@ async fn a_file_that_compiles_is_counted_and_one_that_does_not_is_named_line_by_
     ensure!(good.code == Some(0) && good.stdout.trim_end().ends_with(" tools"), "{good:?}");
     let folder = paths::scratch("toolmesh-lint-")?;
     let bad = folder.path().join("bad.dadl");
-    std::fs::write(&bad, std::fs::read_to_string(paths::fixture("echo.dadl"))?.replace("method: GET", "method: FETCH"))?;
+    std::fs::write(
+        &bad,
+        std::fs::read_to_string(paths::fixture("echo.dadl"))?.replace("method: GET", "method: FETCH"),
+    )?;
     let bad = bad.display().to_string();
     let ran = connector(&["lint", &echo(), &bad]).await?;
     ensure!(ran.code == Some(1), "{ran:?}");
@@ -38,8 +41,16 @@ async fn a_dry_run_shows_the_request_without_the_secret_and_sends_nothing() -> T
     let file = echo();
     let url = upstream.url();
     let call = [
-        "try", &file, "get_item", "--arguments", r#"{"id": "a/b", "limit": 5}"#, "--base-url", &url, "--credential",
-        "token=s3cret", "--dry-run",
+        "try",
+        &file,
+        "get_item",
+        "--arguments",
+        r#"{"id": "a/b", "limit": 5}"#,
+        "--base-url",
+        &url,
+        "--credential",
+        "token=s3cret",
+        "--dry-run",
     ];
     let ran = connector(&call).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
@@ -54,7 +65,9 @@ async fn a_dry_run_shows_the_request_without_the_secret_and_sends_nothing() -> T
 async fn a_call_that_is_tried_is_made_as_a_node_makes_it() -> TestResult {
     let upstream = Upstream::start().await?;
     let (file, url) = (echo(), upstream.url());
-    let ran = connector(&["try", &file, "whoami", "--base-url", &url, "--credential", "token=s3cret-of-echo"]).await?;
+    let ran =
+        connector(&["try", &file, "whoami", "--base-url", &url, "--credential", "token=s3cret-of-echo"])
+            .await?;
     ensure!(ran.code == Some(0) && ran.stdout.contains("< 200"), "{ran:?}");
     ensure!(!ran.stdout.contains("s3cret-of-echo"), "{}", ran.stdout);
     ensure!(upstream.only()?.header("authorization") == "Bearer s3cret-of-echo", "not the credential");
@@ -74,11 +87,18 @@ async fn a_call_that_is_tried_is_made_as_a_node_makes_it() -> TestResult {
 async fn an_openapi_document_is_written_as_a_file_that_compiles() -> TestResult {
     let folder = paths::scratch("toolmesh-import-")?;
     let (document, file) = (folder.path().join("api.yaml"), folder.path().join("api.dadl"));
-    std::fs::write(&document, "openapi: 3.0.0\ninfo: {title: Tiny API, version: '1.0'}\nservers: [{url: 'https://t.example.com'}]\n\
-        paths:\n  /a:\n    get: {operationId: getA, parameters: [{name: sid, in: cookie, required: true}]}\n  /b:\n    get: {operationId: getB}\n")?;
+    std::fs::write(
+        &document,
+        "openapi: 3.0.0\ninfo: {title: Tiny API, version: '1.0'}\nservers: [{url: 'https://t.example.com'}]\n\
+        paths:\n  /a:\n    get: {operationId: getA, parameters: [{name: sid, in: cookie, required: true}]}\n  /b:\n    get: {operationId: getB}\n",
+    )?;
     let ran = connector(&["import", &document.display().to_string()]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
-    ensure!(ran.stdout.contains("# GET /a needs the cookie") && ran.stdout.contains("name: tiny"), "{}", ran.stdout);
+    ensure!(
+        ran.stdout.contains("# GET /a needs the cookie") && ran.stdout.contains("name: tiny"),
+        "{}",
+        ran.stdout
+    );
     std::fs::write(&file, &ran.stdout)?;
     let lint = connector(&["lint", &file.display().to_string()]).await?;
     ensure!(lint.code == Some(0) && lint.stdout.contains("1 tools"), "{lint:?}");

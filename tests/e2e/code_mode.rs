@@ -112,7 +112,10 @@ async fn an_admin_says_where_the_tools_are_found() -> TestResult {
     // Whoever knows a name is still served: this is not about rights.
     echo.mcp.call("echo_whoami", json!({})).await?.text()?;
 
-    console.submit(&page, &format!("{page}/promote"), &[("tool", "whoami"), ("promoted", "true")]).await?.ok()?;
+    console
+        .submit(&page, &format!("{page}/promote"), &[("tool", "whoami"), ("promoted", "true")])
+        .await?
+        .ok()?;
     let names = listed(echo.system, &echo.workspace, 3).await?;
     ensure!(names[2] == "echo_whoami", "{names:?}");
 
@@ -144,9 +147,14 @@ async fn the_log_shows_what_code_called_and_on_whose_behalf() -> TestResult {
     let text = parent.text();
     ensure!(text.contains("hello from code") && text.contains("shop-0_both_shelves"), "{text}");
     let child = console.visit(&format!("{log}?tool=shop-0_list_0")).await?.ok()?;
-    let link = child.links(&format!("{log}/")).into_iter().next().context("the inner call is not in the log")?;
+    let link =
+        child.links(&format!("{log}/")).into_iter().next().context("the inner call is not in the log")?;
     let child = console.visit(&link).await?.ok()?;
-    ensure!(child.text().contains("Made by") && child.text().contains("shop-0_both_shelves"), "{}", child.text());
+    ensure!(
+        child.text().contains("Made by") && child.text().contains("shop-0_both_shelves"),
+        "{}",
+        child.text()
+    );
     Ok(())
 }
 

@@ -70,7 +70,12 @@ async fn a_mistake_has_the_code_by_which_clients_stay_in_this_era() -> TestResul
     let cases = [
         ("no header for the version", good.clone().header("mcp-protocol-version", ""), call(NOW), -32020),
         ("another version in the body", good.clone(), call("v999"), -32020),
-        ("a version from the future", good.clone().header("mcp-protocol-version", "v999"), call("v999"), -32022),
+        (
+            "a version from the future",
+            good.clone().header("mcp-protocol-version", "v999"),
+            call("v999"),
+            -32022,
+        ),
         ("nothing about the client", good.clone(), json!({"name": "echo_whoami"}), -32602),
         ("another method in the header", good.clone().header("mcp-method", "tools/list"), call(NOW), -32020),
         ("no method in the header", good.clone().header("mcp-method", ""), call(NOW), -32020),
@@ -110,7 +115,10 @@ async fn a_listening_client_hears_of_its_tools_and_of_nothing_else() -> TestResu
     assert_eq!(first["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "l-1");
 
     // A change that does not touch the list is followed by one that does: the first thing heard is about the second.
-    console.submit(&echo.page(""), &echo.page("/credential"), &[("credential.token", "a-new-one")]).await?.ok()?;
+    console
+        .submit(&echo.page(""), &echo.page("/credential"), &[("credential.token", "a-new-one")])
+        .await?
+        .ok()?;
     let off = [("tool", "whoami"), ("enabled", "false")];
     console.submit(&echo.page(""), &echo.page("/tools"), &off).await?.ok()?;
     let told = stream.next().await?;
@@ -138,7 +146,8 @@ async fn a_listening_client_hears_of_its_tools_and_of_nothing_else() -> TestResu
 }
 
 async fn listen(mcp: &Mcp) -> anyhow::Result<Events> {
-    let params = json!({"_meta": meta(NOW), "notifications": {"toolsListChanged": true, "promptsListChanged": true}});
+    let params =
+        json!({"_meta": meta(NOW), "notifications": {"toolsListChanged": true, "promptsListChanged": true}});
     let body = json!({"jsonrpc": "2.0", "id": "l-1", "method": "subscriptions/listen", "params": params});
     let response = client(mcp, "subscriptions/listen", "").open(body.to_string()).await?;
     ensure!(response.status() == StatusCode::OK, "{}", response.status());

@@ -116,9 +116,12 @@ async fn two_connectors_of_one_name_are_refused_and_a_version_keeps_its_name() -
 #[tokio::test]
 async fn an_installation_is_updated_with_the_changes_in_sight_and_keeps_what_was_set() -> TestResult {
     let own = Own::new().await?;
-    let old = own.dadl(&format!("{LIST}    gone: {{method: GET, path: /gone, access: read, description: Goes.}}\n{MAKE}"));
+    let old = own.dadl(&format!(
+        "{LIST}    gone: {{method: GET, path: /gone, access: read, description: Goes.}}\n{MAKE}"
+    ));
     let connector = own.create(&old).await?;
-    let installation = own.enable(&connector, &[("name", "shop2"), ("credential.token", "s3cret-of-the-shop")]).await?;
+    let installation =
+        own.enable(&connector, &[("name", "shop2"), ("credential.token", "s3cret-of-the-shop")]).await?;
     let tools = format!("{installation}/tools");
     own.console.submit(&installation, &tools, &[("tool", "make"), ("enabled", "false")]).await?.ok()?;
 
@@ -126,7 +129,8 @@ async fn an_installation_is_updated_with_the_changes_in_sight_and_keeps_what_was
     let look = "    look: {method: GET, path: /look, access: read, description: Looks.}\n";
     let list = LIST.replace("Lists items.", "Lists all items.");
     let rest = connector.strip_prefix(&own.path("")).context("a path elsewhere")?;
-    let saved = own.save(&format!("{rest}/edit"), &own.dadl(&format!("{list}{MAKE}{drop_it}{look}")), "save").await?;
+    let saved =
+        own.save(&format!("{rest}/edit"), &own.dadl(&format!("{list}{MAKE}{drop_it}{look}")), "save").await?;
     saved.ok()?;
     let versions = own.text(&connector).await?;
     ensure!(versions.contains("Version 2") && versions.contains("Update available"), "{versions}");
@@ -149,7 +153,10 @@ async fn an_installation_is_updated_with_the_changes_in_sight_and_keeps_what_was
     // `make` stays off as it was set; `drop` is new and does more than read; `gone` is gone.
     ensure!(shop == ["list", "look"], "{shop:?}");
     own.mcp().call("shop2_list", json!({})).await?.text()?;
-    ensure!(own.upstream.only()?.header("authorization") == "Bearer s3cret-of-the-shop", "the credential is lost");
+    ensure!(
+        own.upstream.only()?.header("authorization") == "Bearer s3cret-of-the-shop",
+        "the credential is lost"
+    );
     let again = own.text(&update).await?;
     ensure!(again.contains("Nothing newer"), "{again}");
     Ok(())
@@ -236,7 +243,10 @@ async fn an_openapi_document_becomes_tools_in_three_steps() -> TestResult {
 
     let selection = own.console.visit(&format!("{import}?tag=pets")).await?.ok()?;
     let text = selection.text();
-    ensure!(text.contains("0 of 63 picked") && text.contains("delete_pet") && !text.contains("Thing 1"), "{text}");
+    ensure!(
+        text.contains("0 of 63 picked") && text.contains("delete_pet") && !text.contains("Thing 1"),
+        "{text}"
+    );
     let everything = own.console.visit(&import).await?.ok()?;
     ensure!(everything.text().contains("Page 1 of 2"), "a long list is not cut into pages");
 
@@ -262,7 +272,8 @@ async fn an_openapi_document_becomes_tools_in_three_steps() -> TestResult {
     let seen = own.upstream.only()?;
     ensure!((seen.path.as_str(), seen.query.as_str()) == ("/echo/pets/7", "fields=a%2Cb,c"), "{seen:?}");
     ensure!(seen.header("x-key") == "key-of-the-store", "{seen:?}");
-    let unfit = own.mcp().call("pet-store_replace_pet", json!({"pet-id": 7, "name": "Rex", "tags": ["z"]})).await?;
+    let unfit =
+        own.mcp().call("pet-store_replace_pet", json!({"pet-id": 7, "name": "Rex", "tags": ["z"]})).await?;
     ensure!(unfit.refusal()?.is_some_and(|told| told.contains("/tags/0")), "the schema is not held");
     Ok(())
 }

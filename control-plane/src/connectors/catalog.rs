@@ -74,7 +74,8 @@ impl Catalog {
     /// The categories there are, by name.
     #[must_use]
     pub fn categories(&self) -> Vec<&str> {
-        let all: std::collections::BTreeSet<&str> = self.entries.iter().map(|entry| entry.category.as_str()).collect();
+        let all: std::collections::BTreeSet<&str> =
+            self.entries.iter().map(|entry| entry.category.as_str()).collect();
         all.into_iter().collect()
     }
 

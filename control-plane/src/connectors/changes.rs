@@ -62,7 +62,10 @@ impl Changes {
             removed: only_in(&before, &after),
             changed: both.filter_map(|(old, new)| ToolChange::between(old, new)).collect(),
             auth: old.auth != new.auth,
-            new_credentials: known_credentials(new).into_iter().filter(|name| !known.contains(name)).collect(),
+            new_credentials: known_credentials(new)
+                .into_iter()
+                .filter(|name| !known.contains(name))
+                .collect(),
             base_url: different(&old.base_url, &new.base_url),
         }
     }
@@ -138,7 +141,8 @@ fn arguments(old: &str, new: &str) -> Vec<String> {
     let read = |text: &str| serde_json::from_str::<Json>(text).unwrap_or_default();
     let (old, new) = (read(old), read(new));
     let empty = Map::new();
-    let properties = |schema: &Json| schema.get("properties").and_then(Json::as_object).unwrap_or(&empty).clone();
+    let properties =
+        |schema: &Json| schema.get("properties").and_then(Json::as_object).unwrap_or(&empty).clone();
     let required = |schema: &Json, name: &str| {
         let list = schema.get("required").and_then(Json::as_array);
         list.is_some_and(|list| list.iter().any(|item| item.as_str() == Some(name)))
@@ -150,7 +154,10 @@ fn arguments(old: &str, new: &str) -> Vec<String> {
         match before.get(name) {
             None => notes.push(format!("new: {name}{must}")),
             Some(known) if required(&old, name) != required(&new, name) => {
-                notes.push(format!("{name} is {}", if must.is_empty() { "now optional" } else { "now required" }));
+                notes.push(format!(
+                    "{name} is {}",
+                    if must.is_empty() { "now optional" } else { "now required" }
+                ));
                 if known != schema {
                     notes.push(format!("{name} is described otherwise"));
                 }
@@ -198,7 +205,10 @@ mod tests {
         );
         let changes = Changes::between(&old, &new);
         let names = |tools: &[ToolNote]| tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&changes.added), names(&changes.removed)), (vec!["look".into(), "make".into()], vec!["gone".into()]));
+        assert_eq!(
+            (names(&changes.added), names(&changes.removed)),
+            (vec!["look".into(), "make".into()], vec!["gone".into()])
+        );
         let list = &changes.changed[0];
         assert_eq!(list.access, Some(("read".into(), "write".into())));
         assert_eq!(list.call, Some(("GET /l".into(), "POST /l2".into())));

@@ -72,8 +72,7 @@ impl Installation {
             access: Access::parse(&tool.access),
             enabled: !self.disabled.contains(&tool.name),
             hidden: tool.hidden,
-            in_list: !tool.hidden
-                && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
+            in_list: !tool.hidden && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
             tool: tool.name.clone(),
         };
         self.connector.tools.iter().map(row).collect()

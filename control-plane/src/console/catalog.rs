@@ -15,8 +15,8 @@ use super::forms::Fields;
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
 use super::view::{
-    Access, AccessCounts, CatalogPage, Choice, ConnectorCard, ConnectorPage, CredentialField, EnablePage, Field,
-    InstalledAs, Nav, SetupHelp, Shell, Tabs, TestReport, ToolGroup, ToolInfo,
+    Access, AccessCounts, CatalogPage, Choice, ConnectorCard, ConnectorPage, CredentialField, EnablePage,
+    Field, InstalledAs, Nav, SetupHelp, Shell, Tabs, TestReport, ToolGroup, ToolInfo,
 };
 use crate::accounts::members::Permission;
 use crate::connectors::catalog::CatalogEntry;
@@ -86,7 +86,12 @@ pub(super) fn base(at: &Workspace, entry: &CatalogEntry) -> String {
 }
 
 /// The form that enables a connector whose pages are at `base`.
-pub(super) async fn enable_page(app: &App, at: &Workspace, entry: &CatalogEntry, base: &str) -> Result<EnablePage> {
+pub(super) async fn enable_page(
+    app: &App,
+    at: &Workspace,
+    entry: &CatalogEntry,
+    base: &str,
+) -> Result<EnablePage> {
     at.member.require(Permission::Connectors)?;
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
@@ -118,7 +123,8 @@ pub(super) async fn enabled(
 ) -> Page {
     match made {
         Ok(made) => {
-            at.flash(exposure::enabled(&entry.title, &made, redirect_uri(app, &made.connector).is_some())).await?;
+            at.flash(exposure::enabled(&entry.title, &made, redirect_uri(app, &made.connector).is_some()))
+                .await?;
             see_other(&at.path(&format!("/connectors/{}", made.id)))
         }
         Err(Error::Field { field, message }) => {
@@ -158,7 +164,8 @@ pub(super) async fn again(
 ) -> Result<EnablePage> {
     let installed = app.installations.list(at.tenant.id).await?;
     let shell = at.shell(&format!("Enable {}", entry.title), Nav::Catalog).await?;
-    let mut form = form(shell, entry, base, &installed, fields.get("name").to_owned(), fields.get("base_url"));
+    let mut form =
+        form(shell, entry, base, &installed, fields.get("name").to_owned(), fields.get("base_url"));
     form.report = report;
     form.redirect_uri = redirect_uri(app, &entry.compiled.connector);
     if let Some(Refused { field, message }) = refused {
@@ -285,8 +292,10 @@ pub(super) fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<T
                     group.tools.push(info);
                 }
             }
-            None => groups
-                .push((class, ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info], all: 1 })),
+            None => groups.push((
+                class,
+                ToolGroup { access: Access::new(tool.access.clone()), tools: vec![info], all: 1 },
+            )),
         }
     }
     groups.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -34,7 +34,11 @@ pub(super) async fn draft(
 }
 
 /// Tests what is not saved yet; a field that has to be mended comes with the report.
-pub(super) async fn of_draft(app: &App, at: &Workspace, input: Install) -> Result<(TestReport, Option<Refused>)> {
+pub(super) async fn of_draft(
+    app: &App,
+    at: &Workspace,
+    input: Install,
+) -> Result<(TestReport, Option<Refused>)> {
     match run(app, at, None, input).await {
         Ok(report) => Ok((report, None)),
         Err(Error::Field { field, message }) => Ok((not_tried(&message), Some(Refused { field, message }))),

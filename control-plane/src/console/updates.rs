@@ -43,7 +43,12 @@ pub(super) async fn update(
     }
 }
 
-async fn view(app: &App, at: &Workspace, path: &InstallationPath, error: Option<String>) -> Result<UpdatePage> {
+async fn view(
+    app: &App,
+    at: &Workspace,
+    path: &InstallationPath,
+    error: Option<String>,
+) -> Result<UpdatePage> {
     at.member.require(Permission::Connectors)?;
     let installation = app.installations.get(at.tenant.id, path.id()?).await?;
     let newer = app.installations.newer(&app.private, &at.member, &installation).await?;

@@ -50,9 +50,10 @@ impl FromRequest<App> for Upload {
             return Err(PageError::Forged);
         }
         let header = parts.headers.get("x-csrf-token").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let plain = parts.headers.get(axum::http::header::CONTENT_TYPE).is_some_and(|kind| {
-            kind.as_bytes().starts_with(b"application/x-www-form-urlencoded")
-        });
+        let plain = parts
+            .headers
+            .get(axum::http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         let turn = state.uploads.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
         let request = Request::from_parts(parts, body);
         let good = |token: &str| state.forms.is_good(&nonce, user, token);
@@ -102,7 +103,8 @@ impl FromRequest<App> for Upload {
 fn unreadable(error: axum::extract::multipart::MultipartError) -> PageError {
     if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         let most = MAX_UPLOAD / (1024 * 1024) - 1;
-        return Error::Refused(format!("The file is larger than {most} MB, which is the most that is read.")).into();
+        return Error::Refused(format!("The file is larger than {most} MB, which is the most that is read."))
+            .into();
     }
     PageError::Unreadable
 }

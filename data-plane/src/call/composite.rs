@@ -92,7 +92,9 @@ fn outcome(name: &str, finished: &Finished) -> Result<Content, Thrown> {
         Ok(Returned(None)) => Ok(Content::Text("Done.".to_owned())),
         // The words of a call that failed say enough.
         Err(Stopped::Threw { message, code: Some(code), .. }) => Err(Thrown::new(code, message)),
-        Err(Stopped::Threw { message, .. }) => Err(Thrown::new("code_failed", format!("{name} failed: {message}"))),
+        Err(Stopped::Threw { message, .. }) => {
+            Err(Thrown::new("code_failed", format!("{name} failed: {message}")))
+        }
         Err(stopped) => Err(Thrown::new("code_failed", format!("{name} failed: {stopped}"))),
     }
 }

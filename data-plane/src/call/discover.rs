@@ -112,7 +112,11 @@ impl<'a> Shop<'a> {
         }
         let mut out = Out::default();
         let shown = fitting.len().min(most);
-        let _ = writeln!(out.text, "{shown} of {} tools that fit, the best first. Call them in execute_code.", fitting.len());
+        let _ = writeln!(
+            out.text,
+            "{shown} of {} tools that fit, the best first. Call them in execute_code.",
+            fitting.len()
+        );
         for entry in fitting.iter().take(most) {
             out.add(&described(entry, FOUND_CHARS));
         }
@@ -155,7 +159,8 @@ impl<'a> Shop<'a> {
             installation.connector.title
         );
         for example in installation.connector.examples.iter().take(EXAMPLES) {
-            let code = example.code.replace("api.", &format!("tools.{}.", spelling::namespace(&installation.name)));
+            let code =
+                example.code.replace("api.", &format!("tools.{}.", spelling::namespace(&installation.name)));
             if code.chars().count() <= EXAMPLE_CHARS {
                 out.add(&format!("Example, {}:\n{}", example.name, code.trim()));
             }
@@ -177,8 +182,11 @@ impl<'a> Shop<'a> {
         out.text.push_str("Ask with a query, such as \"create an issue\". There are:\n");
         for installation in installations.iter().take(NAMESPACES) {
             let count = self.tools(installation).count();
-            let names: Vec<String> =
-                self.tools(installation).take(NAMES).map(|entry| spelling::member(&entry.tool.name)).collect();
+            let names: Vec<String> = self
+                .tools(installation)
+                .take(NAMES)
+                .map(|entry| spelling::member(&entry.tool.name))
+                .collect();
             out.add_line(&format!(
                 "tools.{} ({}): {count} tools, such as {}",
                 spelling::namespace(&installation.name),

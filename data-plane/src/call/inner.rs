@@ -124,7 +124,8 @@ async fn inner(
     let room = caller.app.capacity.call(tenant.id);
     let _room = room.map_err(|full| Thrown::new("busy", full.to_string()))?;
     let installed = tenant.installations.iter().find(|one| one.id == target.installation);
-    let name = installed.map_or_else(|| target.spelled.clone(), |one| names::tool_name(&one.name, &target.tool));
+    let name =
+        installed.map_or_else(|| target.spelled.clone(), |one| names::tool_name(&one.name, &target.tool));
     let found = installed.and_then(|_| tenant.tool(&name));
     match make(&caller, &name, found, Value::Object(arguments), Some(parent)).await {
         Said::Result(content, _) => Ok(content),

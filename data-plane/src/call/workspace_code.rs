@@ -11,10 +11,10 @@ use toolmesh_proto::v1::Outcome;
 use super::inner::{Parent, Target, Traced, answering};
 use super::{Caller, Said};
 use crate::catalog::{Installation, ToolEntry, spelling};
+use crate::execute::Aside;
 use crate::execute::code::{
     Answering, Api, Budget, CODE_WITHIN, Finished, Given, Program, Returned, Stopped, Thrown,
 };
-use crate::execute::Aside;
 use crate::execute::rest::response::Content;
 use crate::policy::{Feed, authorize};
 use crate::record::CallEvent;
@@ -93,8 +93,9 @@ fn answer(finished: &Finished, calls: Vec<Traced>) -> String {
     let mut answer = Answer { console, calls, ..Answer::default() };
     match &finished.result {
         Ok(Returned(None)) if silent && nothing_called => {
-            answer.note =
-                Some("The code called nothing and returned nothing. End it with return and a value.".to_owned());
+            answer.note = Some(
+                "The code called nothing and returned nothing. End it with return and a value.".to_owned(),
+            );
         }
         Ok(Returned(None)) if silent => {
             answer.note = Some("The code returned nothing. End it with return to see a result.".to_owned());
@@ -190,7 +191,8 @@ impl Api for WorkspaceTools {
         let none = || format!("tools has no {namespace:?}");
         let installation = self.installation(namespace).ok_or_else(none)?;
         let named = self.tools(installation).find(|entry| entry.tool.name == tool);
-        let found = named.or_else(|| self.tools(installation).find(|entry| spelling::member(&entry.tool.name) == tool));
+        let found = named
+            .or_else(|| self.tools(installation).find(|entry| spelling::member(&entry.tool.name) == tool));
         let Some(entry) = found else {
             return Err(unknown(namespace, tool, &self.names(namespace)));
         };
@@ -219,7 +221,8 @@ impl Api for WorkspaceTools {
 /// A sentence for a tool that is not there, with the names that are nearest to it.
 fn unknown(namespace: &str, tool: &str, names: &[String]) -> String {
     let asked = pairs(tool);
-    let mut near: Vec<(f32, &str)> = names.iter().map(|name| (likeness(&asked, &pairs(name)), name.as_str())).collect();
+    let mut near: Vec<(f32, &str)> =
+        names.iter().map(|name| (likeness(&asked, &pairs(name)), name.as_str())).collect();
     near.retain(|(likeness, _)| *likeness >= LIKE);
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     near.truncate(SUGGESTED);

@@ -120,9 +120,13 @@ impl Connector {
         let mut programs = Programs::new();
         let simple = definition.tools.iter().filter(|tool| matches!(tool.call, Some(Kind::Rest(_))));
         let simple: HashSet<&str> = simple.map(|tool| tool.name.as_str()).collect();
-        let tools = definition.tools.iter().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple).map(Arc::new));
+        let tools = definition
+            .tools
+            .iter()
+            .map(|tool| Tool::compile(tool, &auth, &mut programs, &simple).map(Arc::new));
         let tools: Vec<Arc<Tool>> = tools.collect::<Result<_, _>>()?;
-        let health = definition.health.as_ref().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple));
+        let health =
+            definition.health.as_ref().map(|tool| Tool::compile(tool, &auth, &mut programs, &simple));
         let health = health.transpose()?.map(Arc::new);
         let title = if definition.title.is_empty() { &definition.name } else { &definition.title };
         Ok(Self {
@@ -130,7 +134,10 @@ impl Connector {
             title: title.clone(),
             auth,
             default_headers: default_headers(&definition.default_headers).map_err(ConnectorError::Headers)?,
-            search: Index::new(title, tools.iter().zip(&definition.tools).map(|(tool, sent)| text(tool, sent))),
+            search: Index::new(
+                title,
+                tools.iter().zip(&definition.tools).map(|(tool, sent)| text(tool, sent)),
+            ),
             examples: definition.examples.clone(),
             tools,
             health,
@@ -210,7 +217,13 @@ fn text<'a>(tool: &'a Tool, sent: &v1::Tool) -> Text<'a> {
         name: &tool.name,
         title: &tool.title,
         description: &tool.description,
-        params: tool.call.params().iter().filter(|param| !param.fixed).map(|param| param.name.as_str()).collect(),
+        params: tool
+            .call
+            .params()
+            .iter()
+            .filter(|param| !param.fixed)
+            .map(|param| param.name.as_str())
+            .collect(),
         deprecated: sent.deprecated,
     }
 }

@@ -118,7 +118,8 @@ impl Index {
             found.push((&**own, 1.0, tools.as_slice()));
         }
         if word.len() >= SHORTEST_PREFIX {
-            let longer = self.words.range::<str, _>((std::ops::Bound::Excluded(word), std::ops::Bound::Unbounded));
+            let longer =
+                self.words.range::<str, _>((std::ops::Bound::Excluded(word), std::ops::Bound::Unbounded));
             let longer = longer.take_while(|(other, _)| other.starts_with(word)).take(PREFIXED);
             found.extend(longer.map(|(other, tools)| (&**other, BEGINS, tools.as_slice())));
         }
@@ -147,8 +148,10 @@ pub fn search(shelves: &[Shelf<'_>], query: &str) -> Vec<Hit> {
     }
     let count: usize = shelves.iter().map(|shelf| shelf.index.lengths.len()).sum();
     let length: f32 = shelves.iter().map(|shelf| shelf.index.length).sum();
-    let scale = Scale { count: count as f32, mean: if count == 0 { 1.0 } else { (length / count as f32).max(1.0) } };
-    let mut scores: Vec<Vec<f32>> = shelves.iter().map(|shelf| vec![0.0; shelf.index.lengths.len()]).collect();
+    let scale =
+        Scale { count: count as f32, mean: if count == 0 { 1.0 } else { (length / count as f32).max(1.0) } };
+    let mut scores: Vec<Vec<f32>> =
+        shelves.iter().map(|shelf| vec![0.0; shelf.index.lengths.len()]).collect();
     for word in &asked {
         add_word(shelves, word, &scale, &mut scores);
     }
@@ -238,7 +241,8 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 fn keep(found: &mut Vec<String>, word: &mut String) {
-    const EMPTY: &[&str] = &["a", "an", "the", "of", "to", "in", "for", "and", "or", "is", "with", "by", "on", "my", "me"];
+    const EMPTY: &[&str] =
+        &["a", "an", "the", "of", "to", "in", "for", "and", "or", "is", "with", "by", "on", "my", "me"];
     let word = std::mem::take(word);
     if word.is_empty() || EMPTY.contains(&word.as_str()) {
         return;
@@ -270,13 +274,14 @@ mod tests {
     use super::*;
 
     fn index(connector: &str, tools: &[(&str, &str, &[&str])]) -> Index {
-        let text = |(name, description, params): &(&'static str, &'static str, &'static [&'static str])| Text {
-            name,
-            title: "",
-            description,
-            params: params.to_vec(),
-            deprecated: name.starts_with("old"),
-        };
+        let text =
+            |(name, description, params): &(&'static str, &'static str, &'static [&'static str])| Text {
+                name,
+                title: "",
+                description,
+                params: params.to_vec(),
+                deprecated: name.starts_with("old"),
+            };
         let tools: Vec<(&'static str, &'static str, &'static [&'static str])> = tools
             .iter()
             .map(|(a, b, c)| {

@@ -31,7 +31,8 @@ pub fn member(tool: &str) -> String {
 pub fn spelled(entry: &ToolEntry) -> String {
     let (own, all) = (&entry.tool.name, &entry.installation.connector.tools);
     let (space, member) = (namespace(&entry.installation.name), self::member(own));
-    let taken = member != *own && all.iter().any(|other| other.name != *own && self::member(&other.name) == member);
+    let taken =
+        member != *own && all.iter().any(|other| other.name != *own && self::member(&other.name) == member);
     if taken { format!("tools.{space}[{own:?}]") } else { format!("tools.{space}.{member}") }
 }
 
@@ -43,7 +44,9 @@ mod tests {
     fn names_become_members() {
         assert_eq!(namespace("crm-eu"), "crm_eu");
         assert!(is_namespace("crm-eu", "crm-eu") && is_namespace("crm_eu", "crm-eu"));
-        for (tool, expected) in [("list_issues", "list_issues"), ("get-user", "get_user"), ("2fa", "_2fa"), ("a.b", "a_b")] {
+        for (tool, expected) in
+            [("list_issues", "list_issues"), ("get-user", "get_user"), ("2fa", "_2fa"), ("a.b", "a_b")]
+        {
             assert_eq!(member(tool), expected);
         }
     }

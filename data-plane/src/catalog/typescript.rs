@@ -56,7 +56,9 @@ pub fn signature(tool: &Described<'_>) -> String {
         out.push_str(&format!("args{optional}: {}", spell.of(tool.schema, 0)));
     }
     out.push_str("): Promise<");
-    out.push_str(&tool.returns.map_or_else(|| "any".to_owned(), |returns| Spell::new(returns).of(returns, 0)));
+    out.push_str(
+        &tool.returns.map_or_else(|| "any".to_owned(), |returns| Spell::new(returns).of(returns, 0)),
+    );
     out.push('>');
     out
 }
@@ -149,8 +151,13 @@ impl<'a> Spell<'a> {
             "string" | "boolean" | "null" => name.to_owned(),
             "integer" | "number" => "number".to_owned(),
             "array" => {
-                let item = schema.get("items").map_or_else(|| "any".to_owned(), |items| self.of(items, depth + 1));
-                if item.contains([' ', '|', '&']) && !item.starts_with('{') { format!("({item})[]") } else { format!("{item}[]") }
+                let item =
+                    schema.get("items").map_or_else(|| "any".to_owned(), |items| self.of(items, depth + 1));
+                if item.contains([' ', '|', '&']) && !item.starts_with('{') {
+                    format!("({item})[]")
+                } else {
+                    format!("{item}[]")
+                }
             }
             "object" => self.object(schema, depth),
             _ => "any".to_owned(),
@@ -158,12 +165,21 @@ impl<'a> Spell<'a> {
     }
 
     fn object(&self, schema: &Map<String, Value>, depth: usize) -> String {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty()) else {
+        let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty())
+        else {
             let value = schema.get("additionalProperties").filter(|value| value.is_object());
-            return format!("Record<string, {}>", value.map_or_else(|| "any".to_owned(), |v| self.of(v, depth + 1)));
+            return format!(
+                "Record<string, {}>",
+                value.map_or_else(|| "any".to_owned(), |v| self.of(v, depth + 1))
+            );
         };
-        let required: Vec<&str> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let member = |(name, property): (&String, &Value)| {
             let optional = if required.contains(&name.as_str()) { "" } else { "?" };
             format!("{}{optional}: {}", key(name), self.of(property, depth + 1))
@@ -257,7 +273,10 @@ mod tests {
         for (schema, expected) in [
             (json!({"type": "integer"}), "number"),
             (json!({"type": ["string", "null"]}), "string | null"),
-            (json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}), "(string | number)[]"),
+            (
+                json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}),
+                "(string | number)[]",
+            ),
             (json!({"type": "object"}), "Record<string, any>"),
             (json!({"type": "object", "additionalProperties": {"type": "number"}}), "Record<string, number>"),
             (json!({"const": 1}), "1"),
@@ -276,7 +295,8 @@ mod tests {
         assert!(spelled(&schema).contains("any"));
         let wide = json!({"anyOf": [{"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}, {"$ref": "#"}]});
         assert_eq!(spelled(&wide), "any");
-        let properties: Map<String, Value> = (0..60).map(|n| (format!("p{n}"), json!({"$ref": "#"}))).collect();
+        let properties: Map<String, Value> =
+            (0..60).map(|n| (format!("p{n}"), json!({"$ref": "#"}))).collect();
         assert!(spelled(&json!({"type": "object", "properties": properties})).len() < 20_000);
     }
 }

@@ -33,9 +33,9 @@ pub(super) async fn call(
     let mut trace = Trace::default();
     let started = Instant::now();
     let placement = executor.sign_in.placement(installation, opened).await;
-    let prepared = placement.map_err(Failure::Credential).and_then(|placement| {
-        Ok((prepare(installation, plan, &placement, &Map::new())?, placement))
-    });
+    let prepared = placement
+        .map_err(Failure::Credential)
+        .and_then(|placement| Ok((prepare(installation, plan, &placement, &Map::new())?, placement)));
     trace.credential = Some(started.elapsed());
     let asked = Instant::now();
     let verdict = match prepared {

@@ -29,8 +29,8 @@ use self::rest::response::{AnswerError, Body, Content, status_text};
 use self::sign_in::SignIn;
 use self::sign_in::session::Sessions;
 use self::sign_in::tokens::Tokens;
-use crate::sync::channel::ControlPlane;
 use crate::catalog::Installation;
+use crate::sync::channel::ControlPlane;
 
 /// Carries out calls; one per node.
 #[derive(Clone, Debug)]
@@ -163,8 +163,7 @@ pub fn prepare(
     arguments: &Map<String, Value>,
 ) -> Result<OutboundRequest, Failure> {
     let headers = &installation.connector.default_headers;
-    rest::request::build(plan, &installation.base, headers, arguments, placement)
-        .map_err(Failure::Argument)
+    rest::request::build(plan, &installation.base, headers, arguments, placement).map_err(Failure::Argument)
 }
 
 /// Reads an answer, scrubbed of credentials.

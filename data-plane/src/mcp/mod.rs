@@ -51,12 +51,7 @@ pub async fn answer(caller: Caller, headers: &HeaderMap, body: &Bytes) -> Respon
     }
 }
 
-async fn single(
-    caller: Caller,
-    headers: &HeaderMap,
-    version: Option<&str>,
-    message: Message,
-) -> Response {
+async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, message: Message) -> Response {
     let takes_stream = takes_stream(headers);
     if modern::is_meant(version, &message) {
         return modern::answer(caller, headers, message, takes_stream).await;

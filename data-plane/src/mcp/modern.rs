@@ -70,7 +70,9 @@ pub(super) fn is_meant(header: Option<&str>, message: &Message) -> bool {
     match (header, body) {
         (Some(header), Some(body)) => header != body || Revision::legacy(header).is_none(),
         (None, Some(_)) => true,
-        (Some(header), None) => !message.is_initialize() && is_date(header) && header >= Revision::MODERN.as_str(),
+        (Some(header), None) => {
+            !message.is_initialize() && is_date(header) && header >= Revision::MODERN.as_str()
+        }
         (None, None) => false,
     }
 }
@@ -147,8 +149,7 @@ fn check(headers: &HeaderMap, method: &str, raw: Option<&RawValue>) -> Result<()
 }
 
 fn unsupported(asked: &str) -> Refusal {
-    let message =
-        format!("Protocol version {:?} is not spoken here. Use one of data.supported.", cut(asked));
+    let message = format!("Protocol version {:?} is not spoken here. Use one of data.supported.", cut(asked));
     let data = json!({ "supported": Revision::ALL.map(Revision::as_str), "requested": cut(asked) });
     Refusal { status: StatusCode::BAD_REQUEST, code: UNSUPPORTED_VERSION, message, data: Some(data) }
 }
@@ -297,7 +298,11 @@ mod tests {
             (Some("2025-11-25"), Some("2026-07-28"), true),
             (Some("v999"), Some("v999"), true),
         ] {
-            assert_eq!(is_meant(header, &message(&request("tools/list", body))), modern, "{header:?} {body:?}");
+            assert_eq!(
+                is_meant(header, &message(&request("tools/list", body))),
+                modern,
+                "{header:?} {body:?}"
+            );
         }
         assert!(!is_meant(Some("2026-07-28"), &message(&request("initialize", None))));
         assert!(is_meant(Some("2026-07-28"), &message(&request("initialize", Some("2026-07-28")))));
@@ -309,7 +314,10 @@ mod tests {
         let version = ("mcp-protocol-version", "2026-07-28");
         let (method, name) = (("mcp-method", "tools/call"), ("mcp-name", "a_b"));
         assert_eq!(code(&[version, method, name], &now), 0);
-        assert_eq!(code(&[version, ("mcp-method", " tools/call "), ("mcp-name", "=?base64?YV9i?=")], &now), 0);
+        assert_eq!(
+            code(&[version, ("mcp-method", " tools/call "), ("mcp-name", "=?base64?YV9i?=")], &now),
+            0
+        );
         for wrong in [
             &[method, name][..],
             &[version, name],

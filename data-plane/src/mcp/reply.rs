@@ -73,7 +73,8 @@ pub(super) fn error_with(
     message: &str,
     data: Option<serde_json::Value>,
 ) -> Bytes {
-    let failure = Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message, data } };
+    let failure =
+        Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message, data } };
     serde_json::to_vec(&failure).unwrap_or_default().into()
 }
 
@@ -146,7 +147,8 @@ mod tests {
         let id = Id(to_raw_value("a").unwrap());
         for count in 0..3 {
             let entries: Vec<_> = (0..count).map(|n| to_raw_value(&json!({ "name": n })).unwrap()).collect();
-            let body: Value = serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e), ",\"ttlMs\":1")).unwrap();
+            let body: Value =
+                serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e), ",\"ttlMs\":1")).unwrap();
             assert_eq!((&body["jsonrpc"], &body["id"]), (&json!("2.0"), &json!("a")));
             assert_eq!(body["result"]["tools"].as_array().unwrap().len(), count);
             assert_eq!(body["result"]["ttlMs"], 1);

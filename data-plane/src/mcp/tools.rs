@@ -79,7 +79,9 @@ pub(super) fn call(
             Said::Result(content, aside) => {
                 reply::result(&call_id, CallResult::good(&content, &aside, revision, tenant))
             }
-            Said::Failed(thrown) => reply::result(&call_id, CallResult::bad(&thrown.message, revision, tenant)),
+            Said::Failed(thrown) => {
+                reply::result(&call_id, CallResult::bad(&thrown.message, revision, tenant))
+            }
             Said::Unfit(text) if revision.unfit_arguments_are_results() => {
                 reply::result(&call_id, CallResult::bad(&text, revision, tenant))
             }

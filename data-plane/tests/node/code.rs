@@ -16,11 +16,21 @@ fn with_composites() -> v1::Connector {
     raw.hidden = true;
     connector.tools.push(raw);
     for (name, access, code, calls) in [
-        ("both", "read", "const all = await Promise.all([1, 2].map((id) => api.get({ id: String(id), q: params.q })));\nreturn { paths: all.map((one) => one.path), q: params.q };", vec!["get"]),
+        (
+            "both",
+            "read",
+            "const all = await Promise.all([1, 2].map((id) => api.get({ id: String(id), q: params.q })));\nreturn { paths: all.map((one) => one.path), q: params.q };",
+            vec!["get"],
+        ),
         ("make", "write", "return await api._raw({ title: params.q })", vec!["_raw"]),
         ("sly", "read", "return await api.create({ title: 'x' })", vec!["create"]),
         ("broken", "read", "const a = await api.status({ code: '404' });\nreturn a", vec!["status"]),
-        ("careful", "read", "try { await api.status({ code: '404' }) } catch (e) { return [e.code, e.http_status, e.api_message] }", vec!["status"]),
+        (
+            "careful",
+            "read",
+            "try { await api.status({ code: '404' }) } catch (e) { return [e.code, e.http_status, e.api_message] }",
+            vec!["status"],
+        ),
         ("endless", "read", "for (;;);", vec![]),
     ] {
         connector.tools.push(v1::Tool {
@@ -85,13 +95,21 @@ async fn a_composite_calls_its_tools_with_its_defaults_and_each_call_is_recorded
     let world = world(|_| {}).await;
     let (failed, text) = text(&world.client(), "echo_both", json!({})).await;
     assert!(!failed, "{text}");
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({"paths": ["/items/1", "/items/2"], "q": "usual"}));
-    let events: Vec<v1::AuditEvent> = world.control.events(3).await.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({"paths": ["/items/1", "/items/2"], "q": "usual"})
+    );
+    let events: Vec<v1::AuditEvent> =
+        world.control.events(3).await.into_iter().map(|(_, event)| event).collect();
     let parent = events.iter().find(|event| event.tool == "echo_both").unwrap();
     let children: Vec<_> = events.iter().filter(|event| event.tool == "echo_get").collect();
     assert_eq!(children.len(), 2);
     assert!(!parent.call_id.is_empty() && parent.parent_call_id.is_empty());
-    assert!(children.iter().all(|child| child.parent_call_id == parent.call_id && child.user_id == parent.user_id));
+    assert!(
+        children
+            .iter()
+            .all(|child| child.parent_call_id == parent.call_id && child.user_id == parent.user_id)
+    );
     assert!(children.iter().all(|child| child.upstream_status == 200));
     let steps: Vec<&str> = parent.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!((parent.outcome(), steps), (Outcome::Ok, vec!["identity", "policy", "arguments", "code"]));
@@ -150,10 +168,17 @@ async fn a_client_sees_two_tools_and_those_that_are_promoted() {
     let tools = listed(&world.client()).await;
     assert_eq!(names(&tools), ["discover_tools", "execute_code", "echo_get"]);
     assert_eq!(tools[0]["annotations"]["readOnlyHint"], true);
-    assert_eq!((&tools[1]["annotations"]["readOnlyHint"], &tools[1]["annotations"]["destructiveHint"]), (&json!(false), &json!(true)));
+    assert_eq!(
+        (&tools[1]["annotations"]["readOnlyHint"], &tools[1]["annotations"]["destructiveHint"]),
+        (&json!(false), &json!(true))
+    );
     // A client that knows the name from before is served.
     assert!(world.client().call("echo_slow", json!({})).await.json()["result"]["isError"] == false);
-    let answer = world.client().rpc("initialize", json!({"protocolVersion": "2025-11-25", "capabilities": {}})).await.json();
+    let answer = world
+        .client()
+        .rpc("initialize", json!({"protocolVersion": "2025-11-25", "capabilities": {}}))
+        .await
+        .json();
     assert!(answer["result"]["instructions"].as_str().unwrap().contains("discover_tools"));
 }
 
@@ -165,7 +190,10 @@ async fn code_that_can_only_read_is_marked_so_and_nobody_sees_code_mode_without_
     })
     .await;
     let tools = listed(&reading.client()).await;
-    assert_eq!((names(&tools), &tools[1]["annotations"]["readOnlyHint"]), (vec!["discover_tools", "execute_code"], &json!(true)));
+    assert_eq!(
+        (names(&tools), &tools[1]["annotations"]["readOnlyHint"]),
+        (vec!["discover_tools", "execute_code"], &json!(true))
+    );
 
     let direct = world(|_| {}).await;
     assert!(!names(&listed(&direct.client()).await).contains(&"execute_code"));
@@ -188,13 +216,17 @@ async fn a_model_finds_a_tool_and_calls_it_from_code() {
     assert!(all.contains("create (write)") && !all.contains("_raw") && !all.contains("off"), "{all}");
     let (_, none) = text(&client, "discover_tools", json!({"query": "zzzz"})).await;
     assert!(none.contains("No tool fits"), "{none}");
-    let (_, named) = text(&client, "discover_tools", json!({"names": ["echo.get", "tools.echo.nothing"]})).await;
+    let (_, named) =
+        text(&client, "discover_tools", json!({"names": ["echo.get", "tools.echo.nothing"]})).await;
     assert!(named.contains("tools.echo.get(args: {") && named.contains("There is no tool"), "{named}");
 
     let answer = run(&client, "const [a, b] = await Promise.all([tools.echo.get({ id: '1' }), tools.echo.create({ title: 'x' })]);\nconsole.log('made');\nreturn [a.path, b.path]").await;
     assert_eq!(answer["returned"], json!(["/items/1", "/items"]));
     assert_eq!(answer["console"], json!(["made"]));
-    assert_eq!((&answer["calls"][0]["tool"], &answer["calls"][0]["calls"]), (&json!("tools.echo.get"), &json!(1)));
+    assert_eq!(
+        (&answer["calls"][0]["tool"], &answer["calls"][0]["calls"]),
+        (&json!("tools.echo.get"), &json!(1))
+    );
     let events = world.control.events(8).await;
     let parent = events.iter().find(|(_, event)| event.tool == "execute_code").unwrap().1.clone();
     let made: Vec<_> = events.iter().filter(|(_, event)| event.parent_call_id == parent.call_id).collect();
@@ -207,7 +239,8 @@ async fn code_reaches_composites_and_their_calls_are_recorded_below_them() {
     let world = in_code().await;
     let answer = run(&world.client(), "return (await tools.echo.both({ q: 'x' })).paths.length").await;
     assert_eq!(answer["returned"], 2);
-    let events: Vec<v1::AuditEvent> = world.control.events(4).await.into_iter().map(|(_, event)| event).collect();
+    let events: Vec<v1::AuditEvent> =
+        world.control.events(4).await.into_iter().map(|(_, event)| event).collect();
     let of = |tool: &str| events.iter().find(|event| event.tool == tool).unwrap();
     assert_eq!(of("echo_both").parent_call_id, of("execute_code").call_id);
     assert_eq!(of("echo_get").parent_call_id, of("echo_both").call_id);
@@ -221,13 +254,15 @@ async fn code_gets_no_further_than_its_caller() {
     })
     .await;
     let client = reading.client();
-    let (failed, told) = text(&client, "execute_code", json!({"code": "await tools.echo.create({ title: 'x' })"})).await;
+    let (failed, told) =
+        text(&client, "execute_code", json!({"code": "await tools.echo.create({ title: 'x' })"})).await;
     assert!(failed && told.contains("has no tool"), "{told}");
     let (_, found) = text(&client, "discover_tools", json!({"query": "create"})).await;
     assert!(!found.contains("tools.echo.create"), "{found}");
     let (failed, told) = text(&client, "execute_code", json!({"code": "await tools.echo.off({})"})).await;
     assert!(failed && told.contains("has no tool"), "{told}");
-    let caught = run(&client, "try { await tools.echo.sly({}) } catch (e) { return [e.code, e.message] }").await;
+    let caught =
+        run(&client, "try { await tools.echo.sly({}) } catch (e) { return [e.code, e.message] }").await;
     assert_eq!(caught["returned"][0], "denied", "{caught}");
     assert!(reading.seen().is_empty(), "{:?}", reading.seen());
 }

@@ -226,7 +226,8 @@ async fn both_eras_are_served_and_a_client_that_says_too_little_is_told_what_lac
     });
     let modern = world.client().with("mcp-protocol-version", "2026-07-28");
     let params = json!({ "_meta": meta });
-    let answer = modern.clone().with("mcp-method", "server/discover").rpc("server/discover", params.clone()).await;
+    let answer =
+        modern.clone().with("mcp-method", "server/discover").rpc("server/discover", params.clone()).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json()["result"]["supportedVersions"][0], "2026-07-28");
     // One of the new era's own codes keeps a client in it.

@@ -119,9 +119,10 @@ fn import_file(import: &Import) -> anyhow::Result<Printed> {
     let picked = usable.map(|operation| (operation.key.clone(), operation.access.clone())).collect();
     let name = import.name.clone().unwrap_or_else(|| openapi::suggested_name(&outline.title));
     let generated = document.generate(&name, &picked)?;
-    let left_out = outline.operations.iter().filter_map(|operation| {
-        Some(format!("{} {}.", operation.key, operation.problem.as_ref()?))
-    });
+    let left_out = outline
+        .operations
+        .iter()
+        .filter_map(|operation| Some(format!("{} {}.", operation.key, operation.problem.as_ref()?)));
     let mut text = String::new();
     for note in generated.notes.into_iter().chain(left_out) {
         writeln!(text, "# {}", note.split_whitespace().collect::<Vec<_>>().join(" "))?;
@@ -176,7 +177,8 @@ fn write_findings(text: &mut String, origin: &str, compiled: &Compiled) -> std::
 
 async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     let origin = call.file.display().to_string();
-    let compiled = dadl::compile(&source(&call.file, dadl::MAX_SOURCE)?, &origin).map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let compiled = dadl::compile(&source(&call.file, dadl::MAX_SOURCE)?, &origin)
+        .map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let definition = compiled.connector;
     let known = known_credentials(&definition);
     for (name, _) in &call.credentials {
@@ -191,7 +193,8 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
         }
         bail!("{origin} has no tool {:?}; `toolmesh connector lint` checks the file", call.tool);
     };
-    arguments::check(&tool.name, &tool.validator, &tool.plan, &arguments).map_err(|unfit| anyhow::anyhow!(unfit.told))?;
+    arguments::check(&tool.name, &tool.validator, &tool.plan, &arguments)
+        .map_err(|unfit| anyhow::anyhow!(unfit.told))?;
 
     let bench = Bench::new(&definition, &connector, call)?;
     let stars: Vec<_> = known.iter().map(|name| (name.clone(), SecretString::from(STARS))).collect();
@@ -202,7 +205,8 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     if call.dry_run {
         return Ok(Printed { text, good: true });
     }
-    let missing: Vec<&String> = known.iter().filter(|name| !call.credentials.iter().any(|(n, _)| n == *name)).collect();
+    let missing: Vec<&String> =
+        known.iter().filter(|name| !call.credentials.iter().any(|(n, _)| n == *name)).collect();
     if let Some(name) = missing.first() {
         writeln!(text, "note: no credential {name} was given; give it with --credential {name}=VALUE")?;
     }

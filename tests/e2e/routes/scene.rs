@@ -25,7 +25,8 @@ backend:
 ";
 
 /// A document that operations are picked from.
-const OPENAPI: &str = r#"{"openapi": "3.1.0", "info": {"title": "Walked", "version": "1"}, "paths": {"/a": {"get": {}}}}"#;
+const OPENAPI: &str =
+    r#"{"openapi": "3.1.0", "info": {"title": "Walked", "version": "1"}, "paths": {"/a": {"get": {}}}}"#;
 
 pub struct Scene {
     pub workspace: Workspace,

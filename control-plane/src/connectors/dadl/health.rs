@@ -51,7 +51,11 @@ pub(super) fn read<'a>(field: &Field<'a>, report: &mut Report) -> Option<Health<
         (None, Some(path)) => {
             let (path, placeholders) = tool::read_path(&path, report)?;
             if !placeholders.is_empty() {
-                field.error(report, "has a path with a placeholder, which nothing fills in", "write a fixed path");
+                field.error(
+                    report,
+                    "has a path with a placeholder, which nothing fills in",
+                    "write a fixed path",
+                );
                 return None;
             }
             Form::Endpoint { method: method.unwrap_or("GET"), path }
@@ -61,7 +65,11 @@ pub(super) fn read<'a>(field: &Field<'a>, report: &mut Report) -> Option<Health<
             return None;
         }
         (None, None) => {
-            field.error(report, "names neither a tool nor a path", "write `tool:` with a read tool, or `path:`");
+            field.error(
+                report,
+                "names neither a tool nor a path",
+                "write `tool:` with a read tool, or `path:`",
+            );
             return None;
         }
     };

@@ -2,27 +2,101 @@
 
 /// Words of what cannot be taken back.
 const DANGEROUS: &[&str] = &[
-    "delete", "destroy", "purge", "wipe", "terminate", "drop", "erase", "uninstall", "revoke", "truncate", "cancel",
-    "transfer", "reset", "shutdown", "kill", "refund", "payout",
+    "delete",
+    "destroy",
+    "purge",
+    "wipe",
+    "terminate",
+    "drop",
+    "erase",
+    "uninstall",
+    "revoke",
+    "truncate",
+    "cancel",
+    "transfer",
+    "reset",
+    "shutdown",
+    "kill",
+    "refund",
+    "payout",
 ];
 
 /// Words of who may do what, and of secrets.
 const ADMIN: &[&str] = &[
-    "admin", "admins", "permission", "permissions", "role", "roles", "policy", "policies", "secret", "secrets", "token",
-    "tokens", "apikey", "apikeys", "credential", "credentials", "webhook", "webhooks", "hook", "hooks", "member", "members",
-    "membership", "memberships", "collaborator", "collaborators", "invite", "invitation", "invitations", "user", "users",
-    "account", "billing", "sso", "scim", "oauth", "password", "keys", "firewall", "certificate", "certificates",
+    "admin",
+    "admins",
+    "permission",
+    "permissions",
+    "role",
+    "roles",
+    "policy",
+    "policies",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "apikey",
+    "apikeys",
+    "credential",
+    "credentials",
+    "webhook",
+    "webhooks",
+    "hook",
+    "hooks",
+    "member",
+    "members",
+    "membership",
+    "memberships",
+    "collaborator",
+    "collaborators",
+    "invite",
+    "invitation",
+    "invitations",
+    "user",
+    "users",
+    "account",
+    "billing",
+    "sso",
+    "scim",
+    "oauth",
+    "password",
+    "keys",
+    "firewall",
+    "certificate",
+    "certificates",
 ];
 
 /// First words of a POST that changes nothing.
 const READING: &[&str] = &[
-    "get", "list", "search", "query", "find", "lookup", "count", "fetch", "read", "check", "validate", "preview", "calculate",
-    "estimate", "compare", "filter", "translate", "describe", "analyze", "analyse", "render", "convert",
+    "get",
+    "list",
+    "search",
+    "query",
+    "find",
+    "lookup",
+    "count",
+    "fetch",
+    "read",
+    "check",
+    "validate",
+    "preview",
+    "calculate",
+    "estimate",
+    "compare",
+    "filter",
+    "translate",
+    "describe",
+    "analyze",
+    "analyse",
+    "render",
+    "convert",
 ];
 
 /// First words of a GET that changes something after all.
-const CHANGING: &[&str] =
-    &["create", "update", "set", "send", "start", "stop", "restart", "trigger", "enable", "disable", "run", "execute", "logout"];
+const CHANGING: &[&str] = &[
+    "create", "update", "set", "send", "start", "stop", "restart", "trigger", "enable", "disable", "run",
+    "execute", "logout",
+];
 
 /// `name` is the tool's name, `path` the path template.
 pub(super) fn guess(method: &str, name: &str, path: &str) -> &'static str {

@@ -12,8 +12,16 @@ use super::schema::Schemas;
 const MAX_ARGUMENTS: usize = 80;
 
 /// Keywords of a schema that a list of arguments cannot say.
-const COMBINING: &[&str] =
-    &["oneOf", "anyOf", "not", "if", "patternProperties", "discriminator", "dependentSchemas", "minProperties"];
+const COMBINING: &[&str] = &[
+    "oneOf",
+    "anyOf",
+    "not",
+    "if",
+    "patternProperties",
+    "discriminator",
+    "dependentSchemas",
+    "minProperties",
+];
 
 /// What a body becomes.
 #[derive(Debug, Default)]
@@ -98,7 +106,13 @@ fn preference(media: &str) -> u8 {
         "multipart/form-data" => MULTIPART,
         "*/*" => JSON,
         json if json.ends_with("/json") || json.ends_with("+json") => JSON,
-        text if text.starts_with("text/") || text.ends_with("xml") || text.ends_with("graphql") || text.ends_with("yaml") => TEXT,
+        text if text.starts_with("text/")
+            || text.ends_with("xml")
+            || text.ends_with("graphql")
+            || text.ends_with("yaml") =>
+        {
+            TEXT
+        }
         _ => BINARY,
     }
 }
@@ -106,7 +120,11 @@ fn preference(media: &str) -> u8 {
 /// JSON's own type is not written down; `application/merge-patch+json` is.
 fn json_type(media: &str) -> String {
     let essence = media.split(';').next().unwrap_or_default().trim();
-    if essence.contains('*') || essence.eq_ignore_ascii_case("application/json") { String::new() } else { essence.to_owned() }
+    if essence.contains('*') || essence.eq_ignore_ascii_case("application/json") {
+        String::new()
+    } else {
+        essence.to_owned()
+    }
 }
 
 /// An object that can be told as a list of arguments.

@@ -91,7 +91,8 @@ pub(super) fn argument(name: &str) -> String {
 
 /// The connector's own name from its title: `Swagger Petstore - OpenAPI 3.0` as `swagger-petstore`.
 pub(super) fn connector(title: &str) -> String {
-    const FILLERS: &[&str] = &["api", "open", "openapi", "rest", "the", "v1", "v2", "v3", "specification", "reference"];
+    const FILLERS: &[&str] =
+        &["api", "open", "openapi", "rest", "the", "v1", "v2", "v3", "specification", "reference"];
     let snake = snake(title);
     let words = snake.split('_').filter(|word| !FILLERS.contains(word) && !word.is_empty());
     let mut name = String::new();
@@ -141,9 +142,13 @@ mod tests {
 
     #[test]
     fn names_of_arguments_are_kept_where_clients_take_them() {
-        for (name, wanted) in
-            [("petId", "petId"), ("X-Trace", "X-Trace"), ("filter[name]", "filter_name"), ("$top", "top"), ("ä", "value")]
-        {
+        for (name, wanted) in [
+            ("petId", "petId"),
+            ("X-Trace", "X-Trace"),
+            ("filter[name]", "filter_name"),
+            ("$top", "top"),
+            ("ä", "value"),
+        ] {
             assert_eq!(argument(name), wanted);
         }
     }

@@ -6,7 +6,10 @@ use serde_json::Value as Json;
 
 use super::params::Param;
 use super::schema::Schemas;
-use super::{Document, MAX_OPERATIONS, Operation, Refused, access, body, names, one_line, params, refs, servers, swagger};
+use super::{
+    Document, MAX_OPERATIONS, Operation, Refused, access, body, names, one_line, params, refs, servers,
+    swagger,
+};
 
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete", "head"];
 const MAX_DESCRIPTION: usize = 600;
@@ -63,7 +66,8 @@ pub(super) fn outline(document: &Document) -> Result<Vec<Operation>, Refused> {
         return Err(Refused("The document describes no operation below `paths`.".to_owned()));
     }
     if places.len() > MAX_OPERATIONS {
-        let message = format!("The document has {} operations; at most {MAX_OPERATIONS} are read.", places.len());
+        let message =
+            format!("The document has {} operations; at most {MAX_OPERATIONS} are read.", places.len());
         return Err(Refused(message));
     }
     let mut taken = HashSet::new();
@@ -109,7 +113,11 @@ fn tags(place: &Place<'_>) -> Vec<String> {
 }
 
 /// The tool, or why there is none; completes the sentence that begins with the operation.
-pub(super) fn build(document: &Document, place: &Place<'_>, schemas: &mut Schemas<'_>) -> Result<Tool, String> {
+pub(super) fn build(
+    document: &Document,
+    place: &Place<'_>,
+    schemas: &mut Schemas<'_>,
+) -> Result<Tool, String> {
     schemas.begin();
     let prefix = place_prefix(document, place)?;
     let shared = array(place.item, "parameters");
@@ -169,7 +177,9 @@ fn path(
     let mut used: Vec<String> = Vec::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        let Some((name, next)) = after.split_once('}') else { return Err("has a brace too many in its path".to_owned()) };
+        let Some((name, next)) = after.split_once('}') else {
+            return Err("has a brace too many in its path".to_owned());
+        };
         path.push_str(&literal(before)?);
         if !params.iter().any(|param| param.place == "path" && param.wire == name) {
             let mut param = params::described(schemas, name, "path", None, taken);
@@ -183,7 +193,9 @@ fn path(
     }
     path.push_str(&literal(rest)?);
     params.retain(|param| param.place != "path" || used.contains(&param.wire));
-    let climbs = path.split('/').any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
+    let climbs = path
+        .split('/')
+        .any(|part| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
     if climbs || path.contains("//") {
         return Err("has a path with empty or dotted parts".to_owned());
     }
@@ -205,11 +217,14 @@ fn literal(text: &str) -> Result<String, String> {
 fn file_answer(root: &Json, operation: &Json) -> Option<String> {
     let responses = operation.get("responses")?.as_object()?;
     let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
-    let mut media = good.filter_map(|(_, response)| refs::follow(root, response).ok()?.get("content")?.as_object());
+    let mut media =
+        good.filter_map(|(_, response)| refs::follow(root, response).ok()?.get("content")?.as_object());
     let media: Vec<&String> = media.by_ref().flat_map(|content| content.keys()).collect();
     let readable = |media: &&String| {
         let media = media.to_ascii_lowercase();
-        ["json", "text", "xml", "yaml", "javascript", "*/*", "csv", "form"].iter().any(|word| media.contains(word))
+        ["json", "text", "xml", "yaml", "javascript", "*/*", "csv", "form"]
+            .iter()
+            .any(|word| media.contains(word))
     };
     if media.iter().any(readable) {
         return None;

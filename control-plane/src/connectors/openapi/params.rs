@@ -61,7 +61,9 @@ pub(super) fn read(
             // OpenAPI says that these three are described elsewhere.
             "header" if is_described_elsewhere(name) => continue,
             "header" => "header",
-            "cookie" if required => return Err(format!("needs the cookie {name:?}, and cookies are not sent")),
+            "cookie" if required => {
+                return Err(format!("needs the cookie {name:?}, and cookies are not sent"));
+            }
             _ => continue,
         };
         params.push(one(schemas, name, place, required, parameter, taken));
@@ -86,7 +88,8 @@ fn one(
     parameter: &Json,
     taken: &mut HashSet<String>,
 ) -> Param {
-    let content = parameter.get("content").and_then(Json::as_object).and_then(|content| content.values().next());
+    let content =
+        parameter.get("content").and_then(Json::as_object).and_then(|content| content.values().next());
     let schema = content.map_or_else(|| parameter.get("schema"), |content| content.get("schema"));
     let mut param = described(schemas, name, place, schema, taken);
     if let Some(own) = parameter.get("description").and_then(Json::as_str) {
@@ -142,7 +145,9 @@ pub(super) fn described(
 fn kind(schema: &Map<String, Json>, place: &str) -> &'static str {
     let words: Vec<&str> = match schema.get("type") {
         Some(Json::String(word)) => vec![word.as_str()],
-        Some(Json::Array(words)) => words.iter().filter_map(Json::as_str).filter(|word| *word != "null").collect(),
+        Some(Json::Array(words)) => {
+            words.iter().filter_map(Json::as_str).filter(|word| *word != "null").collect()
+        }
         _ => Vec::new(),
     };
     match words.as_slice() {
@@ -153,7 +158,11 @@ fn kind(schema: &Map<String, Json>, place: &str) -> &'static str {
         ["object"] => "object",
         [] if schema.contains_key("properties") => "object",
         [] if schema.contains_key("items") => "array",
-        [] if place == "body" && (schema.contains_key("allOf") || schema.contains_key("oneOf") || schema.contains_key("anyOf")) => {
+        [] if place == "body"
+            && (schema.contains_key("allOf")
+                || schema.contains_key("oneOf")
+                || schema.contains_key("anyOf")) =>
+        {
             "object"
         }
         _ => "string",
@@ -177,7 +186,16 @@ pub(super) fn style_of(
     style: Option<&str>,
     explode: Option<bool>,
 ) -> Option<(&'static str, bool)> {
-    const KNOWN: &[&str] = &["form", "spaceDelimited", "pipeDelimited", "tabDelimited", "deepObject", "simple", "label", "matrix"];
+    const KNOWN: &[&str] = &[
+        "form",
+        "spaceDelimited",
+        "pipeDelimited",
+        "tabDelimited",
+        "deepObject",
+        "simple",
+        "label",
+        "matrix",
+    ];
     let usual = if matches!(place, "path" | "header") { "simple" } else { "form" };
     let style = KNOWN.iter().find(|known| Some(**known) == style).copied().unwrap_or(usual);
     let style = match place {

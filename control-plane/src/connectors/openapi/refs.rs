@@ -43,5 +43,8 @@ fn percent_decoded(text: &str) -> String {
     }
     // A plus is itself here, unlike in a form.
     let escaped = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    url::form_urlencoded::parse(escaped.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
+    url::form_urlencoded::parse(escaped.as_bytes())
+        .map(|(key, _)| key.into_owned())
+        .next()
+        .unwrap_or_default()
 }

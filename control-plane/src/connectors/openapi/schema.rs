@@ -24,8 +24,7 @@ const MAX_DEFAULT: usize = 300;
 const MAX_PROPERTY_NAME: usize = 200;
 
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "array", "object", "null"];
-const COUNTS: &[&str] =
-    &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
+const COUNTS: &[&str] = &["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 
 /// Writes schemas out, for one operation after the other.
 pub(super) struct Schemas<'a> {

@@ -38,9 +38,8 @@ pub(super) fn choose(document: &Document, required: &[Option<&Json>]) -> Auth {
         uses.extend(schemes.keys().map(|name| (name.as_str(), (1, 0))));
     }
     let rank = |name: &str| schemes.get(name).map_or(9, |scheme| preference(scheme));
-    let best = uses.iter().min_by_key(|(name, (count, order))| {
-        (std::cmp::Reverse(*count), rank(name), *order)
-    });
+    let best =
+        uses.iter().min_by_key(|(name, (count, order))| (std::cmp::Reverse(*count), rank(name), *order));
     let Some((name, _)) = best else {
         let note = (!schemes.is_empty())
             .then(|| "No chosen operation asks for a credential, so none is sent.".to_owned());
@@ -49,10 +48,15 @@ pub(super) fn choose(document: &Document, required: &[Option<&Json>]) -> Auth {
     let mut auth = schemes.get(*name).map(|scheme| read(scheme)).unwrap_or_default();
     let together = required.iter().any(|requirement| {
         let alternatives = requirement.or(shared).and_then(Json::as_array);
-        alternatives.into_iter().flatten().filter_map(Json::as_object).any(|a| a.len() > 1 && a.contains_key(*name))
+        alternatives
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_object)
+            .any(|a| a.len() > 1 && a.contains_key(*name))
     });
     if together {
-        let note = format!("Some operations ask for more than one credential; {name} is the one that is sent.");
+        let note =
+            format!("Some operations ask for more than one credential; {name} is the one that is sent.");
         auth.note = Some(note);
     }
     auth

@@ -19,12 +19,15 @@ pub(super) fn base_url(document: &Document) -> Server {
     if document.swagger {
         return swagger(document);
     }
-    let servers = document.root.get("servers").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let servers =
+        document.root.get("servers").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let Some(first) = servers.first() else {
         return absolute(document, "/", None);
     };
-    let others: Vec<String> = servers.iter().skip(1).take(4).map(filled).filter(|url| !url.is_empty()).collect();
-    let note = (!others.is_empty()).then(|| format!("The document names other servers too: {}.", others.join(", ")));
+    let others: Vec<String> =
+        servers.iter().skip(1).take(4).map(filled).filter(|url| !url.is_empty()).collect();
+    let note =
+        (!others.is_empty()).then(|| format!("The document names other servers too: {}.", others.join(", ")));
     absolute(document, &filled(first), note)
 }
 

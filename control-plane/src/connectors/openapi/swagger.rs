@@ -70,7 +70,8 @@ pub(super) fn operation(root: &Json, operation: &Json, shared: &[Json]) -> Json 
         let media = if multipart { "multipart/form-data" } else { "application/x-www-form-urlencoded" };
         let schema = json!({"type": "object", "properties": fields, "required": required});
         let content = Map::from_iter([(media.to_owned(), json!({"schema": schema, "encoding": encoding}))]);
-        written.insert("requestBody".to_owned(), json!({"content": content, "required": !required.is_empty()}));
+        written
+            .insert("requestBody".to_owned(), json!({"content": content, "required": !required.is_empty()}));
     }
     written.insert("responses".to_owned(), responses(root, operation));
     Json::Object(written)

@@ -22,8 +22,10 @@ pub(super) fn everything(outline: &Outline) -> HashMap<String, String> {
 
 pub(super) fn compiled(document: &Document) -> Compiled {
     let outline = document.outline().unwrap();
-    let generated = document.generate("imported", &everything(&outline)).unwrap_or_else(|error| panic!("{error}"));
-    dadl::compile(&generated.dadl, "imported.dadl").unwrap_or_else(|errors| panic!("{errors}\n{}", generated.dadl))
+    let generated =
+        document.generate("imported", &everything(&outline)).unwrap_or_else(|error| panic!("{error}"));
+    dadl::compile(&generated.dadl, "imported.dadl")
+        .unwrap_or_else(|errors| panic!("{errors}\n{}", generated.dadl))
 }
 
 fn api(paths: Json) -> Json {
@@ -147,7 +149,8 @@ fn all_styles_of_parameters_reach_the_call() {
         let (_, call, _) = only(json!({path: {"get": {"parameters": [parameter]}}}));
         assert_eq!(call.params[0].style(), wanted, "{place} {extra}");
     }
-    let json_content = json!({"name": "q", "in": "query", "content": {"application/json": {"schema": object}}});
+    let json_content =
+        json!({"name": "q", "in": "query", "content": {"application/json": {"schema": object}}});
     let (_, call, _) = only(json!({"/a": {"get": {"parameters": [json_content]}}}));
     assert_eq!(call.params[0].style(), ParamStyle::Json);
 }
@@ -178,7 +181,8 @@ fn security_schemes_become_credentials() {
     assert!(matches!(bearer, Kind::Bearer(b) if b.credential == "access_token"));
     let basic = auth_of(json!({"b": {"type": "http", "scheme": "basic"}}), json!([{"b": []}]));
     assert!(matches!(basic, Kind::Basic(_)));
-    let header = auth_of(json!({"k": {"type": "apiKey", "in": "header", "name": "X-Key"}}), json!([{"k": []}]));
+    let header =
+        auth_of(json!({"k": {"type": "apiKey", "in": "header", "name": "X-Key"}}), json!([{"k": []}]));
     assert!(matches!(header, Kind::ApiKey(key) if format!("{:?}", key.place).contains("X-Key")));
     let query = auth_of(json!({"k": {"type": "apiKey", "in": "query", "name": "key"}}), json!([{"k": []}]));
     assert!(matches!(query, Kind::ApiKey(key) if format!("{:?}", key.place).contains("Query")));
@@ -234,26 +238,37 @@ fn what_cannot_be_called_says_why() {
     }));
     let outline = document(&json).outline().unwrap();
     let problems: Vec<&str> = outline.operations.iter().map(|o| o.problem.as_deref().unwrap_or("")).collect();
-    for (problem, word) in
-        problems.iter().zip(["another file", "cookie", "another host", "dotted parts", "another file", "not in the document"])
-    {
+    for (problem, word) in problems.iter().zip([
+        "another file",
+        "cookie",
+        "another host",
+        "dotted parts",
+        "another file",
+        "not in the document",
+    ]) {
         assert!(problem.contains(word), "{word}: {problem}");
     }
     assert_eq!(problems[6], "");
-    let error = document(&json).generate("x", &HashMap::from([("GET /b".to_owned(), "read".to_owned())])).unwrap_err();
+    let error = document(&json)
+        .generate("x", &HashMap::from([("GET /b".to_owned(), "read".to_owned())]))
+        .unwrap_err();
     assert!(error.0.contains("cookie"), "{error}");
 }
 
 #[test]
 fn what_is_picked_has_the_chosen_class_and_the_rest_is_not_there() {
-    let json = api(json!({"/a": {"get": {"operationId": "a"}, "post": {"operationId": "a"}}, "/b": {"get": {}}}));
+    let json =
+        api(json!({"/a": {"get": {"operationId": "a"}, "post": {"operationId": "a"}}, "/b": {"get": {}}}));
     let picked = HashMap::from([("POST /a".to_owned(), "dangerous".to_owned())]);
     let generated = document(&json).generate("pets", &picked).unwrap();
     let compiled = dadl::compile(&generated.dadl, "x.dadl").unwrap();
     assert_eq!(compiled.connector.tools.len(), 1);
     // The name is that of the outline, though the first of the two was not picked.
     assert_eq!(document(&json).outline().unwrap().operations[1].name, "a_2");
-    assert_eq!((compiled.connector.tools[0].name.as_str(), compiled.connector.tools[0].access.as_str()), ("a_2", "dangerous"));
+    assert_eq!(
+        (compiled.connector.tools[0].name.as_str(), compiled.connector.tools[0].access.as_str()),
+        ("a_2", "dangerous")
+    );
 }
 
 #[test]
@@ -263,13 +278,17 @@ fn yaml_documents_with_bare_status_codes_are_read() {
     let url = url::Url::parse("https://y.example.com/docs/openapi.yaml").unwrap();
     let document = Document::read(yaml, Some(url)).unwrap();
     let outline = document.outline().unwrap();
-    assert_eq!((outline.base_url.as_str(), outline.operations[0].name.as_str()), ("https://y.example.com/api", "get_on"));
+    assert_eq!(
+        (outline.base_url.as_str(), outline.operations[0].name.as_str()),
+        ("https://y.example.com/api", "get_on")
+    );
 }
 
 #[test]
 fn a_server_with_open_variables_asks_for_the_address() {
     let mut json = api(json!({"/a": {"get": {}}}));
-    json["servers"] = json!([{"url": "https://{region}.example.com/{base}", "variables": {"base": {"default": "v1"}}}]);
+    json["servers"] =
+        json!([{"url": "https://{region}.example.com/{base}", "variables": {"base": {"default": "v1"}}}]);
     assert_eq!(document(&json).outline().unwrap().base_url, "");
     json["servers"][0]["variables"]["region"] = json!({"default": "eu"});
     assert_eq!(document(&json).outline().unwrap().base_url, "https://eu.example.com/v1");

@@ -24,7 +24,8 @@ fn references_that_multiply_are_cut() {
     let started = Instant::now();
     let level = |n: usize| {
         let next = json!({"$ref": format!("#/components/schemas/S{}", n + 1)});
-        let properties: serde_json::Map<String, Json> = (0..10).map(|i| (format!("p{i}"), next.clone())).collect();
+        let properties: serde_json::Map<String, Json> =
+            (0..10).map(|i| (format!("p{i}"), next.clone())).collect();
         (format!("S{n}"), json!({"type": "object", "properties": properties}))
     };
     let schemas: serde_json::Map<String, Json> = (0..30).map(level).collect();
@@ -54,7 +55,8 @@ fn loops_of_references_end() {
 #[test]
 fn yaml_bombs_are_cut_short() {
     let started = Instant::now();
-    let mut bomb = String::from("openapi: 3.0.0\na0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
+    let mut bomb =
+        String::from("openapi: 3.0.0\na0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..12 {
         let below = vec![format!("*a{}", level - 1); 10].join(", ");
         bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
@@ -74,7 +76,8 @@ fn a_document_that_is_too_large_is_not_read() {
 
 #[test]
 fn too_many_operations_are_refused() {
-    let paths: serde_json::Map<String, Json> = (0..6_000).map(|n| (format!("/p{n}"), json!({"get": {}}))).collect();
+    let paths: serde_json::Map<String, Json> =
+        (0..6_000).map(|n| (format!("/p{n}"), json!({"get": {}}))).collect();
     let json = json!({"openapi": "3.0.0", "info": {}, "paths": paths});
     assert!(document(&json).outline().unwrap_err().0.contains("6000 operations"));
 }
@@ -82,17 +85,22 @@ fn too_many_operations_are_refused() {
 #[test]
 fn texts_cannot_break_out_of_the_written_document() {
     let evil = "x\"\n  auth: {type: none}\n# \u{2028}\u{85}\u{feff}: - {} [] & * ! | > ' % @ `";
-    let mut json = with_schemas(json!({"S0": {"type": "object", "properties": {evil: {"type": "string", "description": evil, "enum": [evil]}}}}));
+    let mut json = with_schemas(
+        json!({"S0": {"type": "object", "properties": {evil: {"type": "string", "description": evil, "enum": [evil]}}}}),
+    );
     json["info"]["title"] = json!(evil);
     json["info"]["description"] = json!(evil);
     json["paths"]["/a"]["post"]["summary"] = json!(evil);
     json["paths"]["/a"]["post"]["tags"] = json!([evil]);
     json["paths"]["/a"]["post"]["operationId"] = json!(evil);
-    json["components"]["securitySchemes"] = json!({"k": {"type": "apiKey", "in": "query", "name": evil, "description": evil}});
+    json["components"]["securitySchemes"] =
+        json!({"k": {"type": "apiKey", "in": "query", "name": evil, "description": evil}});
     json["security"] = json!([{"k": []}]);
     let compiled = compiled(&document(&json));
     assert_eq!(compiled.connector.tools.len(), 1);
-    let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &compiled.connector.tools[0].call else { panic!() };
+    let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &compiled.connector.tools[0].call else {
+        panic!()
+    };
     assert_eq!(call.params.len(), 1);
 }
 
@@ -173,9 +181,26 @@ fn mutated_documents_are_refused_or_become_dadl_that_compiles() {
     pointers(&original, "", &mut places);
     let mut numbers = Numbers(11);
     let strange = [
-        json!(null), json!(true), json!(-1), json!(1e300), json!(""), json!("\u{0}\u{202e}x"), json!([]), json!({}),
-        json!([[["a"]]]), json!({"$ref": "#"}), json!({"$ref": "#/paths"}), json!({"$ref": "x.yaml"}), json!("{a}{b"),
-        json!("../x"), json!("array"), json!("object"), json!("body"), json!("query"), json!("cookie"), json!("9".repeat(400)),
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("\u{0}\u{202e}x"),
+        json!([]),
+        json!({}),
+        json!([[["a"]]]),
+        json!({"$ref": "#"}),
+        json!({"$ref": "#/paths"}),
+        json!({"$ref": "x.yaml"}),
+        json!("{a}{b"),
+        json!("../x"),
+        json!("array"),
+        json!("object"),
+        json!("body"),
+        json!("query"),
+        json!("cookie"),
+        json!("9".repeat(400)),
     ];
     let mut compiled = 0;
     for _ in 0..1_500 {
@@ -198,7 +223,11 @@ fn mutated_documents_are_refused_or_become_dadl_that_compiles() {
             Ok(_) => compiled += 1,
             // What was written must be readable; that it is refused for a sound reason is all right.
             Err(errors) => {
-                assert!(errors.errors.iter().all(|error| !error.path.is_empty()), "{errors}\n{}", generated.dadl);
+                assert!(
+                    errors.errors.iter().all(|error| !error.path.is_empty()),
+                    "{errors}\n{}",
+                    generated.dadl
+                );
             }
         }
     }

@@ -127,7 +127,8 @@ fn write_tool(out: &mut String, name: &str, access: &str, tool: &Tool) {
         tool.params.iter().for_each(|param| write_param(out, param));
     }
     if let Some(media) = &tool.file_answer {
-        let _ = writeln!(out, "      response:\n        binary: true\n        content_type: {}", scalar(media));
+        let _ =
+            writeln!(out, "      response:\n        binary: true\n        content_type: {}", scalar(media));
     }
 }
 
@@ -144,7 +145,8 @@ fn write_param(out: &mut String, param: &Param) {
     if !param.description.is_empty() {
         line(out, 10, "description", &param.description);
     }
-    if param.wire != param.argument && !param.whole_body && !(param.place == "path" && param.style.is_none()) {
+    if param.wire != param.argument && !param.whole_body && !(param.place == "path" && param.style.is_none())
+    {
         line(out, 10, "x-name", &param.wire);
     }
     if let Some((style, explode)) = param.style {
@@ -204,4 +206,3 @@ fn object(members: &Map<String, Json>) -> String {
     let member = |(key, value): (&String, &Json)| format!("{}: {}", quoted(key), flow(value));
     format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
 }
-

@@ -11,7 +11,7 @@ use super::{PrivateConnectors, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::connectors::openapi::{self, Document, Generated, Outline, Refused};
 use crate::error::{Error, Result};
-use crate::outbound::{Outgoing, OutboundError};
+use crate::outbound::{OutboundError, Outgoing};
 
 /// Imports that are kept of one workspace.
 const MAX_IMPORTS: i64 = 5;
@@ -61,12 +61,15 @@ impl PrivateConnectors {
     pub async fn import_from(&self, by: &Membership, address: &str) -> Result<ImportId> {
         by.require(Permission::Connectors)?;
         let refused = |message: String| Error::field("url", message);
-        let url = self.outbound.policy().parse(address.trim()).map_err(|error| {
-            refused(format!("This address is not fetched: {error}."))
-        })?;
+        let url = self
+            .outbound
+            .policy()
+            .parse(address.trim())
+            .map_err(|error| refused(format!("This address is not fetched: {error}.")))?;
         let turn = self.turn().await?;
         let mut request = Outgoing::get(url.clone(), openapi::MAX_SOURCE, FETCH);
-        let accept = http::HeaderValue::from_static("application/json, application/yaml, text/yaml, */*;q=0.5");
+        let accept =
+            http::HeaderValue::from_static("application/json, application/yaml, text/yaml, */*;q=0.5");
         request.headers.insert(http::header::ACCEPT, accept);
         let answer = self.outbound.send(request).await.map_err(|error| match error {
             OutboundError::TooLarge(_) => {
@@ -77,8 +80,11 @@ impl PrivateConnectors {
         drop(turn);
         if answer.status.is_redirection() {
             let to = answer.headers.get(http::header::LOCATION).and_then(|to| to.to_str().ok());
-            let to = to.map(|to| format!(" to {}", to.chars().take(200).collect::<String>())).unwrap_or_default();
-            return Err(refused(format!("The address points elsewhere{to}, which is not followed. Use that address.")));
+            let to =
+                to.map(|to| format!(" to {}", to.chars().take(200).collect::<String>())).unwrap_or_default();
+            return Err(refused(format!(
+                "The address points elsewhere{to}, which is not followed. Use that address."
+            )));
         }
         if !answer.status.is_success() {
             return Err(refused(format!("The server answered {} instead of a document.", answer.status)));
@@ -130,7 +136,13 @@ impl PrivateConnectors {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let row = store::import(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        Ok(Import { id, origin: row.origin, outline: row.outline.0, picked: row.picked.0, at: row.created_at })
+        Ok(Import {
+            id,
+            origin: row.origin,
+            outline: row.outline.0,
+            picked: row.picked.0,
+            at: row.created_at,
+        })
     }
 
     /// Changes what is picked. Operations that there are not, or that cannot be tools, are passed over.
@@ -184,7 +196,8 @@ impl PrivateConnectors {
                 Document::read(&document, Url::parse(&origin).ok())?.generate(&name, &picked)
             })
             .await?;
-        let Generated { dadl, notes } = written.map_err(|Refused(message)| Error::field("picked", message))?;
+        let Generated { dadl, notes } =
+            written.map_err(|Refused(message)| Error::field("picked", message))?;
         let connector = self.create(by, &dadl).await.map_err(|error| match error {
             Error::Field { message, .. } => Error::field("name", message),
             other => other,

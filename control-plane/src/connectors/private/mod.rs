@@ -241,8 +241,10 @@ impl PrivateConnectors {
         store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let standing = store::standing(&mut tx, id).await?;
         if let Some(first) = standing.first() {
-            let message =
-                format!("{} stands on this connector. Remove it first, then delete the connector.", first.name);
+            let message = format!(
+                "{} stands on this connector. Remove it first, then delete the connector.",
+                first.name
+            );
             return Err(Error::Refused(message));
         }
         store::delete(&mut tx, id).await?;

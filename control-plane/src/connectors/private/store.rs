@@ -11,7 +11,10 @@ use crate::db::TenantTx;
 use crate::error::Result;
 
 /// All of them, or one.
-pub(super) async fn list(tx: &mut TenantTx, only: Option<PrivateConnectorId>) -> Result<Vec<PrivateConnector>> {
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    only: Option<PrivateConnectorId>,
+) -> Result<Vec<PrivateConnector>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT p.id, p.name, v.title, v.number, v.hash, v.tools, v.created_at AS saved_at,
                  u.name AS saved_by, u.email AS saved_by_email,
@@ -70,7 +73,10 @@ pub(super) async fn standing(tx: &mut TenantTx, id: PrivateConnectorId) -> Resul
 /// Locks the tenant's row too, so that two at once cannot pass the limit together.
 pub(super) async fn count(tx: &mut TenantTx) -> Result<i64> {
     let tenant = tx.tenant().uuid();
-    sqlx::query("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE").bind(tenant).execute(tx.conn()).await?;
+    sqlx::query("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(tenant)
+        .execute(tx.conn())
+        .await?;
     let sql = "SELECT count(*) FROM private_connectors WHERE tenant_id = $1";
     Ok(sqlx::query_scalar(sql).bind(tenant).fetch_one(tx.conn()).await?)
 }

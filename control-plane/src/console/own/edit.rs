@@ -58,7 +58,11 @@ pub(in crate::console) async fn create(State(app): State<App>, at: Workspace, fo
     submit(&app, &at, None, form).await
 }
 
-pub(in crate::console) async fn form(State(app): State<App>, at: Workspace, Path(path): Path<OwnPath>) -> Page {
+pub(in crate::console) async fn form(
+    State(app): State<App>,
+    at: Workspace,
+    Path(path): Path<OwnPath>,
+) -> Page {
     let id = path.id()?;
     let (connector, ..) = app.private.get(&at.member, id).await?;
     let (_, source) = app.private.source(&at.member, id, None).await?;
@@ -95,7 +99,8 @@ async fn submit(
     drop(form);
     if checking {
         let checked = app.private.check(source.clone(), "connector.dadl").await?;
-        let mut view = EditorPage::new(at.shell("Check", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
+        let mut view =
+            EditorPage::new(at.shell("Check", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
         view.lint = Some(lint(&checked, ""));
         return page(&view.marked());
     }
@@ -105,7 +110,8 @@ async fn submit(
     };
     match saved {
         Ok((id, number)) => {
-            at.flash(format!("Version {number} is saved. Installations keep theirs until you update them.")).await?;
+            at.flash(format!("Version {number} is saved. Installations keep theirs until you update them."))
+                .await?;
             see_other(&at.path(&format!("/own/{id}")))
         }
         Err(Error::Field { message, .. }) => refused(app, at, id, source, &message).await,
@@ -122,7 +128,8 @@ async fn refused(
     message: &str,
 ) -> std::result::Result<Response, PageError> {
     let checked = app.private.check(source.clone(), "connector.dadl").await?;
-    let mut view = EditorPage::new(at.shell("Not saved", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
+    let mut view =
+        EditorPage::new(at.shell("Not saved", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
     view.error = checked.is_ok().then(|| message.to_owned());
     view.lint = Some(lint(&checked, ""));
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &view.marked())

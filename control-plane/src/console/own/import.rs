@@ -83,7 +83,8 @@ pub(in crate::console) async fn pick(
     let import = app.private.opened(&at.member, path.import()?).await?;
     let filter = filter_of(&fields);
     let operations = &import.outline.operations;
-    let at_index = |text: &str| text.parse::<usize>().ok().and_then(|index| Some((index, operations.get(index)?)));
+    let at_index =
+        |text: &str| text.parse::<usize>().ok().and_then(|index| Some((index, operations.get(index)?)));
     let mut picks: Vec<Pick> = Vec::new();
     for (index, operation) in fields.all("shown").filter_map(at_index).take(PAGE) {
         let ticked = fields.all("pick").any(|ticked| ticked == index.to_string());
@@ -108,7 +109,11 @@ pub(in crate::console) async fn pick(
         "previous" => filter.page.saturating_sub(1),
         _ => filter.page,
     };
-    see_other(&format!("{}?{}", at.path(&format!("/own/openapi/{}", import.id)), query(&Filter { page: next, ..filter })))
+    see_other(&format!(
+        "{}?{}",
+        at.path(&format!("/own/openapi/{}", import.id)),
+        query(&Filter { page: next, ..filter })
+    ))
 }
 
 async fn create(app: &App, at: &Workspace, import: &Import, filter: &Filter, name: &str) -> Page {
@@ -160,8 +165,12 @@ fn fits(operation: &Operation, filter: &Filter, import: &Import) -> bool {
 
 async fn view(at: &Workspace, import: &Import, filter: &Filter, name: Field) -> Result<ImportPage> {
     let outline = &import.outline;
-    let found: Vec<(usize, &Operation)> =
-        outline.operations.iter().enumerate().filter(|(_, operation)| fits(operation, filter, import)).collect();
+    let found: Vec<(usize, &Operation)> = outline
+        .operations
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| fits(operation, filter, import))
+        .collect();
     let pages = found.len().div_ceil(PAGE).max(1);
     let number = filter.page.min(pages - 1);
     let rows = found.iter().skip(number * PAGE).take(PAGE).map(|(index, operation)| ImportRow {
@@ -175,7 +184,9 @@ async fn view(at: &Workspace, import: &Import, filter: &Filter, name: Field) -> 
         picked: import.picked.contains_key(&operation.key),
         access: crate::connectors::private::CLASSES
             .iter()
-            .map(|class| Choice::new(*class, *class, import.picked.get(&operation.key).unwrap_or(&operation.access)))
+            .map(|class| {
+                Choice::new(*class, *class, import.picked.get(&operation.key).unwrap_or(&operation.access))
+            })
             .collect(),
     });
     let suggested = crate::connectors::openapi::suggested_name(&outline.title);
@@ -213,6 +224,9 @@ fn tags(outline: &crate::connectors::openapi::Outline, current: &str) -> Vec<Cho
         *counts.entry(tag).or_default() += 1;
     }
     let all = Choice::new("", format!("All groups ({})", outline.operations.len()), current);
-    let each = counts.into_iter().take(500).map(|(tag, count)| Choice::new(tag, format!("{tag} ({count})"), current));
+    let each = counts
+        .into_iter()
+        .take(500)
+        .map(|(tag, count)| Choice::new(tag, format!("{tag} ({count})"), current));
     std::iter::once(all).chain(each).collect()
 }

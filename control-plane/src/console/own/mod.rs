@@ -19,8 +19,8 @@ use super::respond::{Page, page, see_other, with_status};
 use super::session::{Workspace, person};
 use super::tests_of_connections as tests;
 use super::view::{
-    Field, Moment, Nav, OwnConnectorPage, OwnConnectorRow, OwnListPage, OwnStanding, OwnVersionPage, OwnVersionRow,
-    Tabs,
+    Field, Moment, Nav, OwnConnectorPage, OwnConnectorRow, OwnListPage, OwnStanding, OwnVersionPage,
+    OwnVersionRow, Tabs,
 };
 use crate::accounts::members::Permission;
 use crate::connectors::catalog::CatalogEntry;

@@ -72,7 +72,10 @@ pub(in crate::console) fn changes(changes: &Changes) -> ChangesView {
 fn changed(tool: &ToolChange, off: &[String]) -> ChangedTool {
     ChangedTool {
         name: tool.name.clone(),
-        access: tool.access.as_ref().map(|(before, after)| (Access::new(before.clone()), Access::new(after.clone()))),
+        access: tool
+            .access
+            .as_ref()
+            .map(|(before, after)| (Access::new(before.clone()), Access::new(after.clone()))),
         description: tool.description.clone(),
         call: tool.call.clone(),
         arguments: tool.arguments.clone(),

@@ -51,7 +51,8 @@ pub use error::ErrorPage;
 pub use groups::{GroupMemberRow, GroupPage, GroupRow, GroupsPage};
 pub use icons::{Icon, icon};
 pub use installations::{
-    CredentialFact, ExposureView, InstallationPage, InstallationRow, InstallationState, InstallationsPage, ToolRow,
+    CredentialFact, ExposureView, InstallationPage, InstallationRow, InstallationState, InstallationsPage,
+    ToolRow,
 };
 pub use invitations::{InvitationPage, InvitationRow, InvitationState, InviteForm};
 pub use keys::{KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeyState, KeysPage};
@@ -64,12 +65,12 @@ pub use oauth_clients::{
     ClientCreatedPage, ClientNewPage, ClientPage, ClientRow, ClientRulesPage, ClientState, ClientsPage,
     PolicyChoice, RefusalRow, RefusalsPage, SecretFact,
 };
+pub use overview::{Checklist, Hour, OverviewPage, Shown, Totals};
 pub use own::{
-    DiffLine, EditorPage, Finding, LeftOutTool, LineDiff, Lint, OwnConnectorPage, OwnConnectorRow, OwnListPage,
-    OwnNewPage, OwnStanding, OwnVersionPage, OwnVersionRow,
+    DiffLine, EditorPage, Finding, LeftOutTool, LineDiff, Lint, OwnConnectorPage, OwnConnectorRow,
+    OwnListPage, OwnNewPage, OwnStanding, OwnVersionPage, OwnVersionRow,
 };
 pub use own_import::{ImportPage, ImportRow};
-pub use overview::{Checklist, Hour, OverviewPage, Shown, Totals};
 pub use parts::{Access, AccessCounts, Choice, Field, Moment, Outcome, credential_id, duration, field_id};
 pub use path::{CallPath, PathStep, Verdict};
 pub use profile::{

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn only_lines_with_findings_are_elements_of_their_own() {
-        let marks = std::collections::BTreeMap::from([(0, "error"), (2, "error"), (3, "warning"), (99, "error")]);
+        let marks =
+            std::collections::BTreeMap::from([(0, "error"), (2, "error"), (3, "warning"), (99, "error")]);
         let pieces = gutter(5, &marks);
         let texts: Vec<&str> = pieces.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, ["1\n", "", "4\n5\n"]);

@@ -49,7 +49,10 @@ impl ChangesView {
     pub fn auth_words(&self) -> String {
         let mut words = "It authenticates in another way.".to_owned();
         if !self.new_credentials.is_empty() {
-            words.push_str(&format!(" Give it these credentials after the update: {}.", self.new_credentials.join(", ")));
+            words.push_str(&format!(
+                " Give it these credentials after the update: {}.",
+                self.new_credentials.join(", ")
+            ));
         }
         words
     }

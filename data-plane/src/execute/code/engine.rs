@@ -203,8 +203,7 @@ fn host<'js>(
     let of = Arc::clone(api);
     host.set("names", Func::from(move |namespace: String| of.names(&namespace)))?;
     let of = Arc::clone(api);
-    let namespace =
-        move |ctx: Ctx<'js>, name: String| of.namespace(&name).map_err(|text| throw(&ctx, &text));
+    let namespace = move |ctx: Ctx<'js>, name: String| of.namespace(&name).map_err(|text| throw(&ctx, &text));
     host.set("space", Function::new(ctx.clone(), namespace)?)?;
     let of = Arc::clone(api);
     let find = move |ctx: Ctx<'js>, namespace: String, tool: String| {
@@ -278,7 +277,11 @@ fn done(desk: &Mutex<Desk>, well: bool, text: String) {
 
 fn described(text: &str) -> Stopped {
     let Ok(Described { message, stack, code }) = serde_json::from_str(text) else {
-        return Stopped::Threw { message: "The code threw what is no text.".to_owned(), line: None, code: None };
+        return Stopped::Threw {
+            message: "The code threw what is no text.".to_owned(),
+            line: None,
+            code: None,
+        };
     };
     threw(&message, &stack, code)
 }

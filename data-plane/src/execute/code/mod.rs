@@ -96,7 +96,13 @@ pub struct Thrown {
 impl Thrown {
     #[must_use]
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: code.into(), http_status: None, api_message: None, provider_code: None }
+        Self {
+            message: message.into(),
+            code: code.into(),
+            http_status: None,
+            api_message: None,
+            provider_code: None,
+        }
     }
 }
 

@@ -86,8 +86,12 @@ impl Sandbox {
         own.runs += 1;
         let own_threads = Arc::clone(&own.threads);
         tenants.all += 1;
-        let held =
-            Held { tenants: Arc::clone(&self.tenants), tenant, threads: Arc::clone(&self.threads), own_threads };
+        let held = Held {
+            tenants: Arc::clone(&self.tenants),
+            tenant,
+            threads: Arc::clone(&self.threads),
+            own_threads,
+        };
         Ok(Room(Arc::new(held)))
     }
 }

@@ -116,7 +116,10 @@ impl Run {
     }
 
     /// Works on a thread of the sandbox, when it is this tenant's turn.
-    async fn slice<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stopped> {
+    async fn slice<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
         let late = |_| Stopped::Late(Duration::ZERO);
         let turn = tokio::time::timeout_at(self.deadline.into(), self.room.turn()).await.map_err(late)?;
         let turn = turn.ok_or(Stopped::Fault)?;

@@ -111,7 +111,10 @@ async fn an_expression_a_body_and_a_function_all_return_their_value() {
         assert_eq!(returns(source).await, json!(42), "{source}");
     }
     assert_eq!(returns("const a = 1;").await, Value::Null);
-    assert_eq!(returns("({ a: [1, 'é', null], b: undefined, c: new Date(0) })").await, json!({"a": [1, "é", null], "c": "1970-01-01T00:00:00.000Z"}));
+    assert_eq!(
+        returns("({ a: [1, 'é', null], b: undefined, c: new Date(0) })").await,
+        json!({"a": [1, "é", null], "c": "1970-01-01T00:00:00.000Z"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,15 +132,37 @@ async fn the_language_is_whole_enough_for_what_people_write() {
                 [1, 2, 3].reverse().join("-"), [1, 2].concat([3], 4), [1, 2, 3].at(-1), Array.from({ length: 2 }, (_, i) => i),
                 JSON.stringify({ z: 1 }), "abc".includes("b"), encodeURIComponent("ä b"), [[1], [2]].flatMap((x) => x)];
     "#;
-    let expected = json!([1, 2, [3, 4], [1, 2], 1, "2024", 2, "1;2;", true, [1, 2, 3], [1, 3, 10], "a+b", ["a", "b"],
-        "3-2-1", [1, 2, 3, 4], 3, [0, 1], "{\"z\":1}", true, "%C3%A4%20b", [1, 2]]);
+    let expected = json!([
+        1,
+        2,
+        [3, 4],
+        [1, 2],
+        1,
+        "2024",
+        2,
+        "1;2;",
+        true,
+        [1, 2, 3],
+        [1, 3, 10],
+        "a+b",
+        ["a", "b"],
+        "3-2-1",
+        [1, 2, 3, 4],
+        3,
+        [0, 1],
+        "{\"z\":1}",
+        true,
+        "%C3%A4%20b",
+        [1, 2]
+    ]);
     assert_eq!(returns(source).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_run_at_once_and_answers_come_back_as_values() {
     let fake = std::sync::Arc::<Fake>::default();
-    let source = "const all = await Promise.all(Array.from({ length: 40 }, (_, n) => tools.shop.echo({ n })));
+    let source =
+        "const all = await Promise.all(Array.from({ length: 40 }, (_, n) => tools.shop.echo({ n })));
                   return [all.map((one) => one.n).reduce((a, b) => a + b), await tools.shop.text()]";
     let finished = run_with(&fake, source, Given::Tools, Duration::from_secs(60)).await;
     assert_eq!(finished.result.unwrap().0.unwrap(), r#"[780,"plain"]"#);
@@ -147,7 +172,8 @@ async fn calls_run_at_once_and_answers_come_back_as_values() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_composite_finds_its_parameters_and_tools() {
-    let source = "const a = await api.echo({ limit: params.limit });\nreturn { got: a.limit, tools: typeof tools }";
+    let source =
+        "const a = await api.echo({ limit: params.limit });\nreturn { got: a.limit, tools: typeof tools }";
     let params = Given::Params(r#"{"limit":3}"#.to_owned());
     let finished = run_with(&std::sync::Arc::default(), source, params, Duration::from_secs(60)).await;
     assert_eq!(finished.result.unwrap().0.unwrap(), r#"{"got":3,"tools":"undefined"}"#);
@@ -159,7 +185,10 @@ async fn a_call_that_fails_throws_what_code_can_go_by() {
     assert_eq!(caught, json!([true, "not_found", 404, "no such order"]));
     let stopped = stops("await tools.shop.fails()").await;
     let Stopped::Threw { message, code, .. } = stopped else { panic!("{stopped:?}") };
-    assert_eq!((message.as_str(), code.as_deref()), ("The shop answered 404 Not Found: no such order", Some("not_found")));
+    assert_eq!(
+        (message.as_str(), code.as_deref()),
+        ("The shop answered 404 Not Found: no such order", Some("not_found"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +214,8 @@ async fn mistakes_are_named_with_their_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_printed_is_kept_up_to_a_point() {
-    let finished = run("console.log('a', 1, { b: [2] }, undefined, new Error('x')); console.error('\\ud800')").await;
+    let finished =
+        run("console.log('a', 1, { b: [2] }, undefined, new Error('x')); console.error('\\ud800')").await;
     assert_eq!(finished.console, ["a 1 {\"b\":[2]} undefined Error: x", "\u{fffd}"]);
     let finished = run("for (let n = 0; n < 100000; n++) console.log('x'.repeat(5000))").await;
     let kept: usize = finished.console.iter().map(String::len).sum();
@@ -299,7 +329,8 @@ async fn a_promise_that_nothing_settles_is_told_and_not_waited_for() {
 async fn a_run_ends_when_its_time_is_up_whatever_it_waits_for() {
     let short = Duration::from_secs(2);
     let fake = std::sync::Arc::<Fake>::default();
-    let finished = run_with(&fake, "console.log('begun'); await tools.shop.slow({})", Given::Tools, short).await;
+    let finished =
+        run_with(&fake, "console.log('begun'); await tools.shop.slow({})", Given::Tools, short).await;
     assert_eq!(finished.result, Err(Stopped::Late(short)));
     assert_eq!((finished.on_their_way, finished.console), (1, vec!["begun".to_owned()]));
     // What was returned counts, though a call that nobody waits for is still on its way.
@@ -322,14 +353,33 @@ async fn thousands_of_calls_are_cut_off_at_the_limit() {
 async fn code_finds_nothing_but_the_language_and_its_tools() {
     let names = "Object.getOwnPropertyNames(globalThis).sort()";
     let names: Vec<String> = serde_json::from_value(returns(names).await).unwrap();
-    for gone in ["Proxy", "Atomics", "SharedArrayBuffer", "WeakRef", "setTimeout", "fetch", "require", "process",
-        "std", "os", "print", "host", "performance", "navigator", "Worker", "importScripts", "gc"]
-    {
+    for gone in [
+        "Proxy",
+        "Atomics",
+        "SharedArrayBuffer",
+        "WeakRef",
+        "setTimeout",
+        "fetch",
+        "require",
+        "process",
+        "std",
+        "os",
+        "print",
+        "host",
+        "performance",
+        "navigator",
+        "Worker",
+        "importScripts",
+        "gc",
+    ] {
         assert!(!names.iter().any(|name| name == gone), "{gone} is there");
     }
     assert!(matches!(stops("await import('std')").await, Stopped::Threw { .. }));
     assert!(matches!(stops("import os from 'os'").await, Stopped::Threw { .. }));
-    assert_eq!(returns("[typeof require, typeof process, typeof fetch]").await, json!(["undefined", "undefined", "undefined"]));
+    assert_eq!(
+        returns("[typeof require, typeof process, typeof fetch]").await,
+        json!(["undefined", "undefined", "undefined"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,7 +397,10 @@ async fn games_with_prototypes_reach_nothing_of_the_host() {
         let finished = run(source).await;
         match finished.result {
             Ok(Returned(Some(text))) => assert!(text == r#"{"a":1}"# || text == "stolen", "{source}: {text}"),
-            other => assert!(matches!(other, Ok(_) | Err(Stopped::Threw { .. } | Stopped::Stuck)), "{source}: {other:?}"),
+            other => assert!(
+                matches!(other, Ok(_) | Err(Stopped::Threw { .. } | Stopped::Stuck)),
+                "{source}: {other:?}"
+            ),
         }
     }
     assert_eq!(returns("[1, 2].map((n) => n)").await, json!([1, 2]));
@@ -367,7 +420,8 @@ async fn runs_that_wait_take_no_thread() {
         let api: std::sync::Arc<dyn Api> = std::sync::Arc::new(std::sync::Arc::clone(&fake));
         tokio::spawn(async move { room.run(program, api, Budget::default()).await })
     };
-    let waiting: Vec<_> = (0..16).map(|_| start("await tools.shop.slow({})", Duration::from_secs(5))).collect();
+    let waiting: Vec<_> =
+        (0..16).map(|_| start("await tools.shop.slow({})", Duration::from_secs(5))).collect();
     let quick = start("1 + 1", Duration::from_secs(5)).await.unwrap();
     assert_eq!(quick.result, Ok(Returned(Some("2".to_owned()))));
     for run in waiting {

@@ -11,7 +11,8 @@ const OF_THE_CONNECTION: &[&str] = &["connection", "keep-alive", "transfer-encod
 
 /// `{"status": 200, "headers": {…}}`.
 pub(super) fn json(reply: &Reply, scrub: &dyn Fn(&mut String)) -> String {
-    let mut text = serde_json::json!({ "status": reply.status.as_u16(), "headers": headers(&reply.headers) }).to_string();
+    let mut text = serde_json::json!({ "status": reply.status.as_u16(), "headers": headers(&reply.headers) })
+        .to_string();
     scrub(&mut text);
     text
 }

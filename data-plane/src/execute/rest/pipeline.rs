@@ -42,7 +42,11 @@ impl Default for Programs {
 
 impl Programs {
     /// Runs a program where there is room soon; `None` where there is none.
-    async fn run(room: &Arc<Semaphore>, program: &Program, input: String) -> Option<Result<String, RunError>> {
+    async fn run(
+        room: &Arc<Semaphore>,
+        program: &Program,
+        input: String,
+    ) -> Option<Result<String, RunError>> {
         let turn = tokio::time::timeout(WAIT, Arc::clone(room).acquire_owned()).await.ok()?.ok()?;
         let (send, receive) = oneshot::channel();
         program.run(input, WITHIN, move |result| {
@@ -98,8 +102,7 @@ pub async fn shape(
         }
     };
     if let Some(transform) = &rules.transform {
-        json =
-            Programs::run(&programs.connectors, transform, json)
+        json = Programs::run(&programs.connectors, transform, json)
             .await
             .ok_or(AnswerError::NoRoom)?
             .map_err(|error| AnswerError::Transform(plainly(&error)))?;
@@ -108,8 +111,7 @@ pub async fn shape(
         json = mask.mask(&json);
     }
     if let Some(own) = own {
-        json =
-            Programs::run(&programs.callers, own, json)
+        json = Programs::run(&programs.callers, own, json)
             .await
             .ok_or(AnswerError::NoRoom)?
             .map_err(|error| AnswerError::Program(short(&error.to_string())))?;

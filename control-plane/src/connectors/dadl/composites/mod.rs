@@ -72,7 +72,8 @@ fn read_one(
     let description = description.and_then(|field| field.text(report)).map(|text| text::clean(&text));
     let code = fields.need("code", report, "write JavaScript that calls tools as `await api.name({…})`");
     let read = params::read_placeless(fields.get("params").as_ref(), report);
-    let timeout_millis = fields.get("timeout").and_then(|field| read_time(&field, report)).unwrap_or(USUAL_MILLIS);
+    let timeout_millis =
+        fields.get("timeout").and_then(|field| read_time(&field, report)).unwrap_or(USUAL_MILLIS);
     let listed = read_depends_on(&mut fields, tools, report);
     let declared = fields.get("access").map(|_| tool::read_access(&mut fields, report));
     fields.skip(&["delegates"]);
@@ -125,7 +126,11 @@ fn read_depends_on(fields: &mut Fields<'_>, tools: &Tools<'_>, report: &mut Repo
         if tools.declared.contains(name.as_str()) {
             listed.push(name);
         } else {
-            item.error(report, format!("there is no tool {}", quote(&name)), "name tools that are no composites");
+            item.error(
+                report,
+                format!("there is no tool {}", quote(&name)),
+                "name tools that are no composites",
+            );
         }
     }
     listed
@@ -149,7 +154,8 @@ fn called(
         }
     }
     if by_value {
-        let mut all: Vec<&str> = tools.ready.keys().copied().filter(|name| !calls.iter().any(|c| c == name)).collect();
+        let mut all: Vec<&str> =
+            tools.ready.keys().copied().filter(|name| !calls.iter().any(|c| c == name)).collect();
         all.sort_unstable();
         calls.extend(all.into_iter().map(str::to_owned));
     }
@@ -222,7 +228,8 @@ mod tests {
     }
 
     fn composite(compiled: &Compiled, name: &str) -> (v1::Tool, v1::Composite) {
-        let tool = compiled.connector.tools.iter().find(|tool| tool.name == name).expect("it is there").clone();
+        let tool =
+            compiled.connector.tools.iter().find(|tool| tool.name == name).expect("it is there").clone();
         let Some(v1::tool::Call::Composite(composite)) = tool.call.clone() else { panic!("{tool:?}") };
         (tool, composite)
     }
@@ -293,9 +300,17 @@ mod tests {
 
     #[test]
     fn times_are_read_as_they_are_written() {
-        for (text, expected) in
-            [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("1.5s", Some(1500)), ("5", None), ("s", None), ("", None), ("1h", None), ("9999999999999s", None)]
-        {
+        for (text, expected) in [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1.5s", Some(1500)),
+            ("5", None),
+            ("s", None),
+            ("", None),
+            ("1h", None),
+            ("9999999999999s", None),
+        ] {
             assert_eq!(millis(text), expected, "{text}");
         }
     }

@@ -16,7 +16,8 @@ pub(super) fn of_api(source: &str) -> Named {
     let bytes = plain.as_bytes();
     let mut named = Named::default();
     for (at, _) in plain.match_indices("api") {
-        let inside = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'));
+        let inside =
+            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$'));
         let before = at.checked_sub(1).and_then(|at| bytes.get(at));
         if inside(before) || before == Some(&b'.') || inside(bytes.get(at + 3)) {
             continue;
@@ -36,7 +37,8 @@ fn member(rest: &str) -> Option<String> {
     let rest = rest.strip_prefix('?').unwrap_or(rest);
     if let Some(dotted) = rest.strip_prefix('.') {
         let dotted = dotted.trim_start();
-        let name: String = dotted.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')).collect();
+        let name: String =
+            dotted.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')).collect();
         return Some(name).filter(|name| !name.is_empty());
     }
     let inside = rest.strip_prefix('[')?.trim_start();
@@ -53,9 +55,7 @@ fn without_comments(source: &str) -> String {
     let mut last = ' ';
     while let Some(c) = chars.next() {
         match (c, chars.peek()) {
-            ('/', Some('/')) => {
-                while chars.next_if(|c| *c != '\n').is_some() {}
-            }
+            ('/', Some('/')) => while chars.next_if(|c| *c != '\n').is_some() {},
             ('/', Some('*')) => {
                 chars.next();
                 let mut before = ' ';
@@ -115,7 +115,11 @@ mod tests {
             ("'it\\'s api.x'; api.y()", vec!["y"], false),
         ] {
             let found = of_api(source);
-            assert_eq!((found.names, found.by_value), (names.into_iter().map(str::to_owned).collect(), by_value), "{source}");
+            assert_eq!(
+                (found.names, found.by_value),
+                (names.into_iter().map(str::to_owned).collect(), by_value),
+                "{source}"
+            );
         }
     }
 }
