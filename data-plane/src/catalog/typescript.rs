@@ -9,7 +9,7 @@ const DEPTH: usize = 4;
 /// Most members of a tool's arguments and of a type in them, and most parts, alternatives and values, that are spelled out.
 const MEMBERS: usize = 60;
 const INNER_MEMBERS: usize = 12;
-const PARTS: usize = 300;
+const PARTS: usize = 150;
 const ALTERNATIVES: usize = 12;
 /// Most characters of one value or name.
 const VALUE_CHARS: usize = 60;
