@@ -85,6 +85,8 @@ mod tests {
             connector_hash: String::new(),
             connector: Arc::new(v1::Connector { tools, ..Default::default() }),
             built_in: true,
+            private: None,
+            grant: None,
             created_at: OffsetDateTime::UNIX_EPOCH,
             created_by: String::new(),
             created_by_email: String::new(),

@@ -16,9 +16,10 @@ use serde_json::Value;
 use toolmesh_control_plane::connectors::dadl::{self, Compiled};
 use toolmesh_control_plane::connectors::installation::known_credentials;
 use toolmesh_control_plane::connectors::openapi::{self, Document};
-use toolmesh_data_plane::catalog::{Connector, Installation, Tool};
+use toolmesh_data_plane::catalog::{Call, Connector, Installation};
 use toolmesh_data_plane::config::Limits;
-use toolmesh_data_plane::execute::outbound::{Outbound, OutboundRequest};
+use toolmesh_data_plane::execute::outbound::{Outbound, OutboundRequest, Payload};
+use toolmesh_data_plane::execute::rest::Plan;
 use toolmesh_data_plane::execute::{Executor, arguments, prepare};
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::ids::{InstallationId, TenantId};
@@ -193,15 +194,24 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
         }
         bail!("{origin} has no tool {:?}; `toolmesh connector lint` checks the file", call.tool);
     };
-    arguments::check(&tool.name, &tool.validator, &tool.plan, &arguments)
+    let Call::Rest(plan) = &tool.call else {
+        bail!("{} is a composite: it has no request of its own; try the tools that it calls", tool.name);
+    };
+    arguments::check(&tool.name, &tool.validator, &tool.call, &arguments)
         .map_err(|unfit| anyhow::anyhow!(unfit.told))?;
 
     let bench = Bench::new(&definition, &connector, call)?;
     let stars: Vec<_> = known.iter().map(|name| (name.clone(), SecretString::from(STARS))).collect();
     let shown = bench.installation(&stars)?;
-    let (request, _) = prepare(&shown, &tool, &bench.executor.open(&shown), object)
+    // What the API is shown only after a login or for an access token is not there before the call.
+    let placement = bench.executor.open(&shown).place(&connector.auth);
+    let signs_in = placement.is_err();
+    let request = prepare(&shown, plan, &placement.unwrap_or_default(), object)
         .map_err(|failure| anyhow::anyhow!(failure.told(&connector.spoken(), "this workspace")))?;
     let mut text = print_request(&request)?;
+    if signs_in {
+        writeln!(text, "note: the credential is got first, by a login or for an access token, and is not shown here")?;
+    }
     if call.dry_run {
         return Ok(Printed { text, good: true });
     }
@@ -210,7 +220,7 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     if let Some(name) = missing.first() {
         writeln!(text, "note: no credential {name} was given; give it with --credential {name}=VALUE")?;
     }
-    let good = bench.call(&tool, call, object, &connector, &mut text).await?;
+    let good = bench.call(plan, call, object, &connector, &mut text).await?;
     Ok(Printed { text, good })
 }
 
@@ -270,7 +280,7 @@ impl Bench {
     /// Makes the call; whether it succeeded.
     async fn call(
         &self,
-        tool: &Tool,
+        plan: &Plan,
         call: &Try,
         arguments: &serde_json::Map<String, Value>,
         connector: &Connector,
@@ -278,7 +288,7 @@ impl Bench {
     ) -> anyhow::Result<bool> {
         let installation = self.installation(&call.credentials)?;
         let opened = self.executor.open(&installation);
-        let execution = self.executor.call(&installation, tool, &opened, arguments).await;
+        let execution = self.executor.call(&installation, plan, &opened, arguments).await;
         if let Some(status) = execution.trace.status {
             writeln!(text, "< {status}")?;
         }
@@ -304,9 +314,13 @@ fn print_request(request: &OutboundRequest) -> anyhow::Result<String> {
         writeln!(text, "> {name}: {shown}")?;
     }
     if let Some(body) = &request.body {
-        match std::str::from_utf8(body) {
-            Ok(body) => writeln!(text, ">\n{}", cut(body))?,
-            Err(_) => writeln!(text, ">\n({} bytes that are not text)", body.len())?,
+        match body {
+            Payload::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(body) => writeln!(text, ">\n{}", cut(body))?,
+                Err(_) => writeln!(text, ">\n({} bytes that are not text)", bytes.len())?,
+            },
+            Payload::File(_) => writeln!(text, ">\n(the file, as it is)")?,
+            Payload::Multipart(form) => writeln!(text, ">\n(a form with files, {})", form.content_type())?,
         }
     }
     Ok(text)

@@ -1,7 +1,5 @@
 //! What an author of a document notices.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value as Json, json};
 use toolmesh_proto::v1::{self, BodyEncoding, auth::Kind, param::Place, tool::Call};
 
