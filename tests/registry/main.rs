@@ -74,7 +74,8 @@ impl Product {
     fn request(&self, tool: &Tool, arguments: &Map<String, Value>) -> Result<OutboundRequest> {
         let placement = self.opened.place(&self.connector.auth)?;
         let (base, headers) = (Url::parse(BASE)?, &self.connector.default_headers);
-        Ok(request::build(&tool.plan, &base, headers, arguments, &placement)?)
+        let Call::Rest(plan) = &tool.call else { bail!("{} makes no request of its own", tool.name) };
+        Ok(request::build(plan, &base, headers, arguments, &placement)?)
     }
 }
 
@@ -98,7 +99,7 @@ fn every_tools_request_is_what_the_file_says() -> TestResult {
         let product = Product::compile(&origin, &source)?;
         let document = Document::read(&source)?;
         for operation in document.operations()? {
-            let Some(tool) = product.tool(&operation.name) else { continue };
+            let tool = product.tool(&operation.name).with_context(|| format!("{origin}: no tool {}", operation.name))?;
             seen += 1;
             for choice in Choice::ALL {
                 if let Err(error) = compare(&product, tool, &document, &operation, choice) {
@@ -122,7 +123,7 @@ fn compare(
 ) -> Result<()> {
     let arguments = arguments::generate(document, operation, choice);
     let value = Value::Object(arguments.clone());
-    fitting::check(&tool.name, &tool.validator, &tool.plan, &value)
+    fitting::check(&tool.name, &tool.validator, &tool.call, &value)
         .map_err(|unfit| anyhow::anyhow!("{}", unfit.told))?;
     let request = product.request(tool, &arguments)?;
     Expected::of(document, operation, &arguments)?.compare(&request)
@@ -134,10 +135,10 @@ fn what_a_tool_does_not_know_or_lacks_is_refused_before_anything_leaves() -> Tes
         let product = Product::compile(&origin, &source)?;
         let document = Document::read(&source)?;
         for operation in document.operations()? {
-            let Some(tool) = product.tool(&operation.name) else { continue };
+            let tool = product.tool(&operation.name).with_context(|| format!("{origin}: no tool {}", operation.name))?;
             let fits = |arguments: &Map<String, Value>| {
                 let value = Value::Object(arguments.clone());
-                fitting::check(&tool.name, &tool.validator, &tool.plan, &value).is_ok()
+                fitting::check(&tool.name, &tool.validator, &tool.call, &value).is_ok()
             };
             let mut more = arguments::generate(&document, &operation, Choice::Required);
             ensure!(fits(&more), "{origin} {}: what is required is not enough", operation.name);

@@ -210,7 +210,10 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
         .map_err(|failure| anyhow::anyhow!(failure.told(&connector.spoken(), "this workspace")))?;
     let mut text = print_request(&request)?;
     if signs_in {
-        writeln!(text, "note: the credential is got first, by a login or for an access token, and is not shown here")?;
+        writeln!(
+            text,
+            "note: the credential is got first, by a login or for an access token, and is not shown here"
+        )?;
     }
     if call.dry_run {
         return Ok(Printed { text, good: true });
