@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::{System, TestResult};
 
-use crate::screens::log_in;
+use crate::log_in;
 
 #[tokio::test]
 async fn every_connector_stands_in_the_catalog_with_a_picture_of_its_own() -> TestResult {

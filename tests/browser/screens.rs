@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::{System, TestResult};
 
-use crate::log_in;
+pub(crate) use crate::log_in;
 
 #[tokio::test]
 async fn members_keys_and_settings_are_finished_pages() -> TestResult {

@@ -15,6 +15,7 @@ use toolmesh_proto::v1::{AuditBatch, AuditEvent, Outcome};
 use toolmesh_tests::rows::Rows;
 use toolmesh_tests::system::Options;
 use toolmesh_tests::wait::SOON;
+use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{System, TestResult, Workspace, eventually, net, paths};
 
 use crate::Echo;
@@ -108,8 +109,9 @@ async fn a_stolen_join_secret_opens_nothing_once_it_is_replaced() -> TestResult 
     let stolen = std::fs::read_to_string(&place)?;
     let hello = AuditBatch { node: "thief".into(), boot_id: "thief".into(), ..AuditBatch::default() };
     ensure!(record(&system, &stolen, hello.clone()).await?.is_ok(), "this is not the secret of nodes");
-    system.stop()?;
-    std::fs::write(&place, toolmesh_proto::hex(&[7; 32]))?;
+    // Beside this thread, on which the thief's connection has to be closed meanwhile.
+    tokio::task::spawn_blocking(|| system.stop()).await??;
+    std::fs::write(&place, [unique(), unique(), unique(), unique(), unique(), unique()].concat())?;
 
     let system = System::start(options).await?;
     let refused = record(&system, &stolen, hello).await?;
@@ -119,7 +121,7 @@ async fn a_stolen_join_secret_opens_nothing_once_it_is_replaced() -> TestResult 
         Ok((status(&system, &workspace, &workspace.key).await? == StatusCode::OK).then_some(()))
     })
     .await?;
-    system.stop()
+    tokio::task::spawn_blocking(|| system.stop()).await?
 }
 
 /// Records of a node were sent again in another's name, to fill the log with what never happened twice.
