@@ -11,11 +11,11 @@ mod expected;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use toolmesh_control_plane::connectors::dadl;
-use toolmesh_data_plane::catalog::{Connector, Tool};
+use toolmesh_data_plane::catalog::{Call, Connector, Tool};
 use toolmesh_data_plane::execute::arguments as fitting;
 use toolmesh_data_plane::execute::credentials::Opened;
 use toolmesh_data_plane::execute::outbound::OutboundRequest;
