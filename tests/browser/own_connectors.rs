@@ -64,7 +64,14 @@ async fn a_connector_is_brought_in_written_and_updated_in_the_browser() -> TestR
 
     // The editor says where a mistake is, and leads there.
     browser.go(&page("/own/editor")).await?;
-    browser.paste("source", &source("    list_items: {method: FETCH, path: /items, access: read, descripton: Lists items.}\n")).await?;
+    browser
+        .paste(
+            "source",
+            &source(
+                "    list_items: {method: FETCH, path: /items, access: read, descripton: Lists items.}\n",
+            ),
+        )
+        .await?;
     browser.click("Check").await?;
     browser.read("is not a method").await?;
     browser.inspect("84-editor-with-errors").await?;
@@ -81,7 +88,8 @@ async fn a_connector_is_brought_in_written_and_updated_in_the_browser() -> TestR
     browser.read("is enabled").await?;
     browser.press("a[href*='/own/']").await?;
     browser.press("a[href$='/edit']").await?;
-    let more = "    drop_items: {method: DELETE, path: /items, access: dangerous, description: Drops them all.}\n";
+    let more =
+        "    drop_items: {method: DELETE, path: /items, access: dangerous, description: Drops them all.}\n";
     browser.paste("source", &source(&format!("{}{more}", LIST.replace("newest", "oldest")))).await?;
     browser.click("Save").await?;
     browser.read("Update available").await?;

@@ -72,7 +72,7 @@ impl Document {
             content_type: text(&tool["content_type"]).or_else(|| inherited.filter(|_| !files)),
             nested: tool["nest_body_keys"]
                 .as_bool()
-                .or(defaults["nest_body_keys"].as_bool())
+                .or_else(|| defaults["nest_body_keys"].as_bool())
                 .unwrap_or(false),
             idempotency: text(&tool["idempotency"]["header"]),
             params,
@@ -93,8 +93,8 @@ impl Document {
         let first = if kind == "basic" { "username_credential" } else { "credential" };
         let Some(name) = word(first).filter(|name| name != "none") else { return Shown::Nothing };
         let header =
-            |usual: &str| word("header_name").filter(|name| !name.is_empty()).unwrap_or(usual.into());
-        let prefixed = |usual: &str| format!("{}{}", word("prefix").unwrap_or(usual.into()), secret(&name));
+            |usual: &str| word("header_name").filter(|name| !name.is_empty()).unwrap_or_else(|| usual.into());
+        let prefixed = |usual: &str| format!("{}{}", word("prefix").unwrap_or_else(|| usual.into()), secret(&name));
         match kind.as_str() {
             "bearer" => Shown::Header { name: header("authorization"), value: prefixed("Bearer ") },
             "basic" => {

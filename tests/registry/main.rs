@@ -99,7 +99,9 @@ fn every_tools_request_is_what_the_file_says() -> TestResult {
         let product = Product::compile(&origin, &source)?;
         let document = Document::read(&source)?;
         for operation in document.operations()? {
-            let tool = product.tool(&operation.name).with_context(|| format!("{origin}: no tool {}", operation.name))?;
+            let tool = product
+                .tool(&operation.name)
+                .with_context(|| format!("{origin}: no tool {}", operation.name))?;
             seen += 1;
             for choice in Choice::ALL {
                 if let Err(error) = compare(&product, tool, &document, &operation, choice) {
@@ -135,7 +137,9 @@ fn what_a_tool_does_not_know_or_lacks_is_refused_before_anything_leaves() -> Tes
         let product = Product::compile(&origin, &source)?;
         let document = Document::read(&source)?;
         for operation in document.operations()? {
-            let tool = product.tool(&operation.name).with_context(|| format!("{origin}: no tool {}", operation.name))?;
+            let tool = product
+                .tool(&operation.name)
+                .with_context(|| format!("{origin}: no tool {}", operation.name))?;
             let fits = |arguments: &Map<String, Value>| {
                 let value = Value::Object(arguments.clone());
                 fitting::check(&tool.name, &tool.validator, &tool.call, &value).is_ok()

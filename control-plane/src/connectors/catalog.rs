@@ -293,7 +293,9 @@ mod tests {
             ("GitHub", &["api.github.com".to_owned()][..])
         );
         assert!(github.needs_credential && github.counts.total() >= 30);
-        assert_eq!(github.compiled.connector.probe_tool, "get_authenticated_user");
+        let health = github.compiled.connector.health.as_ref().unwrap();
+        let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &health.call else { panic!("no call") };
+        assert_eq!(call.path, "/user", "a test of the connection asks who one is");
         let names: HashSet<&str> =
             github.compiled.connector.tools.iter().map(|tool| tool.name.as_str()).collect();
         for wanted in ["list_my_issues", "list_issues", "create_issue", "search_code", "merge_pull_request"] {

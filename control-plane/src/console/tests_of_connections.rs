@@ -87,7 +87,8 @@ async fn run(
     }
     lend(app, at, saved, &connector, &mut installation).await?;
     let title = connector.title.clone();
-    let tool = connector.tools.iter().find(|tool| tool.name == connector.probe_tool);
+    // A health check has no name that says anything to a person.
+    let tool = connector.tools.iter().find(|tool| tool.name == connector.probe_tool && connector.health.is_none());
     let tool_title = tool.map(|tool| tool.title.clone()).unwrap_or_default();
     let request = v1::ProbeRequest {
         probe_id: uuid::Uuid::now_v7().to_string(),
@@ -101,10 +102,10 @@ async fn run(
 }
 
 fn report(title: &str, tool: &str, result: v1::ProbeResult) -> TestReport {
-    let summary = if result.ok {
-        format!("{title} answered “{tool}”. The connection works.")
-    } else {
-        format!("{title} could not be used with these settings.")
+    let summary = match (result.ok, tool) {
+        (true, "") => format!("{title} answered as it should. The connection works."),
+        (true, tool) => format!("{title} answered “{tool}”. The connection works."),
+        (false, _) => format!("{title} could not be used with these settings."),
     };
     TestReport { ok: result.ok, summary, steps: result.steps.into_iter().map(step).collect() }
 }
