@@ -145,7 +145,7 @@ impl Param {
             Shown::Nothing => false,
         };
         let nobodys = NOBODYS.iter().any(|name| name.eq_ignore_ascii_case(&self.wire));
-        !own && !(self.place == "header" && nobodys)
+        !(own || self.place == "header" && nobodys)
     }
 
     /// Whether a call without it is no call.
