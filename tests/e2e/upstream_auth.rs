@@ -403,7 +403,8 @@ async fn an_account_of_the_emulated_google_is_connected_and_its_api_called() -> 
 
     // Ada chooses her account on Google's page.
     let choice = system.http.get(address.clone()).send().await?.error_for_status()?.text().await?;
-    let form = html::forms(&choice).into_iter().next().context("no account to choose")?;
+    let hers = |form: &html::Form| form.fields.iter().any(|(_, value)| value == "ada@example.com");
+    let form = html::forms(&choice).into_iter().find(hers).context("Ada's account is not offered")?;
     let chosen = system.http.post(address.join(&form.action)?).form(&form.fields).send().await?;
     let back = chosen.headers().get("location").context("Google sends nobody back")?.to_str()?.to_owned();
     let shown = owner.visit(&owner.path_of(&back)?).await?.ok()?.text();
