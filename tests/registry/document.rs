@@ -94,7 +94,8 @@ impl Document {
         let Some(name) = word(first).filter(|name| name != "none") else { return Shown::Nothing };
         let header =
             |usual: &str| word("header_name").filter(|name| !name.is_empty()).unwrap_or_else(|| usual.into());
-        let prefixed = |usual: &str| format!("{}{}", word("prefix").unwrap_or_else(|| usual.into()), secret(&name));
+        let prefixed =
+            |usual: &str| format!("{}{}", word("prefix").unwrap_or_else(|| usual.into()), secret(&name));
         match kind.as_str() {
             "bearer" => Shown::Header { name: header("authorization"), value: prefixed("Bearer ") },
             "basic" => {

@@ -88,7 +88,8 @@ async fn run(
     lend(app, at, saved, &connector, &mut installation).await?;
     let title = connector.title.clone();
     // A health check has no name that says anything to a person.
-    let tool = connector.tools.iter().find(|tool| tool.name == connector.probe_tool && connector.health.is_none());
+    let tool =
+        connector.tools.iter().find(|tool| tool.name == connector.probe_tool && connector.health.is_none());
     let tool_title = tool.map(|tool| tool.title.clone()).unwrap_or_default();
     let request = v1::ProbeRequest {
         probe_id: uuid::Uuid::now_v7().to_string(),
