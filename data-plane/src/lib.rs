@@ -15,6 +15,7 @@ pub mod mcp;
 pub mod node;
 pub mod policy;
 pub mod record;
+pub mod sealed;
 pub mod sync;
 
 pub use config::{Config, ConfigError, Limits, LogConfig};

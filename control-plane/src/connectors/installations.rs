@@ -301,6 +301,7 @@ impl Installations {
                 grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
                 exposure: exposure(&row.exposure).sent().into(),
                 promoted_tools: promoted.remove(&row.id).unwrap_or_default().into_iter().collect(),
+                ..v1::Installation::default()
             };
             Ok((installation, connector))
         };

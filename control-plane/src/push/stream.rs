@@ -238,6 +238,12 @@ async fn listen(
             ),
             Some(In::ProbeResult(result)) => seat.answer(result),
             Some(In::RevocationsAck(ack)) => seat.set_revocations(ack.sequence),
+            Some(In::UpstreamState(state)) => {
+                tracing::info!(node, installation = state.installation_id, state = ?state.state(), "upstream");
+            }
+            Some(In::UpstreamChanged(changed)) => {
+                tracing::info!(node, installation = changed.installation_id, "upstream changed");
+            }
             Some(In::Hello(_)) => tracing::warn!(node, "hello in the middle of a stream"),
             None => tracing::warn!(node, "message of an unknown kind ignored"),
         }

@@ -71,6 +71,10 @@ pub(super) async fn carry_out(
         Call::Composite(composite) => {
             composite::run(caller, entry, composite, arguments, event, parent).await
         }
+        Call::Upstream(_) => {
+            event.finish(Outcome::UpstreamFailed, "");
+            Said::Failed(Thrown::new("unavailable", "This server cannot be called yet.".to_owned()))
+        }
     }
 }
 

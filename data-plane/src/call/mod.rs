@@ -12,6 +12,7 @@ mod code_mode;
 mod composite;
 mod discover;
 mod inner;
+pub mod line;
 mod permit;
 mod workspace_code;
 

@@ -63,6 +63,8 @@ pub enum Call {
     Rest(Box<Plan>),
     /// Code of the connector's own, over other tools of it.
     Composite(Composite),
+    /// A tool of another MCP server, as that server defines it.
+    Upstream(Box<RawValue>),
 }
 
 impl Call {
@@ -72,6 +74,7 @@ impl Call {
         match self {
             Self::Rest(plan) => &plan.params,
             Self::Composite(composite) => &composite.params,
+            Self::Upstream(_) => &[],
         }
     }
 
@@ -80,7 +83,7 @@ impl Call {
     pub const fn takes_program(&self) -> bool {
         match self {
             Self::Rest(plan) => plan.answer.takes_program,
-            Self::Composite(_) => false,
+            Self::Composite(_) | Self::Upstream(_) => false,
         }
     }
 }
@@ -94,6 +97,8 @@ pub enum ConnectorError {
     Headers(PlanError),
     #[error("tool {0:?}: its kind of call is unknown")]
     Kind(String),
+    #[error("tool {0:?}: its definition is no JSON")]
+    Definition(String),
     #[error("tool {0:?}: {1}")]
     Plan(String, PlanError),
     #[error("tool {0:?}: {1}")]
@@ -185,6 +190,10 @@ impl Tool {
             Some(Kind::Composite(composite)) => {
                 let compiled = Composite::compile(composite, simple);
                 Call::Composite(compiled.map_err(|error| ConnectorError::Composite(name(), error))?)
+            }
+            Some(Kind::Upstream(call)) => {
+                let definition = serde_json::from_str(&call.definition_json);
+                Call::Upstream(definition.map_err(|_| ConnectorError::Definition(name()))?)
             }
             // A kind that this version does not know.
             None => return Err(ConnectorError::Kind(name())),

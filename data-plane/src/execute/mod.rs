@@ -11,6 +11,7 @@ pub mod health;
 pub mod outbound;
 pub mod rest;
 pub mod sign_in;
+pub mod upstream;
 
 use std::time::{Duration, Instant};
 

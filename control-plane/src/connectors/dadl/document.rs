@@ -196,6 +196,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         examples: for_models(&examples),
         health: None,
         types_json: types.all().map(|all| all.to_string()).unwrap_or_default(),
+        server: None,
     };
     let exposed = health.is_some_and(|health| health.exposed);
     let connector = with_health(connector, check, exposed);

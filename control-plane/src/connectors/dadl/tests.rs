@@ -281,7 +281,7 @@ fn a_tools_own_response_replaces_the_inherited_one() {
         .into_iter()
         .filter_map(|tool| match tool.call {
             Some(Call::Rest(call)) => Some(call),
-            Some(Call::Composite(_)) | None => None,
+            Some(Call::Composite(_) | Call::Upstream(_)) | None => None,
         })
         .collect();
     let rule = |index: usize| calls[index].response.clone().unwrap();
