@@ -74,7 +74,7 @@ impl Core {
         let sealer = Sealer::new(&config.join_secret).map_err(Error::internal)?;
         let (mailer, worker) = mail::mailer(&config.smtp_url, &config.mail_from)?;
         let places = std::thread::available_parallelism().map_or(1, |n| n.get() / 2);
-        let catalog = Arc::new(Catalog::builtin().map_err(Error::internal)?);
+        let catalog = Arc::new(Catalog::default());
         let outbound = Outbound::new(config.egress, &config.extra_roots)?;
         let external = External::new(external::Parts {
             db: db.clone(),
@@ -137,6 +137,9 @@ impl ControlPlane {
     pub async fn start(config: Config) -> Result<Self> {
         Db::migrate(&config.database_url).await?;
         let (core, mail) = Core::new(&config, CONNECTIONS).await?;
+        let catalog = Arc::clone(&core.catalog);
+        let checked = tokio::task::spawn_blocking(move || catalog.check());
+        checked.await.map_err(Error::internal)?.map_err(Error::internal)?;
         let keys = Arc::new(KeyRing::load(&core.db, &core.vault, wall_clock()).await?);
         let settings = v1::NodeSettings { console_origin: config.console_origin.clone() };
         let hub = Hub::new(settings, keys.key_set());

@@ -1,9 +1,10 @@
-//! The built-in catalog: connectors of our own, compiled once when the control plane starts.
+//! The built-in catalog: connectors of our own, each compiled when it is first asked for.
 //!
 //! Owns what is known of each and their search; which files there are is in `built_in`. Knows nothing of workspaces; what one
 //! has enabled is in `installations`.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use toolmesh_proto::connector_hash;
 
@@ -35,9 +36,18 @@ pub struct CatalogEntry {
 }
 
 /// All built-in connectors.
-#[derive(Clone, Debug)]
+///
+/// A command of the operator's needs one or none of them, and compiling them all takes longer than the command.
+#[derive(Debug)]
 pub struct Catalog {
-    entries: Vec<CatalogEntry>,
+    /// One for each file, in the files' order; `None` for a file that does not compile.
+    entries: Vec<OnceLock<Option<CatalogEntry>>>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self { entries: BUILT_IN.iter().map(|_| OnceLock::new()).collect() }
+    }
 }
 
 /// A built-in file that cannot be used; a fault of the build, found at start.
@@ -50,32 +60,45 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// Compiles the built-in files.
+    /// Compiles every file, for a process that is going to show them all.
     ///
     /// # Errors
     /// When one of them does not compile; the process must not start then.
-    pub fn builtin() -> Result<Self, CatalogError> {
-        let entries = BUILT_IN.iter().map(CatalogEntry::compile).collect::<Result<_, _>>()?;
-        Ok(Self { entries })
+    pub fn check(&self) -> Result<(), CatalogError> {
+        for (file, entry) in BUILT_IN.iter().zip(&self.entries) {
+            if entry.get().is_none() {
+                // Another thread that was faster has the same.
+                let _ = entry.set(Some(CatalogEntry::compile(file)?));
+            }
+        }
+        Ok(())
     }
 
     /// The connector of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&CatalogEntry> {
-        self.entries.iter().find(|entry| entry.name == name)
+        let at = BUILT_IN.iter().position(|file| file.name == name)?;
+        Self::entry(BUILT_IN.get(at)?, self.entries.get(at)?)
     }
 
     /// All connectors, in the order in which they are shown.
-    #[must_use]
-    pub fn all(&self) -> &[CatalogEntry] {
-        &self.entries
+    pub fn all(&self) -> impl Iterator<Item = &CatalogEntry> {
+        BUILT_IN.iter().zip(&self.entries).filter_map(|(file, entry)| Self::entry(file, entry))
+    }
+
+    fn entry<'a>(file: &BuiltIn, entry: &'a OnceLock<Option<CatalogEntry>>) -> Option<&'a CatalogEntry> {
+        let compiled = entry.get_or_init(|| {
+            CatalogEntry::compile(file)
+                .inspect_err(|error| tracing::error!(%error, "a built-in connector is left out"))
+                .ok()
+        });
+        compiled.as_ref()
     }
 
     /// The categories there are, by name.
     #[must_use]
-    pub fn categories(&self) -> Vec<&str> {
-        let all: std::collections::BTreeSet<&str> =
-            self.entries.iter().map(|entry| entry.category.as_str()).collect();
+    pub fn categories(&self) -> Vec<&'static str> {
+        let all: std::collections::BTreeSet<_> = BUILT_IN.iter().map(|file| file.category).collect();
         all.into_iter().collect()
     }
 
@@ -86,8 +109,7 @@ impl Catalog {
         let query: String = query.chars().take(200).collect();
         let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
         let score = |entry: &CatalogEntry| words.iter().map(|word| entry.score(word)).sum::<Option<u32>>();
-        let mut found: Vec<_> =
-            self.entries.iter().filter_map(|entry| Some((score(entry)?, entry))).collect();
+        let mut found: Vec<_> = self.all().filter_map(|entry| Some((score(entry)?, entry))).collect();
         found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
         found.into_iter().map(|(_, entry)| entry).collect()
     }
@@ -171,7 +193,9 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        Catalog::builtin().unwrap_or_else(|error| panic!("{error}"))
+        let catalog = Catalog::default();
+        catalog.check().unwrap_or_else(|error| panic!("{error}"));
+        catalog
     }
 
     #[test]
@@ -312,10 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_asked_for_is_compiled() {
+        let catalog = Catalog::default();
+        assert!(catalog.get("nothing").is_none() && catalog.get("github").is_some());
+        assert_eq!(catalog.entries.iter().filter(|entry| entry.get().is_some()).count(), 1);
+        assert_eq!(catalog.all().count(), BUILT_IN.len());
+    }
+
+    #[test]
     fn search_finds_by_name_first_and_by_what_tools_do() {
         let catalog = catalog();
         let names = |query| -> Vec<String> { catalog.search(query).iter().map(|e| e.name.clone()).collect() };
-        assert_eq!(names("").len(), catalog.all().len());
+        assert_eq!(names("").len(), BUILT_IN.len());
         assert_eq!(names("GitHub")[0], "github");
         assert!(names("pull request").contains(&"github".to_owned()));
         assert!(names("  addresses ").contains(&"openstreetmap".to_owned()));
@@ -325,7 +357,7 @@ mod tests {
     #[test]
     fn the_catalog_has_what_people_use_at_work() {
         let catalog = catalog();
-        assert!(catalog.all().len() >= 24, "{}", catalog.all().len());
+        assert!(BUILT_IN.len() >= 24, "{}", BUILT_IN.len());
         for name in ["github", "slack", "jira", "notion", "gmail", "google-calendar", "zendesk", "hubspot"] {
             assert!(catalog.get(name).is_some(), "{name}");
         }
@@ -334,7 +366,7 @@ mod tests {
     #[test]
     fn the_same_file_always_has_the_same_hash() {
         let (a, b) = (catalog(), catalog());
-        for (a, b) in a.all().iter().zip(b.all()) {
+        for (a, b) in a.all().zip(b.all()) {
             assert_eq!(a.connector_hash, b.connector_hash);
         }
     }
