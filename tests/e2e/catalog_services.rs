@@ -120,6 +120,10 @@ async fn slack_posts_and_reads_messages() -> TestResult {
     ensure!(posted["ok"] == true, "{posted}");
     let history = mcp.call("slack_list_messages", json!({"channel": channel})).await?.result_json()?;
     ensure!(history["messages"][0]["text"] == "Hello from a tool", "{history}");
+    // Slack says no with a status of success.
+    let nowhere = json!({"channel": "C0000000000", "text": "Hello"});
+    let refusal = mcp.call("slack_post_message", nowhere).await?.refusal()?;
+    ensure!(refusal.as_ref().is_some_and(|text| text.contains("channel_not_found")), "{refusal:?}");
     Ok(())
 }
 
@@ -162,6 +166,10 @@ async fn linear_files_an_issue_and_reads_it_with_its_comment() -> TestResult {
     ensure!(mcp.call("linear_create_comment", comment).await?.result_json()?["success"] == true);
     let moved = mcp.call("linear_update_issue", json!({"id": id, "stateId": done})).await?.result_json()?;
     ensure!(moved["success"] == true && moved["issue"]["title"] == "Payments fail", "{moved}");
+    // GraphQL says no with a status of success, in a list of errors.
+    let nobodys = json!({"teamId": "no-such-team", "title": "Payments fail"});
+    let refusal = mcp.call("linear_create_issue", nobodys).await?.refusal()?;
+    ensure!(refusal.as_ref().is_some_and(|text| text.contains("refused the call")), "{refusal:?}");
     Ok(())
 }
 

@@ -86,6 +86,11 @@ impl Catalog {
         BUILT_IN.iter().zip(&self.entries).filter_map(|(file, entry)| Self::entry(file, entry))
     }
 
+    /// Their names, in the same order; none of them is compiled for it.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|file| file.name)
+    }
+
     fn entry<'a>(file: &BuiltIn, entry: &'a OnceLock<Option<CatalogEntry>>) -> Option<&'a CatalogEntry> {
         let compiled = entry.get_or_init(|| {
             CatalogEntry::compile(file)

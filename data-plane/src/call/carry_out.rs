@@ -122,6 +122,11 @@ fn thrown(failure: Failure, told: String) -> Thrown {
             provider_code: code,
             ..Thrown::new(kind, told)
         },
+        Failure::Answer(AnswerError::Refused { message, code }) => Thrown {
+            api_message: Some(message).filter(|message| !message.is_empty()),
+            provider_code: code,
+            ..Thrown::new("api_error", told)
+        },
         Failure::Answer(_) => Thrown::new("unusable_answer", told),
     }
 }
@@ -132,7 +137,7 @@ const fn outcome(failure: &Failure) -> Outcome {
         Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {
             Outcome::Invalid
         }
-        Failure::Answer(AnswerError::Status { .. }) => Outcome::UpstreamError,
+        Failure::Answer(AnswerError::Status { .. } | AnswerError::Refused { .. }) => Outcome::UpstreamError,
         // A credential that is missing or unreadable: the API gave no usable answer since it was not asked.
         Failure::Credential(_) | Failure::Outbound(_) | Failure::Answer(_) => Outcome::UpstreamFailed,
     }
@@ -168,7 +173,9 @@ fn note(event: &mut CallEvent, trace: &Trace, result: &Result<Content, Failure>)
     }
     if let Some(took) = trace.read {
         let detail = match failure {
-            Some(Failure::Answer(AnswerError::Status { .. })) => "the API answered with an error".to_owned(),
+            Some(Failure::Answer(AnswerError::Status { .. } | AnswerError::Refused { .. })) => {
+                "the API answered with an error".to_owned()
+            }
             Some(Failure::Answer(error)) => error.to_string(),
             _ => String::new(),
         };

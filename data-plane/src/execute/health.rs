@@ -63,6 +63,11 @@ pub fn judge(rule: &Health, plan: &Plan, reply: &Reply, opened: &Opened, placeme
         verdict.error = Some(refusal(plan, reply, opened, placement));
         return verdict;
     }
+    let told = read(plan, reply, false, opened, placement);
+    if let Err(Failure::Answer(error @ AnswerError::Refused { .. })) = told {
+        verdict.error = Some(error.to_string());
+        return verdict;
+    }
     let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
     let at = |path: &super::rest::jsonpath::ResultPath| body.as_ref().and_then(|body| path.find(body));
     let missing = rule.expected.as_ref().filter(|path| at(path).is_none_or(|found| is_nothing(&found)));

@@ -214,6 +214,15 @@ impl Failure {
                 let message = code.map_or_else(|| message.clone(), |code| format!("{message} ({code})"));
                 status_sentence(api, *status, message.trim_start(), *retry_after, &admin)
             }
+            Self::Answer(AnswerError::Refused { message, code }) => {
+                let code = code.as_deref().filter(|code| !message.contains(code));
+                match (message.as_str(), code) {
+                    ("", None) => format!("{api} refused the call without a message."),
+                    ("", Some(code)) => format!("{api} refused the call: {code}"),
+                    (message, None) => format!("{api} refused the call: {message}"),
+                    (message, Some(code)) => format!("{api} refused the call: {message} ({code})"),
+                }
+            }
             Self::Answer(error @ AnswerError::NoRoom) => {
                 format!("{api} was called, but {error}, and its answer was not read. Try again in a moment.")
             }

@@ -303,7 +303,7 @@ fn known(core: &Core, name: &str) -> anyhow::Result<String> {
     if core.catalog.get(name).is_some() {
         return Ok(name.to_owned());
     }
-    let all: Vec<&str> = core.catalog.all().iter().map(|entry| entry.name.as_str()).collect();
+    let all: Vec<&str> = core.catalog.names().collect();
     anyhow::bail!("the catalog has no connector {name:?}; it has {}", all.join(", "))
 }
 

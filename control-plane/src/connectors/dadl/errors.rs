@@ -6,7 +6,7 @@ use toolmesh_proto::v1::{self, retry::Backoff};
 
 use super::diagnostic::Report;
 use super::fields::{Field, Fields};
-use super::{duration, headers, response};
+use super::{duration, extensions, headers, response};
 
 /// More retries than this are no second try.
 const MAX_RETRIES: u32 = 10;
@@ -28,6 +28,7 @@ pub(super) fn read(field: &Field<'_>, report: &mut Report) -> Errors {
     errors.rule.plain = matches!(format, Some("text" | "xml"));
     errors.rule.message_path = response::path(&mut fields, "message_path", report).unwrap_or_default();
     errors.rule.code_path = response::path(&mut fields, "code_path", report).unwrap_or_default();
+    errors.rule.refusal_path = extensions::refusal_path(&mut fields, report);
     let statuses = read_statuses(&mut fields, report);
     let strategy = fields.get("retry_strategy").and_then(|field| read_strategy(&field, report));
     let (remaining_header, retry_after_header) = read_limits(&mut fields, report);

@@ -9,6 +9,8 @@
 //! - `x-fixed`: it is always sent with its default, and callers neither see nor set it (the text of a GraphQL query).
 //!
 //! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, enabling the connector leaves it switched off.
+//! On `errors`: `x-error-path`, where an answer of success has an error if it is one, as GraphQL and some older APIs say no: it
+//! is one where this JSONPath finds something other than null, false or an empty list, text or object.
 //! On `auth`: `x-optional`, without a credential calls leave without one.
 
 use serde_json::{Map, Value as Json};
@@ -17,7 +19,7 @@ use toolmesh_proto::v1::param::Place;
 
 use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
-use super::text;
+use super::{response, text};
 
 /// Largest `x-schema`, as compact JSON.
 const MAX_SCHEMA: usize = 64 * 1024;
@@ -85,6 +87,21 @@ pub(super) fn read_tags(fields: &mut Fields<'_>, report: &mut Report) -> Vec<Str
     clean.retain(|tag: &String| !tag.is_empty());
     clean.truncate(MAX_TAGS);
     clean
+}
+
+/// Reads where an answer of success has an error; empty for nowhere.
+pub(super) fn refusal_path(fields: &mut Fields<'_>, report: &mut Report) -> String {
+    const KEY: &str = "x-error-path";
+    let named = fields.take(KEY);
+    let path = response::path(fields, KEY, report);
+    if let (Some(field), Some("")) = (named, path.as_deref()) {
+        field.error(
+            report,
+            "names the whole answer",
+            "name the member that only errors have, such as $.errors",
+        );
+    }
+    path.unwrap_or_default()
 }
 
 fn read_schema(field: &Field<'_>, report: &mut Report) -> Option<Map<String, Json>> {
@@ -305,6 +322,26 @@ mod tests {
         assert!(sent.fixed && sent.default_json.contains("viewer"));
         let nothing = document("{query: {type: string, in: body, x-fixed: true}}");
         assert!(compile(&nothing, "x.dadl").unwrap_err().to_string().contains("has no default to be sent"));
+    }
+
+    #[test]
+    fn an_answer_of_success_may_be_an_error() {
+        let with = |path: &str| {
+            document("{q: {type: string, in: query}}").replace(
+                "      access: write\n",
+                &format!("      access: write\n      errors: {{x-error-path: {path}, message_path: $.m}}\n"),
+            )
+        };
+        let compiled = compile(&with("'$.errors'"), "x.dadl").unwrap();
+        assert!(compiled.warnings.is_empty(), "{:?}", compiled.warnings);
+        let Some(Call::Rest(call)) = &compiled.connector.tools[0].call else { panic!("no call") };
+        assert_eq!(call.errors.as_ref().unwrap().refusal_path, "$.errors");
+        for (path, word) in
+            [("$", "whole answer"), ("'$..errors'", "x-error-path"), ("[1]", "must be a text")]
+        {
+            let errors = compile(&with(path), "x.dadl").unwrap_err().to_string();
+            assert!(errors.contains(word) && errors.contains("x.dadl:13"), "{path}: {errors}");
+        }
     }
 
     #[test]

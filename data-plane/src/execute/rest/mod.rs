@@ -1,6 +1,7 @@
 //! REST connectors: a compiled call filled in with arguments, and its answer read.
 
 mod encode;
+mod file;
 mod head;
 pub(super) mod json;
 pub mod jsonpath;

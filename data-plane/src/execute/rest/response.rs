@@ -1,15 +1,15 @@
-//! Reading what an API answered: a refusal in its own words, JSON, text, a file, a stream.
+//! Reading what an API answered: JSON, text, a stream. Refusals are `refusal`'s, files `file`'s.
 //!
 //! What becomes of it is `pipeline`'s. Nothing is passed on that was not understood.
 
-use bytes::Bytes;
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
+pub use super::file::File;
 use super::plan::Plan;
-use super::refusal::{clean, refusal};
-use super::stream;
+pub use super::refusal::AnswerError;
+use super::{file, refusal, stream};
 use crate::execute::outbound::Reply;
 
 /// Deepest nesting of a JSON answer that is passed on.
@@ -24,18 +24,6 @@ pub enum Content {
     File(File),
 }
 
-/// A file that an API answered with.
-#[derive(Clone, Debug)]
-pub struct File {
-    /// Without parameters.
-    pub media_type: String,
-    /// As the API calls it, without a path.
-    pub name: String,
-    pub bytes: Bytes,
-    /// What it is, as JSON, for those who read text alone.
-    summary: String,
-}
-
 impl Content {
     /// What the caller reads.
     #[must_use]
@@ -43,7 +31,7 @@ impl Content {
         match self {
             Self::Json(json) => json.get(),
             Self::Text(text) => text,
-            Self::File(file) => &file.summary,
+            Self::File(file) => file.summary(),
         }
     }
 
@@ -64,34 +52,6 @@ impl Content {
             other => other.text().len(),
         }
     }
-}
-
-/// An answer that cannot be passed on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AnswerError {
-    /// The API said no. Its message and its own code, as far as they could be read; `kind` says the same for every API.
-    #[error("{status}: {message}")]
-    Status {
-        status: StatusCode,
-        message: String,
-        retry_after: Option<u64>,
-        kind: String,
-        code: Option<String>,
-    },
-    #[error("it answered with {0}")]
-    NotUsable(String),
-    #[error("its answer has nothing at {0}")]
-    NothingAt(String),
-    /// The connector's own program; says nothing of the answer, which it might have been meant to hide.
-    #[error("the connector's jq program failed on its answer: {0}")]
-    Transform(&'static str),
-    #[error("too many jq programs run at the moment")]
-    NoRoom,
-    #[error("its file is larger than {} MiB", .0 >> 20)]
-    LargeFile(usize),
-    /// The caller's program, over what the caller may see.
-    #[error("the program in /_jq failed: {0}")]
-    Program(String),
 }
 
 /// An answer that was read, before the plan's rules are applied.
@@ -116,7 +76,7 @@ pub fn read(
 ) -> Result<Body, AnswerError> {
     let not_yet = plan.answer.retry.as_ref().is_some_and(|retry| retry.names(reply.status));
     if !reply.status.is_success() || not_yet {
-        return Err(refusal(plan, reply, scrub));
+        return Err(refusal::of(plan, reply, scrub));
     }
     if plan.method == http::Method::HEAD {
         return Ok(Body::Json(super::head::json(reply, scrub)));
@@ -126,7 +86,7 @@ pub fn read(
     }
     let kind = Kind::of(&reply.headers);
     if plan.answer.file
-        && let Some(file) = file(plan, reply, &kind)
+        && let Some(file) = file::read(plan, reply, &kind)
     {
         return Ok(Body::File(file));
     }
@@ -142,7 +102,10 @@ pub fn read(
     if (kind.may_be_json() || plan.answer.file)
         && let Some(json) = json(text.clone())
     {
-        return Ok(Body::Json(json));
+        return match refusal::within(plan, &json, scrub) {
+            Some(refused) => Err(refused),
+            None => Ok(Body::Json(json)),
+        };
     }
     if let Some(path) = &plan.answer.result {
         return Err(AnswerError::NotUsable(format!("{}, which has no {}", kind.describe(), path.source())));
@@ -156,35 +119,6 @@ pub fn read(
         Kind::Binary(_) if plan.answer.file => Ok(Body::Text(text)),
         Kind::Binary(_) => Err(AnswerError::NotUsable(kind.describe())),
     }
-}
-
-/// The file that an answer is; `None` for one that is a text, which is read as such.
-fn file(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
-    let declared = plan.answer.media_type.as_deref();
-    let media_type = match kind {
-        Kind::Binary(media) if media != "application/octet-stream" => media.as_str(),
-        Kind::Binary(_) | Kind::Missing => declared.unwrap_or("application/octet-stream"),
-        Kind::Json | Kind::Html | Kind::Text { .. } => return None,
-    };
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let textual = matches!(Kind::named(&media_type, ""), Kind::Text { .. } | Kind::Json | Kind::Html);
-    if textual && std::str::from_utf8(&reply.body).is_ok() {
-        return None;
-    }
-    let name = file_name(&reply.headers).unwrap_or_else(|| "file".to_owned());
-    let summary = serde_json::json!({
-        "file": name, "content_type": media_type, "size_bytes": reply.body.len()
-    });
-    Some(File { media_type, name, bytes: reply.body.clone(), summary: summary.to_string() })
-}
-
-/// The name in a Content-Disposition header, without a path and without what could mislead.
-fn file_name(headers: &HeaderMap) -> Option<String> {
-    let value = String::from_utf8_lossy(headers.get(CONTENT_DISPOSITION)?.as_bytes()).into_owned();
-    let part = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
-    let name = part.trim().trim_matches('"').rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = clean(name).chars().filter(|c| !matches!(c, '"' | '<' | '>')).take(100).collect();
-    (!name.is_empty() && !name.starts_with('.')).then_some(name)
 }
 
 /// `404 Not Found`.
@@ -215,7 +149,7 @@ impl Kind {
     }
 
     /// A media type in lower case, and its parameters.
-    fn named(media: &str, rest: &str) -> Self {
+    pub(super) fn named(media: &str, rest: &str) -> Self {
         let latin1 = rest.contains("iso-8859-1") || rest.contains("windows-1252") || rest.contains("latin1");
         match media {
             "text/html" | "application/xhtml+xml" => Self::Html,
@@ -314,6 +248,7 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::CONTENT_DISPOSITION;
     use serde_json::json;
     use toolmesh_proto::v1;
 
@@ -469,6 +404,33 @@ mod tests {
             read_it(&plan, &reply(200, "application/json", "{\"a\": 1}")).unwrap().text(),
             r#"{"a":1}"#
         );
+    }
+
+    #[test]
+    fn an_error_in_an_answer_of_success_is_an_error() {
+        let errors = Some(v1::ErrorRule {
+            message_path: "$.errors[0].message".into(),
+            code_path: "$.errors[0].extensions.code".into(),
+            refusal_path: "$.errors".into(),
+            ..Default::default()
+        });
+        let plan = ruled(v1::RestCall { errors, ..Default::default() });
+        let read = |body: &str| read_it(&plan, &reply(200, "application/json", body));
+        let refused = read(
+            r#"{"data":null,"errors":[{"message":"No\n such issue","extensions":{"code":"NOT_FOUND"}}]}"#,
+        );
+        let AnswerError::Refused { message, code } = refused.unwrap_err() else { panic!("not refused") };
+        assert_eq!((message.as_str(), code.as_deref()), ("No such issue", Some("NOT_FOUND")));
+        for fine in [r#"{"data":1}"#, r#"{"data":1,"errors":[]}"#, r#"{"errors":null}"#, "[]", "7"] {
+            assert!(read(fine).is_ok(), "{fine}");
+        }
+        let nameless = read(r#"{"errors":true}"#).unwrap_err();
+        assert!(
+            matches!(&nameless, AnswerError::Refused { message, .. } if message.is_empty()),
+            "{nameless}"
+        );
+        let text = read_it(&plan, &reply(200, "text/plain", "errors"));
+        assert_eq!(text.unwrap().text(), "errors");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Streaming {
 pub struct Errors {
     pub message: Option<ResultPath>,
     pub code: Option<ResultPath>,
+    /// Where answers of success have an error, if they are one.
+    pub refusal: Option<ResultPath>,
     plain: bool,
     codes: Vec<(u16, String)>,
 }
@@ -93,6 +95,7 @@ impl Errors {
         Ok(Self {
             message: ResultPath::parse(&rule.message_path)?,
             code: ResultPath::parse(&rule.code_path)?,
+            refusal: ResultPath::parse(&rule.refusal_path)?,
             plain: rule.plain,
             codes: rule.codes.iter().filter_map(code).collect(),
         })

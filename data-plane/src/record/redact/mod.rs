@@ -1,8 +1,10 @@
 //! Arguments as the audit log may keep them: without secrets, and not too long.
 //!
 //! A value goes when its key says that it is a secret, when it looks like a token of a known kind, or when it holds one of
-//! the installation's own credentials. Callers choose the arguments, so nothing here takes more than linear time, and what
+//! the installation's own credentials; of URLs, what opens them goes. Callers choose the arguments, so nothing here takes more than linear time, and what
 //! is too long is cut before it is copied.
+
+mod urls;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
@@ -65,7 +67,8 @@ pub fn secrets(arguments: &Value) -> Vec<SecretString> {
 /// A text without tokens of known kinds and without `secrets`, whole or cut off at the text's end.
 #[must_use]
 pub fn text(text: &str, secrets: &[SecretString]) -> String {
-    mask(text, secrets)
+    let masked = mask(text, secrets);
+    urls::mask(&masked, masked.len())
 }
 
 fn collect(value: &Value, secret: bool, found: &mut Vec<SecretString>) {
@@ -177,17 +180,20 @@ impl Copier<'_> {
         if self.opened.is_secret(text) {
             return REDACTED.to_owned();
         }
+        if let Some(file) = urls::data(text) {
+            return file;
+        }
         let end = if self.short { boundary(text, SHORT_CHARS * 4 + BEYOND_CUT) } else { text.len() };
         let mut copy = text[..end].to_owned();
         self.opened.scrub(&mut copy);
-        let mut copy = mask(&copy, &[]);
+        let copy = mask(&copy, &[]);
+        // A secret that the first cut parted is nowhere but in the tail that goes now.
+        let sure = if end < text.len() { copy.len().saturating_sub(BEYOND_CUT) } else { copy.len() };
+        let mut copy = urls::mask(&copy, sure);
         if !self.short {
             return copy;
         }
-        // A secret that the first cut parted is nowhere but in the tail that goes now.
-        let sure = if end < text.len() { copy.len().saturating_sub(BEYOND_CUT) } else { copy.len() };
         let shown = copy.char_indices().nth(SHORT_CHARS).map_or(copy.len(), |(at, _)| at);
-        let shown = boundary(&copy, shown.min(sure));
         if shown == copy.len() && end == text.len() {
             return copy;
         }
@@ -385,6 +391,23 @@ mod tests {
         {
             assert_eq!(kept(&json!({ "note": harmless }))["note"], harmless);
         }
+    }
+
+    #[test]
+    fn links_keep_where_they_lead_and_files_are_named() {
+        let file = format!("data:application/pdf;base64,{}", "A".repeat(4 << 20));
+        let kept = kept(&json!({
+            "url": "https://u:p@files.example/q3.pdf?X-Amz-Signature=5f2e", "file": file,
+            "long": format!("https://files.example/q3.pdf?{}", "s3cret".repeat(20_000)),
+        }));
+        assert_eq!(kept["url"], "https://[redacted]@files.example/q3.pdf?[redacted]");
+        assert_eq!(kept["file"], "data:application/pdf (about 3145728 bytes)");
+        let long = kept["long"].as_str().unwrap();
+        assert!(long.starts_with("https://files.example/q3.pdf?[redacted]…"), "{long}");
+        assert_eq!(
+            text("cannot fetch https://a.example/x?t=1", &[]),
+            "cannot fetch https://a.example/x?[redacted]"
+        );
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! Files that APIs answer with: which they are, what they are called, and their bytes.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_DISPOSITION;
+
+use super::plan::Plan;
+use super::refusal::clean;
+use super::response::Kind;
+use crate::execute::outbound::Reply;
+
+/// A file that an API answered with.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Without parameters.
+    pub media_type: String,
+    /// As the API calls it, without a path.
+    pub name: String,
+    pub bytes: Bytes,
+    /// What it is, as JSON, for those who read text alone.
+    summary: String,
+}
+
+impl File {
+    #[must_use]
+    pub fn new(media_type: String, name: String, bytes: Bytes) -> Self {
+        let summary = serde_json::json!({
+            "file": name, "content_type": media_type, "size_bytes": bytes.len()
+        });
+        Self { media_type, name, bytes, summary: summary.to_string() }
+    }
+
+    /// What it is, as JSON.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+}
+
+/// The file that an answer is; `None` for one that is a text, which is read as such.
+pub(super) fn read(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
+    let declared = plan.answer.media_type.as_deref();
+    let media_type = match kind {
+        Kind::Binary(media) if media != "application/octet-stream" => media.as_str(),
+        Kind::Binary(_) | Kind::Missing => declared.unwrap_or("application/octet-stream"),
+        Kind::Json | Kind::Html | Kind::Text { .. } => return None,
+    };
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let textual = matches!(Kind::named(&media_type, ""), Kind::Text { .. } | Kind::Json | Kind::Html);
+    if textual && std::str::from_utf8(&reply.body).is_ok() {
+        return None;
+    }
+    let name = file_name(&reply.headers).unwrap_or_else(|| "file".to_owned());
+    Some(File::new(media_type, name, reply.body.clone()))
+}
+
+/// The name in a Content-Disposition header, without a path and without what could mislead.
+fn file_name(headers: &HeaderMap) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(CONTENT_DISPOSITION)?.as_bytes()).into_owned();
+    let part = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
+    let name = part.trim().trim_matches('"').rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = clean(name).chars().filter(|c| !matches!(c, '"' | '<' | '>')).take(100).collect();
+    (!name.is_empty() && !name.starts_with('.')).then_some(name)
+}
