@@ -19,6 +19,8 @@ pub struct Config {
     /// What proves that this node may join; also opens credentials and the ledger.
     pub join_secret: SecretString,
     pub http_listen: SocketAddr,
+    /// Where other nodes reach this one; `None` for a node that is alone.
+    pub peer: Option<PeerConfig>,
     /// Folder of the ledger and the audit spool; of this node alone.
     pub state_dir: PathBuf,
     /// A name operators recognise, unique in the deployment.
@@ -27,6 +29,31 @@ pub struct Config {
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub limits: Limits,
+}
+
+/// The door for other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub listen: SocketAddr,
+    /// What the others connect to, `host:port`; `None` for the address that it listens on.
+    pub address: Option<String>,
+}
+
+/// How much may wait for clients at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    pub caller: usize,
+    pub tenant: usize,
+    pub node: usize,
+}
+
+/// Requests per minute; 0 for no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    pub tenant: u32,
+    /// Of one caller, over all their clients and keys.
+    pub caller: u32,
+    pub api_key: u32,
 }
 
 /// Every bound on size and time.
@@ -48,6 +75,10 @@ pub struct Limits {
     pub tenant_streams: usize,
     /// The same, over all tenants.
     pub node_streams: usize,
+    /// How often callers may ask; a tenant may lower it for itself.
+    pub rates: RateLimits,
+    /// Most questions to clients that wait for an answer, and as many calls that wait for their clients' next request.
+    pub waiting: Waiting,
     /// Most names of APIs that are looked up at a time.
     pub lookups: usize,
     /// Longest wait for a name's addresses, the wait for a turn included.
@@ -83,6 +114,8 @@ impl Default for Limits {
             caller_streams: 16,
             tenant_streams: 512,
             node_streams: 4096,
+            rates: RateLimits { tenant: 6000, caller: 600, api_key: 600 },
+            waiting: Waiting { caller: 32, tenant: 512, node: 4096 },
             lookups: 64,
             lookup: Duration::from_secs(5),
             answer_bytes: 4 << 20,
@@ -138,6 +171,7 @@ impl Config {
             http_listen: listen
                 .parse()
                 .map_err(|_| invalid("TOOLMESH_HTTP_LISTEN", "write it as address:port"))?,
+            peer: peer(get)?,
             state_dir: state.into(),
             node_name: node_name(required(
                 get,
@@ -146,7 +180,7 @@ impl Config {
             )?)?,
             egress: EgressPolicy { allow_private: flag(get, "TOOLMESH_ALLOW_PRIVATE_UPSTREAMS")? },
             trusted_proxies: networks(get)?,
-            limits: Limits::default(),
+            limits: Limits { rates: rates(get)?, ..Limits::default() },
         })
     }
 }
@@ -209,6 +243,45 @@ fn node_name(name: String) -> Result<String, ConfigError> {
     }
 }
 
+fn peer(get: Read<'_>) -> Result<Option<PeerConfig>, ConfigError> {
+    let (listen_name, address_name) = ("TOOLMESH_PEER_LISTEN", "TOOLMESH_PEER_ADDRESS");
+    let address = get(address_name).map(|text| text.trim().to_owned());
+    let Some(listen) = get(listen_name) else {
+        return match address {
+            None => Ok(None),
+            Some(_) => Err(invalid(listen_name, "it must be set where TOOLMESH_PEER_ADDRESS is")),
+        };
+    };
+    let listen: SocketAddr = listen.parse().map_err(|_| invalid(listen_name, "write it as address:port"))?;
+    let sound = |text: &String| {
+        Url::parse(&format!("http://{text}/")).is_ok_and(|url| {
+            url.path() == "/" && url.port().is_some() && url.username().is_empty() && url.query().is_none()
+        })
+    };
+    match address {
+        Some(address) if !sound(&address) => Err(invalid(address_name, "write it as host:port")),
+        None if listen.ip().is_unspecified() => {
+            Err(invalid(address_name, "say what other nodes reach this one by, as host:port"))
+        }
+        address => Ok(Some(PeerConfig { listen, address })),
+    }
+}
+
+fn rates(get: Read<'_>) -> Result<RateLimits, ConfigError> {
+    let default = Limits::default().rates;
+    let read = |name: &'static str, default: u32| match get(name) {
+        None => Ok(default),
+        Some(text) => {
+            text.trim().parse().map_err(|_| invalid(name, "write requests per minute, 0 for no limit"))
+        }
+    };
+    Ok(RateLimits {
+        tenant: read("TOOLMESH_TENANT_REQUESTS_PER_MINUTE", default.tenant)?,
+        caller: read("TOOLMESH_CALLER_REQUESTS_PER_MINUTE", default.caller)?,
+        api_key: read("TOOLMESH_API_KEY_REQUESTS_PER_MINUTE", default.api_key)?,
+    })
+}
+
 fn flag(get: Read<'_>, name: &'static str) -> Result<bool, ConfigError> {
     match get(name).as_deref() {
         None | Some("false") => Ok(false),
@@ -259,12 +332,29 @@ mod tests {
     }
 
     #[test]
+    fn a_node_has_a_door_for_others_only_where_it_is_told_so_and_they_can_reach_it() {
+        assert_eq!(read(&[]).unwrap().peer, None);
+        let local = read(&[("TOOLMESH_PEER_LISTEN", "127.0.0.1:0")]).unwrap().peer.unwrap();
+        assert_eq!(local.address, None);
+        let (listen, address) = ("TOOLMESH_PEER_LISTEN", "TOOLMESH_PEER_ADDRESS");
+        let named = read(&[(listen, "0.0.0.0:9100"), (address, "node-1.nodes:9100")]).unwrap();
+        assert_eq!(named.peer.unwrap().address.as_deref(), Some("node-1.nodes:9100"));
+        assert!(read(&[(listen, "0.0.0.0:9100")]).unwrap_err().to_string().contains(address));
+        assert!(read(&[(address, "node-1.nodes:9100")]).unwrap_err().to_string().contains(listen));
+        for wrong in ["node-1", "http://node-1:9100", "node-1:9100/x", "me@node-1:9100"] {
+            assert!(read(&[(listen, "0.0.0.0:9100"), (address, wrong)]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_wrong_setting_is_named() {
         for (name, value) in [
             ("TOOLMESH_CONTROL_URL", ""),
             ("TOOLMESH_CONTROL_URL", "control:9000"),
             ("TOOLMESH_JOIN_SECRET_FILE", "/does/not/exist"),
             ("TOOLMESH_HTTP_LISTEN", "8080"),
+            ("TOOLMESH_PEER_LISTEN", "8081"),
+            ("TOOLMESH_CALLER_REQUESTS_PER_MINUTE", "many"),
             ("TOOLMESH_NODE_NAME", "a b"),
             ("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS", "yes"),
             ("TOOLMESH_TRUSTED_PROXIES", "localhost"),

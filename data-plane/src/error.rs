@@ -1,5 +1,6 @@
 //! Why a node does not start, in one plain sentence each.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::execute::outbound::OutboundSetupError;
@@ -12,6 +13,8 @@ use crate::sync::ledger::LedgerError;
 pub enum StartError {
     #[error("the listener cannot be used: {0}")]
     Listener(std::io::Error),
+    #[error("TOOLMESH_PEER_LISTEN {0} cannot be used: {1}")]
+    PeerListener(SocketAddr, std::io::Error),
     #[error("the folder {0} cannot be used: {1}")]
     Folder(PathBuf, std::io::Error),
     #[error("the folder {0} is another running node's; give each node its own TOOLMESH_STATE_DIR")]

@@ -2,7 +2,7 @@
 //!
 //! The rooms stand in the order a request walks through them: `ingress` finds the tenant, `identity` the caller, `mcp` the
 //! question, `catalog` the tool, `policy` decides, `execute` carries out, `record` writes down; `call` leads a call through
-//! the last four. `sync` keeps what is in force up to date beside them. A node holds no database and nothing that another node lacks.
+//! the last four. `sync` keeps what is in force up to date beside them, and `peer` reaches what is open on other nodes. A node holds no database and nothing that another node lacks.
 
 pub mod call;
 pub mod catalog;
@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ingress;
 pub mod mcp;
 pub mod node;
+pub mod peer;
 pub mod policy;
 pub mod record;
 pub mod sealed;

@@ -11,16 +11,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use toolmesh_proto::seal::Sealer;
+use toolmesh_proto::seal::{self, Sealer};
 
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, PeerConfig};
 use crate::error::StartError;
 use crate::execute::Executor;
 use crate::execute::code::Sandbox;
 use crate::execute::outbound::Outbound;
-use crate::ingress::{self, Capacity};
+use crate::ingress::{self, Capacity, Rates};
+use crate::peer::{self, Peers};
 use crate::record::shipper::Shipper;
 use crate::record::{Recorder, Spool};
+use crate::sealed::Seals;
 use crate::sync::apply::Applier;
 use crate::sync::channel::ControlPlane;
 use crate::sync::probe::Prober;
@@ -38,7 +40,13 @@ pub struct App {
     pub limits: Limits,
     /// What there is room for.
     pub capacity: Capacity,
+    /// How often callers may ask.
+    pub rates: Rates,
     pub trusted_proxies: Vec<IpNet>,
+    /// Seals what travels with clients.
+    pub seals: Seals,
+    /// What waits for clients, here and on other nodes.
+    pub peers: Peers,
     /// Calls on their way; they end before the node does.
     pub calls: TaskTracker,
     /// Ends the streams that would never end by themselves.
@@ -57,6 +65,8 @@ pub struct RunningNode {
     app: Arc<App>,
     /// Listener first, shipping last: each stops when what feeds it has stopped.
     ingress: Stage,
+    /// Calls that end may still be asked about by other nodes.
+    peers: Stage,
     sync: Stage,
     record: Stage,
     limits: Limits,
@@ -127,7 +137,22 @@ impl Node {
         sync.spawn("talk with the control plane", conversation.run(sync.stop.clone()));
         sync.spawn("watch the feed of revocations", feed::watch(Arc::clone(&table), sync.stop.clone()));
 
-        let mut ingress = Stage::default();
+        let seals = Seals::new(&config.join_secret).map_err(|_| StartError::Secret)?;
+        let (mut ingress, mut peers_stage) = (Stage::default(), Stage::default());
+        let (door, address) = open_door(config.peer).await?;
+        let peers = Peers::new(seals.clone(), &config.join_secret, address, &limits)
+            .map_err(|_| StartError::Secret)?;
+        if let Some(door) = door {
+            let token = seal::join_token(&config.join_secret).map_err(|_| StartError::Secret)?;
+            let (peers, stop) = (peers.clone(), peers_stage.stop.clone());
+            peers_stage.spawn("serve other nodes", async move {
+                if let Err(error) = peer::server::serve(door, peers, token, stop).await {
+                    tracing::error!(%error, "other nodes are no longer served");
+                }
+            });
+        }
+        let kept = peers.clone().keep(Arc::clone(&table), ingress.stop.clone());
+        ingress.spawn("keep what waits for clients", kept);
         let app = Arc::new(App {
             table,
             executor,
@@ -135,14 +160,17 @@ impl Node {
             recorder: Recorder::new(spool),
             limits,
             capacity: Capacity::new(&limits),
+            rates: Rates::new(limits.rates),
             trusted_proxies: config.trusted_proxies,
+            seals,
+            peers,
             calls: TaskTracker::new(),
             stopping: ingress.stop.clone(),
         });
         let router = ingress::router(Arc::clone(&app));
         let stop = ingress.stop.clone();
         ingress.spawn("serve", ingress::server::serve(listener, router, limits, stop));
-        Ok(RunningNode { local_addr, app, ingress, sync, record, limits, _lock: lock })
+        Ok(RunningNode { local_addr, app, ingress, peers: peers_stage, sync, record, limits, _lock: lock })
     }
 }
 
@@ -162,9 +190,19 @@ impl RunningNode {
         if tokio::time::timeout_at(drained, self.app.calls.wait()).await.is_err() {
             tracing::warn!(calls = self.app.calls.len(), "calls left behind");
         }
+        self.peers.end(stopped).await;
         self.sync.end(stopped).await;
         self.record.end(stopped).await;
     }
+}
+
+/// Binds the door for other nodes; what they reach it by.
+async fn open_door(config: Option<PeerConfig>) -> Result<(Option<TcpListener>, Option<String>), StartError> {
+    let Some(PeerConfig { listen, address }) = config else { return Ok((None, None)) };
+    let failed = |error| StartError::PeerListener(listen, error);
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((Some(listener), Some(address.unwrap_or_else(|| bound.to_string()))))
 }
 
 /// Makes the node's folder its own: two nodes in one folder would ship and remove each other's events.

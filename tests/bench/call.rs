@@ -74,7 +74,7 @@ impl Proxy {
 async fn own_node(options: &Call) -> Result<Report> {
     let upstream = Upstream::start().await?;
     let proxy = Proxy::start(upstream.address).await?;
-    let system = System::start(Options { nodes: 1, ..Options::default() }).await?;
+    let system = System::start(Options { nodes: 1, envs: crate::unlimited(), ..Options::default() }).await?;
     let node = system.ready.nodes.first().context("toolmesh up started no node")?.clone();
     let workspace = system.workspace().await?;
     let dadl = paths::fixture("bench.dadl");

@@ -65,7 +65,7 @@ struct Latency {
 /// When something does not start, or any call fails.
 pub async fn run(options: &Code) -> Result<()> {
     let folder = paths::scratch("toolmesh-bench-")?;
-    let system = System::start(Options { nodes: 1, ..Options::default() }).await?;
+    let system = System::start(Options { nodes: 1, envs: crate::unlimited(), ..Options::default() }).await?;
     let context = context(&system, folder.path()).await?;
     let (workspace, mcp) = workspace(&system, folder.path(), SEARCH_CONNECTORS).await?;
     let rounds = usize::try_from(options.rounds)?;

@@ -201,6 +201,60 @@ async fn work(target: Target, from: Instant, until: Instant) -> Result<(Histogra
     }
 }
 
+/// What became of a flood.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub struct Flooded {
+    pub sent: u64,
+    pub refused: u64,
+    pub millis: u64,
+}
+
+impl Flooded {
+    /// Takes another one in.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.refused += other.refused;
+        self.millis += other.millis;
+    }
+
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
+        self.sent as f64 * 1000.0 / self.millis.max(1) as f64
+    }
+}
+
+/// Sends so many requests a second, whatever the answers are.
+///
+/// # Errors
+/// When a connection fails.
+pub async fn flood(target: &Target, per_second: f64, connections: usize, lasts: Duration) -> Result<Flooded> {
+    let start = Instant::now();
+    let connections = connections.max(1);
+    let pause = Duration::from_secs_f64(connections as f64 / per_second.max(1.0));
+    let workers: Vec<_> = (0..connections)
+        .map(|_| {
+            let target = target.clone();
+            tokio::spawn(async move {
+                let (mut connection, mut found) = (target.connect().await?, Flooded::default());
+                let mut beat = tokio::time::interval(pause);
+                while start.elapsed() < lasts {
+                    beat.tick().await;
+                    let (status, _) = tokio::time::timeout(PATIENCE, connection.call(&target)).await??;
+                    found.sent += 1;
+                    found.refused += u64::from(status == StatusCode::TOO_MANY_REQUESTS);
+                }
+                anyhow::Ok(found)
+            })
+        })
+        .collect();
+    let mut all = Flooded::default();
+    for worker in workers {
+        all.add(&worker.await??);
+    }
+    all.millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

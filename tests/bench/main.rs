@@ -1,11 +1,12 @@
 //! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
 //! how long it takes until nobody serves who was shut out, what code mode costs, and how long it takes until a large OpenAPI
-//! document is a connector.
+//! document is a connector, and what a workspace feels of another that asks too often.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
 mod call;
 mod code;
+mod fair;
 mod histogram;
 mod import;
 mod load;
@@ -32,6 +33,8 @@ enum What {
     Call(Call),
     /// What code mode costs: tokens of context, time to find a tool, time to run code
     Code(Code),
+    /// Let one workspace ask fifty times as often as it may, and measure another
+    Fair(Fair),
     /// Take a grant back, over and over, and wait until every node refuses its token
     Revoke(Revoke),
     /// Make a connector from a large OpenAPI document
@@ -80,6 +83,33 @@ struct Code {
     json: bool,
 }
 
+/// How much one may ask, and how long to measure.
+#[derive(Args, Debug)]
+struct Fair {
+    /// Requests per minute that the one workspace may send; it sends fifty times as many
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Connections of the one
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Seconds of each turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Turns, each quiet and then flooded
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Print one JSON object instead of sentences
+    #[arg(long)]
+    json: bool,
+}
+
+/// Without the operator's limits, which a benchmark would reach at once.
+fn unlimited() -> Vec<(String, String)> {
+    ["TENANT", "CALLER", "API_KEY"]
+        .map(|whose| (format!("TOOLMESH_{whose}_REQUESTS_PER_MINUTE"), "0".to_owned()))
+        .into()
+}
+
 /// How often to take something back, from how many nodes.
 #[derive(Args, Debug)]
 struct Revoke {
@@ -107,6 +137,7 @@ async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
         What::Code(options) => code::run(&options).await,
+        What::Fair(options) => fair::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,
         What::Import(options) => import::run(&options),
         What::Proxy { upstream } => servers::run_proxy(upstream).await,

@@ -47,7 +47,9 @@ struct Report {
 /// # Errors
 /// When something does not start, or a node never refuses.
 pub async fn run(options: &Revoke) -> Result<()> {
-    let system = System::start(Options { nodes: options.nodes, ..Options::default() }).await?;
+    let system =
+        System::start(Options { nodes: options.nodes, envs: crate::unlimited(), ..Options::default() })
+            .await?;
     let workspace = system.workspace().await?;
     let client = Client::new(&system, &workspace).await?;
     let mut rounds = Vec::new();

@@ -170,18 +170,43 @@ async fn the_python_sdk() -> TestResult {
     journey(&paths::python()?, "python/sdk.py", "Python SDK test").await
 }
 
-#[tokio::test]
-async fn mcp_remote_with_an_api_key() -> TestResult {
+/// The way of a client that is given an API key.
+async fn with_a_key(program: &Path, script: &str, envs: &[(&str, &str)]) -> TestResult {
     let scene = Scene::new().await?;
     let key = scene.system.key(&scene.workspace.slug, &scene.member.email).await?;
-    let mcp = scene.system.mcp(&scene.workspace, &key);
-    eventually("the key works", SOON, || async {
-        Ok((mcp.request("ping", json!({})).await?.status == 200).then_some(()))
-    })
-    .await?;
-    let mut client = Script::start(&scene, &node()?, "node/mcp-remote.mjs", &[("API_KEY", &key)])?;
+    for node in &scene.system.ready.nodes {
+        let mcp = scene.system.mcp_on(&node.http, &scene.workspace, &key);
+        eventually("the key works", SOON, || async {
+            Ok((mcp.request("ping", json!({})).await?.status == 200).then_some(()))
+        })
+        .await?;
+    }
+    let envs = [&[("API_KEY", key.as_str())], envs].concat();
+    let mut client = Script::start(&scene, program, script, &envs)?;
     client.json("CONNECTED").await?;
     check_list(&client.json("TOOLS").await?)?;
     check_result(&client.json("RESULT").await?)?;
     client.end().await
+}
+
+#[tokio::test]
+async fn mcp_remote_with_an_api_key() -> TestResult {
+    with_a_key(&node()?, "node/mcp-remote.mjs", &[]).await
+}
+
+// Requests go round over two nodes, so that the POSTs of these reach the node of their stream and the other one.
+
+#[tokio::test]
+async fn mcp_remote_over_the_transport_of_2024() -> TestResult {
+    with_a_key(&node()?, "node/mcp-remote.mjs", &[("TRANSPORT", "sse-only")]).await
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_over_the_transport_of_2024() -> TestResult {
+    with_a_key(&node()?, "node/sdk-sse.mjs", &[]).await
+}
+
+#[tokio::test]
+async fn the_python_sdk_over_the_transport_of_2024() -> TestResult {
+    with_a_key(&paths::python()?, "python/sdk_sse.py", &[]).await
 }

@@ -100,6 +100,7 @@ async fn run(
         ("TOOLMESH_CONTROL_URL", control_url),
         ("TOOLMESH_JOIN_SECRET_FILE", secret.as_str()),
         ("TOOLMESH_HTTP_LISTEN", "127.0.0.1:0"),
+        ("TOOLMESH_PEER_LISTEN", "127.0.0.1:0"),
         ("TOOLMESH_STATE_DIR", state.as_str()),
         ("TOOLMESH_NODE_NAME", name),
         ("TOOLMESH_ALLOW_PRIVATE_UPSTREAMS", "true"),

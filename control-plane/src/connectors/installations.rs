@@ -435,7 +435,7 @@ impl Installations {
         complete(tx, vec![row], Some(id)).await?.pop().ok_or(Error::NotFound)
     }
 
-    async fn load_all(&self, tx: &mut TenantTx) -> Result<Vec<Installation>> {
+    pub(super) async fn load_all(&self, tx: &mut TenantTx) -> Result<Vec<Installation>> {
         let rows = store::all(tx).await?;
         complete(tx, rows, None).await
     }

@@ -3,6 +3,7 @@
 //! An installation is a connector enabled under a name, with base URL, credentials and tools on or off. Knows nothing of
 //! nodes; `push` asks for what they need, access tokens included.
 
+pub mod aliases;
 pub mod built_in;
 pub mod catalog;
 pub mod changes;

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, PrivateConnectorId, UserId};
 use uuid::Uuid;
 
+use super::aliases::Aliased;
 use crate::db::TenantTx;
 use crate::error::Result;
 
@@ -247,6 +248,38 @@ pub(super) async fn delete(tx: &mut TenantTx, id: InstallationId) -> Result<()> 
     sqlx::query("DELETE FROM installations WHERE tenant_id = $1 AND id = $2")
         .bind(tenant)
         .bind(id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn aliases(tx: &mut TenantTx) -> Result<Vec<Aliased>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT alias, installation_id, tool FROM tool_aliases WHERE tenant_id = $1 ORDER BY alias";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+pub(super) async fn set_alias(tx: &mut TenantTx, aliased: &Aliased, by: UserId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "INSERT INTO tool_aliases (tenant_id, alias, installation_id, tool, chosen_by) VALUES ($1, $2, $3, $4, $5)
+               ON CONFLICT (tenant_id, alias) DO UPDATE SET installation_id = excluded.installation_id,
+                 tool = excluded.tool, chosen_by = excluded.chosen_by, chosen_at = now()";
+    sqlx::query(sql)
+        .bind(tenant)
+        .bind(&aliased.alias)
+        .bind(aliased.installation_id.uuid())
+        .bind(&aliased.tool)
+        .bind(by.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn remove_alias(tx: &mut TenantTx, alias: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("DELETE FROM tool_aliases WHERE tenant_id = $1 AND alias = $2")
+        .bind(tenant)
+        .bind(alias)
         .execute(tx.conn())
         .await?;
     Ok(())

@@ -18,6 +18,7 @@ mod connect;
 mod connected_apps;
 mod consent;
 mod csrf;
+mod endpoint;
 mod exposure;
 mod forms;
 mod groups;
@@ -296,6 +297,10 @@ fn workspace_pages() -> Routes<App> {
         .route("/settings/sign-in/domains/remove", post(settings_sign_in::remove_domain))
         .route("/settings/access", get(access::show).post(access::save))
         .route("/settings/access/cut-off", post(access::save_cut_off))
+        .route("/settings/endpoint", get(endpoint::show))
+        .route("/settings/endpoint/origins", post(endpoint::save_origins))
+        .route("/settings/endpoint/limits", post(endpoint::save_limits))
+        .route("/settings/endpoint/chatgpt", post(endpoint::save_chatgpt))
         .route("/settings/identity-providers", get(identity_providers::list).post(identity_providers::add))
         .route("/settings/identity-providers/{id}/remove", post(identity_providers::remove))
 }

@@ -11,7 +11,7 @@ use toolmesh_proto::v1;
 use super::store;
 use crate::accounts::factors::requirement::{self, Admitted};
 use crate::accounts::{groups, keys, members, service_accounts};
-use crate::connectors::Installations;
+use crate::connectors::{Installations, aliases};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::oauth::identity_providers;
@@ -60,6 +60,8 @@ impl Compiler {
         let keys = keys::store::for_nodes(&mut tx).await?;
         let service_accounts = service_accounts::store::for_nodes(&mut tx).await?;
         let access = tenants::access::for_nodes(&mut tx).await?;
+        let endpoint = tenants::endpoint::for_nodes(&mut tx).await?;
+        let aliases = aliases::for_nodes(&mut tx).await?;
         let trusts_identity_provider = identity_providers::store::any(&mut tx).await?;
         let installations = self.installations.for_nodes(&mut tx).await?;
         tx.commit().await?;
@@ -83,6 +85,10 @@ impl Compiler {
             trusts_identity_provider,
             writes_need_scope: access.writes_need_scope,
             strict_when_cut_off: access.strict_when_cut_off,
+            aliases,
+            rate_limits: endpoint.limits.sent(),
+            browser_origins: endpoint.browser_origins,
+            openai_apps_challenge: endpoint.openai_apps_challenge,
             ..self.head(tenant)
         };
         Ok(Compiled { bundle, connectors })

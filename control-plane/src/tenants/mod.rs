@@ -1,6 +1,7 @@
 //! Workspaces: creating them, their slugs and settings, finding one by its slug.
 
 pub mod access;
+pub mod endpoint;
 pub mod store;
 
 use time::OffsetDateTime;

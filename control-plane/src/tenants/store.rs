@@ -4,6 +4,7 @@ use toolmesh_proto::ids::{TenantId, UserId};
 use uuid::Uuid;
 
 use super::access::Access;
+use super::endpoint::Endpoint;
 use super::{OwnWorkspace, Tenant};
 use crate::db::{GlobalTx, TenantTx, UserTx};
 use crate::error::Result;
@@ -96,5 +97,43 @@ pub(super) async fn set_strict_when_cut_off(tx: &mut TenantTx, strict: bool) -> 
     let tenant = tx.tenant().uuid();
     let sql = "UPDATE tenants SET strict_when_cut_off = $2 WHERE id = $1";
     sqlx::query(sql).bind(tenant).bind(strict).execute(tx.conn()).await?;
+    Ok(())
+}
+
+pub(super) async fn endpoint(tx: &mut TenantTx) -> Result<Endpoint> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT browser_origins, tenant_per_minute, caller_per_minute, api_key_per_minute, openai_apps_challenge
+               FROM endpoint_settings WHERE tenant_id = $1";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_optional(tx.conn()).await?.unwrap_or_default())
+}
+
+/// Makes the row if there is none and holds it, so that of two changes neither undoes the other.
+pub(super) async fn lock_endpoint(tx: &mut TenantTx, by: UserId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "INSERT INTO endpoint_settings (tenant_id, changed_by) VALUES ($1, $2) ON CONFLICT (tenant_id) DO NOTHING";
+    sqlx::query(sql).bind(tenant).bind(by.uuid()).execute(tx.conn()).await?;
+    sqlx::query("SELECT FROM endpoint_settings WHERE tenant_id = $1 FOR UPDATE")
+        .bind(tenant)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_endpoint(tx: &mut TenantTx, endpoint: &Endpoint, by: UserId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql =
+        "UPDATE endpoint_settings SET browser_origins = $2, tenant_per_minute = $3, caller_per_minute = $4,
+                 api_key_per_minute = $5, openai_apps_challenge = $6, changed_by = $7, changed_at = now()
+               WHERE tenant_id = $1";
+    sqlx::query(sql)
+        .bind(tenant)
+        .bind(&endpoint.browser_origins)
+        .bind(endpoint.limits.tenant_per_minute)
+        .bind(endpoint.limits.caller_per_minute)
+        .bind(endpoint.limits.api_key_per_minute)
+        .bind(&endpoint.openai_apps_challenge)
+        .bind(by.uuid())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }

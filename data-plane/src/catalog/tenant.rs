@@ -40,6 +40,12 @@ pub struct Tenant {
     pub writes_need_scope: bool,
     /// Whether tools that are hard to undo wait while nothing is heard of revocations.
     pub strict_when_cut_off: bool,
+    /// How often its callers may ask, where that is less than the node allows; 0 for the node's.
+    pub rate_limits: v1::RateLimits,
+    /// Origins of web pages that may call from a browser, beside the console's and its own.
+    pub browser_origins: Vec<String>,
+    /// What ChatGPT looks for to see whose this host is; empty for nothing.
+    pub openai_apps_challenge: String,
     members: HashMap<UserId, Member>,
     kept_out: HashMap<UserId, KeptOut>,
     service_accounts: HashMap<ServiceAccountId, ServiceAccount>,
@@ -182,6 +188,9 @@ impl Tenant {
             trusts_identity_provider: bundle.trusts_identity_provider,
             writes_need_scope: bundle.writes_need_scope,
             strict_when_cut_off: bundle.strict_when_cut_off,
+            rate_limits: bundle.rate_limits.unwrap_or_default(),
+            browser_origins: bundle.browser_origins.clone(),
+            openai_apps_challenge: bundle.openai_apps_challenge.clone(),
             kept_out: bundle.kept_out.iter().filter_map(kept_out).collect(),
             members: sound(bundle.members.iter().map(member), &mut faults),
             service_accounts: sound(bundle.service_accounts.iter().map(service_account), &mut faults),

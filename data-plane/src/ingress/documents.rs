@@ -27,6 +27,9 @@ pub(super) async fn well_known(
     method: Method,
     Path(path): Path<String>,
 ) -> Response {
+    if path == "openai-apps-challenge" {
+        return challenge(&visit.tenant, &method);
+    }
     let document = match path.trim_end_matches('/') {
         "oauth-protected-resource" | "oauth-protected-resource/mcp" => {
             Some(protected_resource(&visit.tenant))
@@ -51,6 +54,17 @@ pub(super) async fn well_known(
     headers
         .insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("mcp-protocol-version, content-type"));
     response
+}
+
+/// What OpenAI looks for to see whose this host is: the token and nothing else.
+fn challenge(tenant: &Tenant, method: &Method) -> Response {
+    if tenant.openai_apps_challenge.is_empty() {
+        return problem::problem(StatusCode::NOT_FOUND, "not_found", "There is no such document here.");
+    }
+    match *method {
+        Method::GET | Method::HEAD => tenant.openai_apps_challenge.clone().into_response(),
+        _ => problem::method_not_allowed("GET"),
+    }
 }
 
 /// RFC 9728. `offline_access` is left out on purpose: a resource does not ask for it.

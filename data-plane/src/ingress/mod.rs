@@ -9,6 +9,8 @@ mod documents;
 mod endpoint;
 mod page;
 mod problem;
+mod rate;
+mod refused;
 pub mod server;
 mod standing;
 
@@ -24,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::admit::{Gone, refresh};
 pub use self::capacity::{CallPermit, Capacity, Full, ListenPermit};
+pub use self::rate::{Exceeded, Rates};
 pub use self::standing::Standing;
 use crate::catalog::Tenant;
 use crate::node::App;

@@ -4,6 +4,7 @@
 //! principal and bytes; it knows nothing of hosts, tokens or how calls are carried out.
 
 mod envelope;
+pub mod http_sse;
 mod legacy;
 mod listen;
 mod modern;
@@ -12,6 +13,7 @@ mod result;
 mod revision;
 mod stream;
 mod tools;
+mod unread;
 
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use http::header::ACCEPT;
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::Answer;
 use self::revision::Revision;
+pub use self::unread::refuse as refuse_unread;
 use crate::call::Caller;
 use crate::ingress;
 

@@ -422,6 +422,7 @@ async fn two_nodes_do_not_share_a_folder() {
         state_dir: world.folder.path().to_owned(),
         node_name: "second".into(),
         egress: toolmesh_proto::egress::EgressPolicy::default(),
+        peer: None,
         trusted_proxies: vec![],
         limits: toolmesh_data_plane::Limits::default(),
     };

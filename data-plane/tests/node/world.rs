@@ -183,6 +183,7 @@ async fn node_with(folder: &Path, control: std::net::SocketAddr, limits: Limits)
         control_url: format!("http://{control}").parse().unwrap(),
         join_secret: SecretString::from(JOIN_SECRET),
         http_listen: "127.0.0.1:0".parse().unwrap(),
+        peer: None,
         state_dir: folder.to_owned(),
         node_name: "test".into(),
         egress: EgressPolicy { allow_private: true },

@@ -10,7 +10,7 @@ const [url, tool, args = "{}"] = process.argv.slice(2);
 const root = dirname(createRequire(import.meta.url).resolve("mcp-remote/package.json"));
 const transport = new StdioClientTransport({
   command: process.execPath,
-  args: [join(root, "dist/proxy.js"), url, "--allow-http", "--transport", "http-only", "--header", "Authorization:${AUTH_HEADER}"],
+  args: [join(root, "dist/proxy.js"), url, "--allow-http", "--transport", process.env.TRANSPORT ?? "http-only", "--header", "Authorization:${AUTH_HEADER}"],
   env: { ...process.env, AUTH_HEADER: `Bearer ${process.env.API_KEY}` },
   stderr: "inherit",
 });

@@ -82,7 +82,7 @@ pub use security::{
     SecondFactorRulePage, SecurityPage,
 };
 pub use service_accounts::{MachineClientRow, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
-pub use settings::{AccessPage, IdentityProviderRow, IdentityProvidersPage, SettingsPage};
+pub use settings::{AccessPage, EndpointPage, IdentityProviderRow, IdentityProvidersPage, SettingsPage};
 pub use settings_sign_in::{
     DomainRow, OwnerRow, ProviderForm, ProviderState, SignInSettingsPage, TestResult,
 };

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::parts::{Field, Moment};
+use super::parts::{Choice, Field, Moment};
 use super::shell::Shell;
 use super::tabs::Tabs;
 
@@ -25,6 +25,27 @@ pub struct AccessPage {
     pub tabs: Tabs,
     pub writes_need_scope: bool,
     pub strict_when_cut_off: bool,
+}
+
+/// GET /w/{slug}/settings/endpoint, and POST below it.
+#[derive(Template)]
+#[template(path = "settings_endpoint.html")]
+pub struct EndpointPage {
+    pub shell: Shell,
+    pub tabs: Tabs,
+    /// Address of the MCP server.
+    pub url: String,
+    pub origins: Field,
+    pub tenant_per_minute: Field,
+    pub caller_per_minute: Field,
+    pub api_key_per_minute: Field,
+    pub challenge: Field,
+    /// Where the challenge is served.
+    pub challenge_url: String,
+    /// Tools that could be `search`; the first is none.
+    pub search: Vec<Choice>,
+    pub fetch: Vec<Choice>,
+    pub alias_problem: Option<String>,
 }
 
 /// One trusted identity provider.

@@ -29,6 +29,7 @@ const CLIENTS: &[Tab] = &[tab("Clients", ""), tab("Sign-in problems", "/refusals
 const SETTINGS: &[Tab] = &[
     tab("General", ""),
     tab("Access", "/access"),
+    tab("Endpoint", "/endpoint"),
     tab("Clients", "/clients"),
     tab("Sign-in", "/sign-in"),
     tab("Second factor", "/second-factor"),

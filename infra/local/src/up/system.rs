@@ -221,6 +221,7 @@ impl System {
             ("TOOLMESH_JOIN_SECRET_FILE", self.secrets.join_secret_file().into()),
             ("TOOLMESH_STATE_DIR", state.clone().into()),
             ("TOOLMESH_NODE_NAME", name.into()),
+            ("TOOLMESH_PEER_LISTEN", "127.0.0.1:0".into()),
         ]);
         Ok(PlaneCommand {
             name: name.to_owned(),
