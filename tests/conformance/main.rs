@@ -4,4 +4,5 @@
 //! skipped check is a failure too.
 
 mod authorization;
+mod server;
 mod suite;

@@ -1,12 +1,10 @@
 //! The era without handshake, revision 2026-07-28: what a request must say, what every result says, and how a client hears of
 //! changes.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
-use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde_json::{Value, json};
+use toolmesh_tests::mcp::Stream;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Answer, Mcp, TestResult, eventually};
 
@@ -145,38 +143,12 @@ async fn a_listening_client_hears_of_its_tools_and_of_nothing_else() -> TestResu
     Ok(())
 }
 
-async fn listen(mcp: &Mcp) -> anyhow::Result<Events> {
+async fn listen(mcp: &Mcp) -> anyhow::Result<Stream> {
     let params =
         json!({"_meta": meta(NOW), "notifications": {"toolsListChanged": true, "promptsListChanged": true}});
     let body = json!({"jsonrpc": "2.0", "id": "l-1", "method": "subscriptions/listen", "params": params});
-    let response = client(mcp, "subscriptions/listen", "").open(body.to_string()).await?;
-    ensure!(response.status() == StatusCode::OK, "{}", response.status());
-    ensure!(response.headers()["x-accel-buffering"] == "no");
-    Ok(Events { body: response.bytes_stream().boxed(), text: String::new() })
-}
-
-/// The events of a stream, comments left out.
-struct Events {
-    body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    text: String,
-}
-
-impl Events {
-    async fn next(&mut self) -> anyhow::Result<Value> {
-        let wait = async {
-            loop {
-                if let Some((block, rest)) = self.text.split_once("\n\n") {
-                    let data = block.lines().find_map(|line| line.strip_prefix("data:")).map(str::to_owned);
-                    self.text = rest.to_owned();
-                    if let Some(data) = data {
-                        return anyhow::Ok(serde_json::from_str(&data)?);
-                    }
-                    continue;
-                }
-                let chunk = self.body.next().await.context("the stream ended")??;
-                self.text.push_str(std::str::from_utf8(&chunk)?);
-            }
-        };
-        tokio::time::timeout(SOON.max(Duration::from_secs(10)), wait).await.context("nothing came")?
-    }
+    let stream = client(mcp, "subscriptions/listen", "").open(body.to_string()).await?;
+    ensure!(stream.status == StatusCode::OK, "{}", stream.status);
+    ensure!(stream.headers["x-accel-buffering"] == "no");
+    Ok(stream)
 }

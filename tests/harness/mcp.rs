@@ -1,9 +1,18 @@
 //! Raw MCP over HTTP: every header and byte is the test's own.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+
+use crate::events::Events;
+use crate::schema::Exchange;
+use crate::wait::SOON;
 
 /// The revision tests speak where they do not care.
 pub const REVISION: &str = "2025-11-25";
@@ -56,6 +65,18 @@ impl Answer {
         serde_json::from_str(text).with_context(|| format!("{} is no JSON: {}", self.status, self.body))
     }
 
+    /// The protocol's messages in it: of a stream all that came, of a batch all of it, of a refusal by HTTP none.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Value> {
+        let found = if self.header("content-type").starts_with("text/event-stream") {
+            // The last event may end with the stream.
+            Events::default().push(format!("{}\n\n", self.body).as_bytes())
+        } else {
+            crate::schema::messages(self.body.as_bytes())
+        };
+        found.into_iter().filter(|message| message.get("jsonrpc").is_some()).collect()
+    }
+
     /// How it refuses: the JSON-RPC error's message, or the text of a result marked as an error. `None` for a success.
     ///
     /// # Errors
@@ -89,6 +110,46 @@ impl Answer {
     pub fn result_json(&self) -> Result<Value> {
         let text = self.text()?;
         serde_json::from_str(&text).with_context(|| format!("no JSON in the result: {text}"))
+    }
+}
+
+/// An answer that comes message by message.
+pub struct Stream {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    exchange: Exchange,
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    events: Events,
+    /// What has come and was not asked for yet, last first.
+    waiting: Vec<Value>,
+}
+
+impl Stream {
+    /// What comes next, held to the protocol's schema.
+    ///
+    /// # Errors
+    /// When the stream ends, nothing comes soon, or what comes breaks the protocol's rules.
+    pub async fn next(&mut self) -> Result<Value> {
+        self.within(SOON).await?.context("the stream ended")
+    }
+
+    /// The same; `None` when the stream ends in order.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or what comes breaks the protocol's rules.
+    pub async fn within(&mut self, limit: Duration) -> Result<Option<Value>> {
+        let wait = async {
+            loop {
+                if let Some(message) = self.waiting.pop() {
+                    self.exchange.check(&message)?;
+                    return Ok(Some(message));
+                }
+                let Some(chunk) = self.body.next().await else { return Ok(None) };
+                self.waiting = self.events.push(&chunk?);
+                self.waiting.reverse();
+            }
+        };
+        tokio::time::timeout(limit, wait).await.context("nothing came")?
     }
 }
 
@@ -134,21 +195,33 @@ impl Mcp {
         self.header(HOST.as_str(), host)
     }
 
-    /// Sends a body as it is.
+    /// Sends a body as it is. Whatever it is: what comes back is held to the protocol's schema.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub async fn post(&self, body: impl Into<reqwest::Body>) -> Result<Answer> {
+    /// When there is no answer, or one that breaks the protocol's rules.
+    pub async fn post(&self, body: impl Into<Bytes>) -> Result<Answer> {
+        let body = body.into();
+        let exchange = Exchange::of(&self.headers, &body);
         let request = self.http.post(&self.url).headers(self.headers.clone()).body(body);
-        Answer::of(request.send().await?).await
+        let answer = Answer::of(request.send().await?).await?;
+        for message in answer.messages() {
+            exchange.check(&message)?;
+        }
+        Ok(answer)
     }
 
     /// Sends a body, and gives the answer as soon as it begins.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn open(&self, body: impl Into<reqwest::Body>) -> Result<reqwest::Response> {
-        Ok(self.http.post(&self.url).headers(self.headers.clone()).body(body).send().await?)
+    pub async fn open(&self, body: impl Into<Bytes>) -> Result<Stream> {
+        let body = body.into();
+        let exchange = Exchange::of(&self.headers, &body);
+        let request = self.http.post(&self.url).headers(self.headers.clone()).body(body);
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes_stream().boxed();
+        Ok(Stream { status, headers, exchange, body, events: Events::default(), waiting: Vec::new() })
     }
 
     /// Sends any other HTTP method, without a body.
