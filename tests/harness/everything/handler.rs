@@ -62,6 +62,12 @@ fn typed<T: DeserializeOwned>(value: Value) -> Answered<T> {
     serde_json::from_value(value).map_err(fault)
 }
 
+/// A result, from JSON: the SDK takes the mark of the newer era away where a client is of the older.
+fn complete<T: DeserializeOwned>(mut result: Value) -> Answered<T> {
+    result["resultType"] = json!("complete");
+    typed(result)
+}
+
 fn plain(value: &impl Serialize) -> Answered<Value> {
     serde_json::to_value(value).map_err(fault)
 }
@@ -270,7 +276,7 @@ impl ServerHandler for Handler {
         let given = (request.name.as_ref(), request.arguments.unwrap_or_default());
         let before = (request.input_responses, request.request_state);
         match self.carry_out(says::tool, given, before, &context).await? {
-            Ok(result) => Ok(CallToolResponse::Complete(typed(result)?)),
+            Ok(result) => Ok(CallToolResponse::Complete(complete(result)?)),
             Err(asked) => Ok(CallToolResponse::InputRequired(asked)),
         }
     }
@@ -291,7 +297,7 @@ impl ServerHandler for Handler {
         let given = (request.name.as_str(), arguments.as_object().cloned().unwrap_or_default());
         let before = (request.input_responses, request.request_state);
         match self.carry_out(says::prompt, given, before, &context).await? {
-            Ok(result) => Ok(GetPromptResponse::Complete(typed(result)?)),
+            Ok(result) => Ok(GetPromptResponse::Complete(complete(result)?)),
             Err(asked) => Ok(GetPromptResponse::InputRequired(asked)),
         }
     }
@@ -336,7 +342,7 @@ impl ServerHandler for Handler {
             ErrorData::resource_not_found("There is no such resource", Some(json!({ "uri": uri })))
         })?;
         content.insert("uri".to_owned(), json!(uri));
-        let result: ReadResourceResult = typed(json!({ "contents": [content] }))?;
+        let result: ReadResourceResult = complete(json!({ "contents": [content] }))?;
         Ok(result.with_ttl_ms(TTL_MS).with_cache_scope(CacheScope::Public).into())
     }
 
