@@ -22,6 +22,8 @@ struct Success<'a, T> {
 #[derive(Serialize)]
 struct Failure<'a> {
     jsonrpc: &'static str,
+    /// Left out where none could be read: null is no id in any of the protocol's schemas.
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
     error: ErrorBody<'a>,
 }
@@ -61,7 +63,7 @@ pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>, mo
     body.into()
 }
 
-/// An error; without an id that could be read, the id is null.
+/// An error; without an id that could be read, it has none.
 pub(super) fn error(id: Option<&Id>, code: i32, message: &str) -> Bytes {
     error_with(id, code, message, None)
 }
