@@ -29,6 +29,7 @@ pub mod pg_proxy;
 pub mod provider;
 pub mod recorded;
 pub mod rows;
+pub mod servers;
 pub mod signer;
 pub mod system;
 pub mod tls;
