@@ -89,8 +89,13 @@ impl Core {
             console_origin: config.console_origin.clone(),
             dns_server: config.dns_server,
         })?;
-        let installations =
-            Installations::new(db.clone(), vault.clone(), sealer.clone(), Arc::clone(&catalog), config.egress);
+        let installations = Installations::new(
+            db.clone(),
+            vault.clone(),
+            sealer.clone(),
+            Arc::clone(&catalog),
+            config.egress,
+        );
         let core = Self {
             upstreams: Upstreams::new(db.clone(), vault.clone(), outbound.clone(), installations.clone()),
             installations,

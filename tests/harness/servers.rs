@@ -38,7 +38,13 @@ impl Console {
     ///
     /// # Errors
     /// When the form is refused.
-    pub async fn find_mcp_server(&self, slug: &str, name: &str, url: &str, auth: ServerAuth<'_>) -> Result<String> {
+    pub async fn find_mcp_server(
+        &self,
+        slug: &str,
+        name: &str,
+        url: &str,
+        auth: ServerAuth<'_>,
+    ) -> Result<String> {
         let form = format!("/w/{slug}/servers/new");
         let (way, header, credential) = match auth {
             ServerAuth::None => ("none", "", ""),
@@ -66,7 +72,8 @@ impl Console {
         let path = format!("/w/{slug}/servers/{id}");
         let page = self.get(&path).await?.ok()?;
         let mut fields = page.form(&path)?.fields;
-        let all: Vec<_> = fields.iter().filter(|(name, _)| name == "shown").map(|(_, key)| key.clone()).collect();
+        let all: Vec<_> =
+            fields.iter().filter(|(name, _)| name == "shown").map(|(_, key)| key.clone()).collect();
         fields.retain(|(name, _)| name != "pick");
         let tools = fields.iter().filter(|(name, _)| name.starts_with("access.")).count();
         fields.extend(all.into_iter().map(|key| ("pick".to_owned(), key)));

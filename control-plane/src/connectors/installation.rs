@@ -79,16 +79,18 @@ impl Installation {
             let set = self.overrides.get(&tool.name).unwrap_or(&none);
             let said = |set: &str, own: &str| if set.is_empty() { own.to_owned() } else { set.to_owned() };
             ToolRow {
-            public_name: self.public_name(&tool.name, &set.name),
-            title: said(&set.title, &tool.title),
-            description: said(&set.description, &tool.description),
-            overridden: !set.is_empty(),
-            access: Access::parse(&tool.access),
-            enabled: !self.disabled.contains(&tool.name),
-            hidden: tool.hidden,
-            in_list: !tool.hidden && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
-            tool: tool.name.clone(),
-        }};
+                public_name: self.public_name(&tool.name, &set.name),
+                title: said(&set.title, &tool.title),
+                description: said(&set.description, &tool.description),
+                overridden: !set.is_empty(),
+                access: Access::parse(&tool.access),
+                enabled: !self.disabled.contains(&tool.name),
+                hidden: tool.hidden,
+                in_list: !tool.hidden
+                    && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
+                tool: tool.name.clone(),
+            }
+        };
         self.connector.tools.iter().map(row).collect()
     }
 

@@ -421,7 +421,10 @@ impl Installations {
     /// Reads the address of an MCP server as an admin typed it.
     pub(super) fn endpoint(&self, typed: &str) -> Result<Url> {
         if typed.trim().is_empty() {
-            return Err(Error::field("url", "Enter the server's address, such as https://mcp.example.com/mcp."));
+            return Err(Error::field(
+                "url",
+                "Enter the server's address, such as https://mcp.example.com/mcp.",
+            ));
         }
         let mut url = self.egress.parse(typed).map_err(|e| Error::field("url", sentence(&e.to_string())))?;
         url.set_fragment(None);

@@ -32,6 +32,11 @@ pub(super) async fn show(
     Path(path): Path<InstallationPath>,
     Query(which): Query<Which>,
 ) -> Page {
+    if which.tool.is_empty() {
+        at.member.require(Permission::Connectors)?;
+        let installation = app.installations.get(at.tenant.id, path.id()?).await?;
+        return see_other(&at.path(&format!("/connectors/{}#tools", installation.id)));
+    }
     page(&view(&app, &at, &path, &which.tool).await?)
 }
 
@@ -54,7 +59,11 @@ pub(super) async fn save(
     };
     match saved.await {
         Ok(()) => {
-            let said = if reset { "The connector has the word again." } else { "It is saved. Clients see it within a second." };
+            let said = if reset {
+                "The connector has the word again."
+            } else {
+                "It is saved. Clients see it within a second."
+            };
             at.flash(said).await?;
             let tool: String = url::form_urlencoded::byte_serialize(tool.as_bytes()).collect();
             see_other(&at.path(&format!("/connectors/{id}/override?tool={tool}")))
@@ -78,7 +87,9 @@ pub(super) async fn set_offering(
     let typed = fields.get("timeout").trim();
     let seconds = if typed.is_empty() { Ok(0) } else { typed.parse::<u32>() };
     let saved = match seconds {
-        Ok(seconds) => app.installations.set_offering(&at.member, id, fields.get("bare_names") == "true", seconds).await,
+        Ok(seconds) => {
+            app.installations.set_offering(&at.member, id, fields.get("bare_names") == "true", seconds).await
+        }
         Err(_) => Err(Error::field("timeout", "Enter a number of seconds, such as 60, or nothing.")),
     };
     match saved {
@@ -86,7 +97,9 @@ pub(super) async fn set_offering(
             at.flash("It is saved. Clients see it within a second.").await?;
             see_other(&at.path(&format!("/connectors/{id}#offering")))
         }
-        Err(Error::Field { message, .. }) => offering_refused(&app, &at, id, Field::of(typed).refused(message)).await,
+        Err(Error::Field { message, .. }) => {
+            offering_refused(&app, &at, id, Field::of(typed).refused(message)).await
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -122,7 +135,8 @@ fn typed(fields: &Fields) -> (Override, Vec<TypedArgument>) {
 async fn view(app: &App, at: &Workspace, path: &InstallationPath, tool: &str) -> Result<OverridePage> {
     at.member.require(Permission::Connectors)?;
     let installation = app.installations.get(at.tenant.id, path.id()?).await?;
-    let known = installation.connector.tools.iter().find(|known| known.name == tool).ok_or(Error::NotFound)?;
+    let known =
+        installation.connector.tools.iter().find(|known| known.name == tool).ok_or(Error::NotFound)?;
     let set = installation.overrides.get(tool).cloned().unwrap_or_default();
     let class = if known.access.is_empty() { "write" } else { &known.access };
     let classes = ["read", "write", "admin", "dangerous"].map(|word| Choice::new(word, word, class));
@@ -200,7 +214,11 @@ fn argument(index: usize, property: &Property, set: &Override) -> ArgumentRow {
         required: property.required,
         modes: modes.map(|(value, label)| Choice::new(value, label, current)).into(),
         value: Field::of(text),
-        values: values.iter().take(20).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect(),
+        values: values
+            .iter()
+            .take(20)
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect(),
     }
 }
 

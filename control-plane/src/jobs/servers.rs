@@ -77,7 +77,8 @@ impl Servers {
             Told::Fares(state) => (&state.tenant_id, &state.installation_id),
             Told::Changed(changed) => (&changed.tenant_id, &changed.installation_id),
         };
-        let (Ok(tenant), Ok(id)) = (tenant.parse::<TenantId>(), installation.parse::<InstallationId>()) else {
+        let (Ok(tenant), Ok(id)) = (tenant.parse::<TenantId>(), installation.parse::<InstallationId>())
+        else {
             tracing::warn!(node, "a node speaks of an MCP server by no id");
             return;
         };
@@ -95,6 +96,8 @@ async fn look(upstreams: &Upstreams, tenant: TenantId, id: InstallationId) {
     match upstreams.look(tenant, id).await {
         // Removed between being due and its turn.
         Ok(_) | Err(Error::NotFound) => {}
-        Err(error) => tracing::warn!(error = ?error, installation = %id, "an MCP server could not be looked at"),
+        Err(error) => {
+            tracing::warn!(error = ?error, installation = %id, "an MCP server could not be looked at")
+        }
     }
 }

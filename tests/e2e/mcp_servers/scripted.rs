@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, post};
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListPromptsResult, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ListPromptsResult,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -41,10 +41,15 @@ impl rmcp::ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let from: usize = request.and_then(|asked| asked.cursor).and_then(|cursor| cursor.parse().ok()).unwrap_or_default();
+        let from: usize =
+            request.and_then(|asked| asked.cursor).and_then(|cursor| cursor.parse().ok()).unwrap_or_default();
         let tools = self.tools.lock().map(|tools| tools.clone()).unwrap_or_default();
-        let page: Vec<Tool> =
-            tools.iter().skip(from).take(PAGE).filter_map(|tool| serde_json::from_value(tool.clone()).ok()).collect();
+        let page: Vec<Tool> = tools
+            .iter()
+            .skip(from)
+            .take(PAGE)
+            .filter_map(|tool| serde_json::from_value(tool.clone()).ok())
+            .collect();
         let mut result = ListToolsResult::with_all_items(page);
         result.next_cursor = (tools.len() > from + PAGE).then(|| (from + PAGE).to_string());
         Ok(result)
@@ -92,7 +97,8 @@ impl Scripted {
             Arc::new(LocalSessionManager::default()),
             StreamableHttpServerConfig::default().disable_allowed_hosts(),
         );
-        let guard = axum::middleware::from_fn(move |request: Request, next: Next| guard(bearer, request, next));
+        let guard =
+            axum::middleware::from_fn(move |request: Request, next: Next| guard(bearer, request, next));
         let (port, serve) = listen(Router::new().nest_service("/mcp", service).layer(guard)).await?;
         let server = Self { port, handler, serve };
         server.offer(tools);
@@ -117,7 +123,8 @@ impl Scripted {
 }
 
 async fn guard(bearer: Option<&'static str>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let shown =
+        request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match bearer {
         Some(token) if shown != format!("Bearer {token}") => {
             (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response()

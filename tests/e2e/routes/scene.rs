@@ -120,7 +120,8 @@ impl Scene {
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;
-        let mut scene = Self { workspace, people, rows, ids: BTreeMap::new(), _upstream: upstream, _server: server };
+        let mut scene =
+            Self { workspace, people, rows, ids: BTreeMap::new(), _upstream: upstream, _server: server };
         scene.settle().await?;
         for (before, sql) in PARAMETERS {
             let id = scene.rows.value(sql).await.with_context(|| format!("nothing stands for {before}/…"))?;

@@ -188,7 +188,7 @@ pub const TABLE: &[Line] = &[
     form("POST /w/{slug}/connectors/{id}/test", CONNECTORS, &[]),
     form("POST /w/{slug}/connectors/{id}/tools", CONNECTORS, &[("tool", "whoami"), ("enabled", "false")]),
     form("POST /w/{slug}/connectors/{id}/tools/bulk", CONNECTORS, &[("access", "all"), ("enabled", "false")]),
-    page("GET /w/{slug}/connectors/{id}/override?tool=whoami", CONNECTORS),
+    page("GET /w/{slug}/connectors/{id}/override", CONNECTORS),
     form("POST /w/{slug}/connectors/{id}/override", CONNECTORS, &[("tool", "whoami"), ("title", "Who am I")]),
     form("POST /w/{slug}/connectors/{id}/offering", CONNECTORS, &[("timeout", "an hour")]),
     page("GET /w/{slug}/servers/new", CONNECTORS),

@@ -71,7 +71,8 @@ impl Override {
     #[must_use]
     pub fn gone(&self, tool: &v1::Tool) -> Vec<String> {
         let known = properties(tool);
-        let gone = self.arguments.iter().filter(|set| !known.iter().any(|property| property.name == set.name));
+        let gone =
+            self.arguments.iter().filter(|set| !known.iter().any(|property| property.name == set.name));
         gone.map(|set| set.name.clone()).collect()
     }
 
@@ -100,7 +101,8 @@ impl Override {
 #[must_use]
 pub fn properties(tool: &v1::Tool) -> Vec<Property> {
     let schema: Json = serde_json::from_str(&tool.input_schema_json).unwrap_or_default();
-    let required = |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    let required =
+        |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
     let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
     let property = |(name, schema): (&String, &Json)| Property {
         name: name.clone(),
@@ -225,7 +227,8 @@ impl Installations {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
-        let known = installation.connector.tools.iter().find(|known| known.name == tool).ok_or(Error::NotFound)?;
+        let known =
+            installation.connector.tools.iter().find(|known| known.name == tool).ok_or(Error::NotFound)?;
         let mut set = check(&installation, known, set)?;
         set.arguments = arguments(known, typed)?;
         if set.is_empty() {
@@ -277,7 +280,10 @@ fn check(installation: &Installation, tool: &v1::Tool, set: Override) -> Result<
         return Err(Error::field("title", "Use up to 120 characters."));
     }
     if set.description.chars().count() > MAX_DESCRIPTION {
-        return Err(Error::field("description", "Use up to 4,000 characters: models read all of it in every conversation."));
+        return Err(Error::field(
+            "description",
+            "Use up to 4,000 characters: models read all of it in every conversation.",
+        ));
     }
     if let Some(bad) = [("title", &set.title), ("description", &set.description)]
         .into_iter()
@@ -302,11 +308,17 @@ fn check_name(installation: &Installation, tool: &v1::Tool, name: &str) -> Resul
         return Err(Error::field("name", "ToolMesh itself has a tool of this name. Choose another."));
     }
     let called = |other: &v1::Tool| {
-        let set = installation.overrides.get(&other.name).map(|set| set.name.as_str()).filter(|name| !name.is_empty());
+        let set = installation
+            .overrides
+            .get(&other.name)
+            .map(|set| set.name.as_str())
+            .filter(|name| !name.is_empty());
         set.unwrap_or(&other.name) == name
     };
     match installation.connector.tools.iter().any(|other| other.name != tool.name && called(other)) {
-        true => Err(Error::field("name", format!("Another tool here is called {name}. Choose another name."))),
+        true => {
+            Err(Error::field("name", format!("Another tool here is called {name}. Choose another name.")))
+        }
         false => Ok(()),
     }
 }

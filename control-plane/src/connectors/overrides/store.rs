@@ -27,7 +27,8 @@ pub(in crate::connectors) async fn all(
     only: Option<InstallationId>,
 ) -> Result<HashMap<InstallationId, BTreeMap<String, Override>>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT installation_id, tool, name, title, description, annotations, arguments FROM tool_overrides
+    let sql =
+        "SELECT installation_id, tool, name, title, description, annotations, arguments FROM tool_overrides
                WHERE tenant_id = $1 AND ($2::uuid IS NULL OR installation_id = $2)";
     let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
     let rows: Vec<Row> = query.fetch_all(tx.conn()).await?;
@@ -91,7 +92,8 @@ pub(super) async fn set_offering(
     timeout_seconds: i32,
 ) -> Result<()> {
     let tenant = tx.tenant().uuid();
-    let sql = "UPDATE installations SET bare_names = $3, timeout_seconds = $4 WHERE tenant_id = $1 AND id = $2";
+    let sql =
+        "UPDATE installations SET bare_names = $3, timeout_seconds = $4 WHERE tenant_id = $1 AND id = $2";
     sqlx::query(sql)
         .bind(tenant)
         .bind(id.uuid())

@@ -17,7 +17,8 @@ pub fn connector(name: &str, server: &ServerRow, known: &[Known], like: &v1::Con
             .map(|row| v1::McpDefinition { name: row.name.clone(), definition_json: row.json().to_owned() })
             .collect()
     };
-    let said = used(Kind::Instructions).find(|row| !row.off).map(|row| text(&members(row.json()), "instructions"));
+    let said =
+        used(Kind::Instructions).find(|row| !row.off).map(|row| text(&members(row.json()), "instructions"));
     let called = [&server.title, &server.name].into_iter().find(|text| !text.is_empty());
     v1::Connector {
         name: name.to_owned(),

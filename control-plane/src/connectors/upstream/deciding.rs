@@ -38,14 +38,21 @@ impl Upstreams {
     ///
     /// # Errors
     /// `Refused` where what was picked has changed since it was looked at.
-    pub async fn decide(&self, by: &Membership, id: InstallationId, decided: Decided, picked: Vec<Choice>) -> Result<usize> {
+    pub async fn decide(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        decided: Decided,
+        picked: Vec<Choice>,
+    ) -> Result<usize> {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let before = self.installations.load(&mut tx, id).await?;
         let mut known = store::definitions(&mut tx, id).await?;
         let items = review::items(&known);
-        let picked: HashMap<String, String> = picked.into_iter().map(|choice| (choice.key, choice.access)).collect();
+        let picked: HashMap<String, String> =
+            picked.into_iter().map(|choice| (choice.key, choice.access)).collect();
         if picked.keys().any(|key| !items.iter().any(|item| &item.key == key)) {
             let text = "What the server offers has changed since you looked. Look again, then decide.";
             return Err(Error::Refused(text.to_owned()));
@@ -91,7 +98,14 @@ impl Upstreams {
     ///
     /// # Errors
     /// `NotFound` for what the server does not offer.
-    pub async fn switch(&self, by: &Membership, id: InstallationId, kind: Kind, name: &str, on: bool) -> Result<()> {
+    pub async fn switch(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        kind: Kind,
+        name: &str,
+        on: bool,
+    ) -> Result<()> {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -112,7 +126,13 @@ impl Upstreams {
     ///
     /// # Errors
     /// `NotFound` for a tool that the server does not offer; a field error for an unknown class.
-    pub async fn set_class(&self, by: &Membership, id: InstallationId, tool: &str, class: &str) -> Result<()> {
+    pub async fn set_class(
+        &self,
+        by: &Membership,
+        id: InstallationId,
+        tool: &str,
+        class: &str,
+    ) -> Result<()> {
         by.require(Permission::Connectors)?;
         let class = CLASSES.iter().find(|known| known.as_str() == class);
         let class = class.ok_or_else(|| Error::field("access", "Choose one of the access classes."))?;
@@ -120,7 +140,8 @@ impl Upstreams {
         let server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
         let before = self.installations.load(&mut tx, id).await?;
         let mut known = store::definitions(&mut tx, id).await?;
-        let row = known.iter_mut().find(|row| row.kind == Kind::Tool && row.name == tool).ok_or(Error::NotFound)?;
+        let row =
+            known.iter_mut().find(|row| row.kind == Kind::Tool && row.name == tool).ok_or(Error::NotFound)?;
         class.as_str().clone_into(&mut row.access);
         store::replace(&mut tx, id, &known, None).await?;
         self.recompile(tx, &before, &server, &known).await
@@ -136,7 +157,9 @@ fn approve(known: &mut Vec<Known>, item: &Item, access: &str, on: bool) {
         known.retain(|row| !(row.kind == item.kind && row.name == item.name));
         return;
     }
-    let Some(row) = known.iter_mut().find(|row| row.kind == item.kind && row.name == item.name) else { return };
+    let Some(row) = known.iter_mut().find(|row| row.kind == item.kind && row.name == item.name) else {
+        return;
+    };
     if row.state() == State::InUse {
         return;
     }

@@ -75,19 +75,29 @@ impl Definition {
     pub fn read(kind: Kind, json: &str) -> Result<Self, String> {
         let word = kind.as_str();
         if json.len() > MAX_DEFINITION {
-            return Err(format!("A {word} is left out: its definition is larger than {} KB.", MAX_DEFINITION >> 10));
+            return Err(format!(
+                "A {word} is left out: its definition is larger than {} KB.",
+                MAX_DEFINITION >> 10
+            ));
         }
-        let value: Json = serde_json::from_str(json).map_err(|_| format!("A {word} is left out: it is not valid JSON."))?;
+        let value: Json =
+            serde_json::from_str(json).map_err(|_| format!("A {word} is left out: it is not valid JSON."))?;
         let name = value.get(kind.key()).and_then(Json::as_str).unwrap_or_default();
         let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
         if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
             return Err(format!("A {word} is left out: it has no name that can be used ({shown:?})."));
         }
         if has_member_twice(json) {
-            return Err(format!("The {word} {shown} is left out: its definition has a member twice, which can be read in two ways."));
+            return Err(format!(
+                "The {word} {shown} is left out: its definition has a member twice, which can be read in two ways."
+            ));
         }
-        if kind == Kind::Tool && value.get("inputSchema").and_then(|schema| schema.get("type")) != Some(&Json::from("object")) {
-            return Err(format!("The tool {shown} is left out: its input schema does not describe an object."));
+        if kind == Kind::Tool
+            && value.get("inputSchema").and_then(|schema| schema.get("type")) != Some(&Json::from("object"))
+        {
+            return Err(format!(
+                "The tool {shown} is left out: its input schema does not describe an object."
+            ));
         }
         Ok(Self { kind, name: name.to_owned(), json: json.to_owned() })
     }
@@ -137,7 +147,8 @@ pub fn access(members: &Map<String, Json>) -> Access {
 /// Whether two definitions say the same; the order of their members means nothing.
 #[must_use]
 pub fn same(a: &str, b: &str) -> bool {
-    a == b || matches!((serde_json::from_str::<Json>(a), serde_json::from_str::<Json>(b)), (Ok(a), Ok(b)) if a == b)
+    a == b
+        || matches!((serde_json::from_str::<Json>(a), serde_json::from_str::<Json>(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn has_member_twice(json: &str) -> bool {

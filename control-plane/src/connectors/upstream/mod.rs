@@ -6,8 +6,8 @@
 
 pub mod client;
 mod compile;
-pub mod definitions;
 mod deciding;
+pub mod definitions;
 pub mod review;
 pub mod scan;
 pub(super) mod store;
@@ -51,7 +51,10 @@ pub enum Authentication {
     /// `Authorization: Bearer …`
     Bearer(SecretString),
     /// A header of its own.
-    Header { name: String, secret: SecretString },
+    Header {
+        name: String,
+        secret: SecretString,
+    },
 }
 
 /// What an admin enters to add a server.
@@ -120,14 +123,27 @@ impl Authentication {
 
 /// Headers that belong to the protocol or to the connection, and are nobody's to set.
 const RESERVED: [&str; 12] = [
-    "host", "content-length", "content-type", "accept", "connection", "transfer-encoding", "upgrade", "te", "trailer",
-    "cookie", "origin", "last-event-id",
+    "host",
+    "content-length",
+    "content-type",
+    "accept",
+    "connection",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "cookie",
+    "origin",
+    "last-event-id",
 ];
 
 fn header_name(name: &str) -> Result<HeaderName> {
     let parsed = HeaderName::from_bytes(name.trim().as_bytes()).ok();
-    let parsed = parsed.filter(|name| !RESERVED.contains(&name.as_str()) && !name.as_str().starts_with("mcp-"));
-    parsed.ok_or_else(|| Error::field("header", "Use the name of a header of the server's own, such as X-Api-Key."))
+    let parsed =
+        parsed.filter(|name| !RESERVED.contains(&name.as_str()) && !name.as_str().starts_with("mcp-"));
+    parsed.ok_or_else(|| {
+        Error::field("header", "Use the name of a header of the server's own, such as X-Api-Key.")
+    })
 }
 
 impl Upstreams {
@@ -152,7 +168,8 @@ impl Upstreams {
         let auth = new.authentication.auth()?;
         let secrets: HashMap<String, SecretString> =
             new.authentication.secret().map(|secret| (TOKEN.to_owned(), secret)).into_iter().collect();
-        let credentials = headers(Some(&auth), &[], &secrets).map_err(|trouble| Error::field("credential", trouble.sentence()))?;
+        let credentials = headers(Some(&auth), &[], &secrets)
+            .map_err(|trouble| Error::field("credential", trouble.sentence()))?;
         let found = client::look(&self.outbound, &url, &credentials).await.map_err(|trouble| {
             let field = if matches!(trouble, Trouble::Unauthorized(_)) { "credential" } else { "url" };
             Error::field(field, trouble.sentence())
@@ -164,7 +181,8 @@ impl Upstreams {
         let connector = compile::connector(&name, &server, &known, &like);
         let mut tx = self.db.tenant(by.tenant).await?;
         let secrets = secrets.into_iter().collect();
-        let id = self.installations.insert_server(&mut tx, by, &name, url.as_str(), &connector, secrets).await?;
+        let id =
+            self.installations.insert_server(&mut tx, by, &name, url.as_str(), &connector, secrets).await?;
         store::insert(&mut tx, id).await?;
         store::save(&mut tx, id, &server).await?;
         store::replace(&mut tx, id, &known, None).await?;
@@ -240,11 +258,18 @@ impl Upstreams {
     ) -> std::result::Result<Found, Trouble> {
         let connector = &installation.connector;
         let credentials = headers(connector.auth.as_ref(), &connector.default_headers, secrets)?;
-        let url = Url::parse(&installation.base_url).map_err(|_| Trouble::NotMcp("its address is none".to_owned()))?;
+        let url = Url::parse(&installation.base_url)
+            .map_err(|_| Trouble::NotMcp("its address is none".to_owned()))?;
         client::look(&self.outbound, &url, &credentials).await
     }
 
-    async fn keep(&self, tenant: TenantId, asked: &Installation, found: Found, lease: Uuid) -> Result<Looked> {
+    async fn keep(
+        &self,
+        tenant: TenantId,
+        asked: &Installation,
+        found: Found,
+        lease: Uuid,
+    ) -> Result<Looked> {
         let id = asked.id;
         let mut tx = self.db.tenant(tenant).await?;
         let mut server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -267,7 +292,13 @@ impl Upstreams {
         Ok(Looked::Well { waiting })
     }
 
-    async fn note(&self, tenant: TenantId, id: InstallationId, trouble: &Trouble, lease: Uuid) -> Result<Looked> {
+    async fn note(
+        &self,
+        tenant: TenantId,
+        id: InstallationId,
+        trouble: &Trouble,
+        lease: Uuid,
+    ) -> Result<Looked> {
         let sentence = trouble.sentence();
         let mut tx = self.db.tenant(tenant).await?;
         let failures = store::failed(&mut tx, id, &sentence).await?;
@@ -279,14 +310,27 @@ impl Upstreams {
     }
 
     /// Makes the connector anew from what is in use, and commits; nodes hear of it if it is another.
-    async fn recompile(&self, mut tx: TenantTx, before: &Installation, server: &ServerRow, known: &[Known]) -> Result<()> {
+    async fn recompile(
+        &self,
+        mut tx: TenantTx,
+        before: &Installation,
+        server: &ServerRow,
+        known: &[Known],
+    ) -> Result<()> {
         let connector = compile::connector(&before.connector.name, server, known, &before.connector);
         let hash = connector_hash(&connector);
         if hash == before.connector_hash {
             tx.commit().await?;
             return Ok(());
         }
-        super::store::insert_connector(&mut tx, (&hash, &connector.name), "", &connector.encode_to_vec(), false).await?;
+        super::store::insert_connector(
+            &mut tx,
+            (&hash, &connector.name),
+            "",
+            &connector.encode_to_vec(),
+            false,
+        )
+        .await?;
         super::store::set_connector(&mut tx, before.id, &hash).await?;
         super::store::delete_unused(&mut tx, &before.connector_hash).await?;
         tx.commit_change().await?;
@@ -317,7 +361,13 @@ impl Upstreams {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn fares(&self, tenant: TenantId, id: InstallationId, node: &str, told: &v1::UpstreamState) -> Result<()> {
+    pub async fn fares(
+        &self,
+        tenant: TenantId,
+        id: InstallationId,
+        node: &str,
+        told: &v1::UpstreamState,
+    ) -> Result<()> {
         let mut tx = self.db.tenant(tenant).await?;
         store::set_state(&mut tx, id, node, told).await?;
         tx.commit().await?;
@@ -332,7 +382,11 @@ fn headers(
     secrets: &HashMap<String, SecretString>,
 ) -> std::result::Result<HeaderMap, Trouble> {
     use v1::auth::Kind;
-    let unusable = || Trouble::NoCredential("The credential holds characters that no header takes. Enter it again.".to_owned());
+    let unusable = || {
+        Trouble::NoCredential(
+            "The credential holds characters that no header takes. Enter it again.".to_owned(),
+        )
+    };
     let mut headers = HeaderMap::new();
     for header in plain {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
@@ -342,7 +396,9 @@ fn headers(
         None | Some(Kind::None(_)) => return Ok(headers),
         Some(Kind::Bearer(auth)) => (&auth.credential, auth.header.as_str(), &auth.prefix),
         Some(Kind::ApiKey(auth)) => match &auth.place {
-            Some(v1::api_key_auth::Place::Header(header)) => (&auth.credential, header.as_str(), &auth.prefix),
+            Some(v1::api_key_auth::Place::Header(header)) => {
+                (&auth.credential, header.as_str(), &auth.prefix)
+            }
             _ => return Err(unusable()),
         },
         Some(_) => return Err(Trouble::NoCredential("It is not connected yet.".to_owned())),
@@ -350,8 +406,8 @@ fn headers(
     let secret = secrets.get(credential).filter(|secret| !secret.expose_secret().trim().is_empty());
     let secret = secret.ok_or_else(|| Trouble::NoCredential("Enter the credential.".to_owned()))?;
     let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| unusable())?;
-    let mut value =
-        HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret().trim())).map_err(|_| unusable())?;
+    let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret().trim()))
+        .map_err(|_| unusable())?;
     value.set_sensitive(true);
     headers.insert(name, value);
     Ok(headers)
@@ -361,14 +417,19 @@ fn headers(
 #[must_use]
 pub fn waiting(known: &[Known]) -> usize {
     use review::State;
-    review::items(known).iter().filter(|item| matches!(item.state, State::New | State::Changed | State::Gone)).count()
+    review::items(known)
+        .iter()
+        .filter(|item| matches!(item.state, State::New | State::Changed | State::Gone))
+        .count()
 }
 
 /// What other installations' tools are called.
 fn neighbours(all: &[Installation], but: InstallationId) -> Vec<Neighbour> {
     let others = all.iter().filter(|one| one.id != but);
     let tools = others.flat_map(|one| {
-        one.tools().into_iter().map(|tool| Neighbour { installation: one.name.clone(), public_name: tool.public_name })
+        one.tools()
+            .into_iter()
+            .map(|tool| Neighbour { installation: one.name.clone(), public_name: tool.public_name })
     });
     tools.collect()
 }

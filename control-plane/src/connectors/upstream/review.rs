@@ -74,7 +74,11 @@ impl Known {
     /// The class that was chosen, else the one that follows from its annotations.
     #[must_use]
     pub fn class(&self) -> String {
-        if self.access.is_empty() { access(&members(self.json())).as_str().to_owned() } else { self.access.clone() }
+        if self.access.is_empty() {
+            access(&members(self.json())).as_str().to_owned()
+        } else {
+            self.access.clone()
+        }
     }
 }
 
@@ -209,15 +213,23 @@ fn take_twin<'a>(gone: &mut Vec<&'a Known>, new: &Known) -> Option<&'a Known> {
     let now = members(new.json());
     let twin = |old: &&Known| {
         let before = members(old.json());
-        let says_something = now.get(works).and_then(|schema| schema.get("properties").or(Some(schema))).is_some_and(|all| {
-            all.as_object().map(serde_json::Map::len).or_else(|| all.as_array().map(Vec::len)).unwrap_or_default() > 0
-        });
+        let says_something =
+            now.get(works).and_then(|schema| schema.get("properties").or(Some(schema))).is_some_and(|all| {
+                all.as_object()
+                    .map(serde_json::Map::len)
+                    .or_else(|| all.as_array().map(Vec::len))
+                    .unwrap_or_default()
+                    > 0
+            });
         let alike = before.get(works) == now.get(works);
-        old.kind == new.kind && alike && (says_something || before.get("description") == now.get("description"))
+        old.kind == new.kind
+            && alike
+            && (says_something || before.get("description") == now.get("description"))
     };
     // The one that reads the same is the better twin.
     let reads_same = |old: &&Known| members(old.json()).get("description") == now.get("description");
-    let at = gone.iter().position(|old| twin(old) && reads_same(old)).or_else(|| gone.iter().position(twin))?;
+    let at =
+        gone.iter().position(|old| twin(old) && reads_same(old)).or_else(|| gone.iter().position(twin))?;
     Some(gone.remove(at))
 }
 
@@ -225,7 +237,8 @@ fn take_twin<'a>(gone: &mut Vec<&'a Known>, new: &Known) -> Option<&'a Known> {
 #[must_use]
 pub fn differences(before: &str, after: &str) -> Vec<Part> {
     let (before, after) = (members(before), members(after));
-    let mut names: Vec<&String> = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))).collect();
+    let mut names: Vec<&String> =
+        before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))).collect();
     names.sort_by_key(|name| rank(name));
     let part = |name: &String| {
         let (old, new) = (before.get(name), after.get(name));
@@ -292,11 +305,24 @@ mod tests {
     #[test]
     fn what_is_new_changed_or_gone_waits_and_the_rest_is_in_use() {
         let known = approved(&[tool("a", "One.", "x"), tool("b", "Two.", "y"), tool("c", "Three.", "z")]);
-        let after = reconcile(&known, &[tool("a", "One.", "x"), tool("b", "Other.", "y"), tool("d", "Four.", "w")], &[], now());
+        let after = reconcile(
+            &known,
+            &[tool("a", "One.", "x"), tool("b", "Other.", "y"), tool("d", "Four.", "w")],
+            &[],
+            now(),
+        );
         let of = |name: &str| after.iter().find(|row| row.name == name).unwrap().state();
-        assert_eq!([of("a"), of("b"), of("c"), of("d")], [State::InUse, State::Changed, State::Gone, State::New]);
+        assert_eq!(
+            [of("a"), of("b"), of("c"), of("d")],
+            [State::InUse, State::Changed, State::Gone, State::New]
+        );
         // It comes back as it was.
-        let back = reconcile(&after, &[tool("a", "One.", "x"), tool("b", "Two.", "y"), tool("c", "Three.", "z")], &[], now());
+        let back = reconcile(
+            &after,
+            &[tool("a", "One.", "x"), tool("b", "Two.", "y"), tool("c", "Three.", "z")],
+            &[],
+            now(),
+        );
         assert!(back.iter().all(|row| row.state() == State::InUse), "{:?}", states(&back));
     }
 

@@ -39,8 +39,16 @@ const TO_THE_MODEL: [&str; 24] = [
 ];
 
 /// Markup that models take for somebody's voice.
-const VOICES: [&str; 8] =
-    ["<important>", "<system>", "</system>", "<instructions>", "<|im_start|>", "[inst]", "<secret>", "<assistant>"];
+const VOICES: [&str; 8] = [
+    "<important>",
+    "<system>",
+    "</system>",
+    "<instructions>",
+    "<|im_start|>",
+    "[inst]",
+    "<secret>",
+    "<assistant>",
+];
 
 /// A tool of another installation, whose name must not be borrowed.
 #[derive(Clone, Debug)]
@@ -57,7 +65,11 @@ pub fn flags(kind: Kind, name: &str, json: &str, neighbours: &[Neighbour]) -> Ve
     let mut found = Found::default();
     found.name(kind, name, neighbours);
     found.object(&members);
-    let description = if kind == Kind::Instructions { text(&members, "instructions") } else { text(&members, "description") };
+    let description = if kind == Kind::Instructions {
+        text(&members, "instructions")
+    } else {
+        text(&members, "description")
+    };
     let length = description.chars().count();
     if length > LONG {
         found.add(format!("Its text for models is very long: {length} characters."));
@@ -85,7 +97,8 @@ impl Found {
         }
         let looks = skeleton(name);
         for other in neighbours {
-            let borrowed = looks == skeleton(&other.public_name) || looks.starts_with(&format!("{}_", skeleton(&other.installation)));
+            let borrowed = looks == skeleton(&other.public_name)
+                || looks.starts_with(&format!("{}_", skeleton(&other.installation)));
             if borrowed {
                 self.add(format!("Its name reads like a tool of {}.", other.installation));
                 return;
@@ -95,7 +108,9 @@ impl Found {
 
     /// A text that names another installation's tool may be there to bend its use.
     fn shadows(&mut self, description: &str, neighbours: &[Neighbour]) {
-        let named = neighbours.iter().find(|other| other.public_name.contains('_') && description.contains(&other.public_name));
+        let named = neighbours
+            .iter()
+            .find(|other| other.public_name.contains('_') && description.contains(&other.public_name));
         if let Some(other) = named {
             self.add(format!("Its text speaks of {}, a tool of {}.", other.public_name, other.installation));
         }
@@ -142,7 +157,8 @@ impl Found {
 /// Whether a character is one that nobody sees where it stands, so that it is better written out.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
-    c != '\u{200d}' && invisible(c.encode_utf8(&mut [0; 4])).is_some() || (c.is_control() && !matches!(c, '\n' | '\t'))
+    c != '\u{200d}' && invisible(c.encode_utf8(&mut [0; 4])).is_some()
+        || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// The first character that is there and not seen, or that turns the direction of reading.
@@ -152,8 +168,14 @@ fn invisible(text: &str) -> Option<char> {
         let hidden = match c {
             // Joins the parts of an emoji; between letters it joins nothing.
             '\u{200d}' => before.is_ascii(),
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' => true,
-            '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' => true,
+            '\u{180b}'..='\u{180f}'
+            | '\u{200b}'
+            | '\u{200c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' => true,
             '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
             _ => false,
         };
@@ -239,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_name_that_passes_for_another_installations_tool_is_flagged() {
-        let neighbours = [Neighbour { installation: "github".into(), public_name: "github_create_issue".into() }];
+        let neighbours =
+            [Neighbour { installation: "github".into(), public_name: "github_create_issue".into() }];
         let named = |name: &str| flags(Kind::Tool, name, &format!(r#"{{"name":"{name}"}}"#), &neighbours);
         assert!(!named("github_create_issue").is_empty());
         assert!(!named("GitHub-close_issue").is_empty());

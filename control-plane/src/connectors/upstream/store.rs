@@ -142,9 +142,11 @@ pub(super) async fn definitions(tx: &mut TenantTx, id: InstallationId) -> Result
     let tenant = tx.tenant().uuid();
     let sql = "SELECT kind, name, position, found, found_at, approved, refused, access, off FROM upstream_definitions
                WHERE tenant_id = $1 AND installation_id = $2 ORDER BY position, kind, name";
-    let rows: Vec<DefinitionRow> = sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_all(tx.conn()).await?;
+    let rows: Vec<DefinitionRow> =
+        sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_all(tx.conn()).await?;
     let known = |row: DefinitionRow| {
-        let kind = Kind::parse(&row.kind).ok_or_else(|| Error::Internal(format!("a definition of kind {}", row.kind)))?;
+        let kind = Kind::parse(&row.kind)
+            .ok_or_else(|| Error::Internal(format!("a definition of kind {}", row.kind)))?;
         let DefinitionRow { name, position, found, found_at, approved, refused, access, off, .. } = row;
         Ok(Known { kind, name, position, found, found_at, approved, refused, access, off })
     };
@@ -204,7 +206,9 @@ pub(super) async fn replace(
 }
 
 /// Prompts, resources and templates that are switched off, of all installations.
-pub(in crate::connectors) async fn switched_off(tx: &mut TenantTx) -> Result<HashMap<InstallationId, BTreeSet<String>>> {
+pub(in crate::connectors) async fn switched_off(
+    tx: &mut TenantTx,
+) -> Result<HashMap<InstallationId, BTreeSet<String>>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT installation_id, name FROM upstream_definitions
                WHERE tenant_id = $1 AND off AND kind IN ('prompt', 'resource', 'template')";
@@ -226,7 +230,12 @@ pub(super) async fn take(tx: &mut TenantTx, id: InstallationId, lease: Uuid) -> 
 }
 
 /// Ends the look and says when the next is due. A wish for another that came meanwhile is kept.
-pub(super) async fn give_back(tx: &mut TenantTx, id: InstallationId, lease: Uuid, next: Duration) -> Result<()> {
+pub(super) async fn give_back(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    lease: Uuid,
+    next: Duration,
+) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let sql = "UPDATE upstream_checks
                SET lease = NULL, leased_until = '-infinity',

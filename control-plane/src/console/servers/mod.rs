@@ -15,11 +15,14 @@ use super::session::Workspace;
 use super::view::{Choice, Field, Nav, ServerNewPage, ServerPage};
 use crate::accounts::members::Permission;
 use crate::connectors::upstream::definitions::Kind;
-use crate::connectors::upstream::{Authentication, Choice as Picked, Decided, Looked, NewServer, review, waiting};
+use crate::connectors::upstream::{
+    Authentication, Choice as Picked, Decided, Looked, NewServer, review, waiting,
+};
 use crate::error::{Error, Result};
 
 /// Ways in which a server wants to know who asks.
-const AUTHENTICATION: [(&str, &str); 3] = [("none", "None"), ("bearer", "Bearer token"), ("header", "Custom header")];
+const AUTHENTICATION: [(&str, &str); 3] =
+    [("none", "None"), ("bearer", "Bearer token"), ("header", "Custom header")];
 
 pub(super) async fn new_form(State(_app): State<App>, at: Workspace) -> Page {
     at.member.require(Permission::Connectors)?;
@@ -42,12 +45,14 @@ pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields
     let way = fields.get("authentication");
     let authentication = match way {
         "bearer" => Authentication::Bearer(fields.secret("credential")),
-        "header" => {
-            Authentication::Header { name: fields.get("header").to_owned(), secret: fields.secret("credential") }
-        }
+        "header" => Authentication::Header {
+            name: fields.get("header").to_owned(),
+            secret: fields.secret("credential"),
+        },
         _ => Authentication::None,
     };
-    let new = NewServer { name: fields.get("name").to_owned(), url: fields.get("url").to_owned(), authentication };
+    let new =
+        NewServer { name: fields.get("name").to_owned(), url: fields.get("url").to_owned(), authentication };
     match app.upstreams.add(&at.member, new).await {
         Ok(id) => see_other(&at.path(&format!("/servers/{id}"))),
         Err(Error::Field { field, message }) => {
@@ -74,7 +79,12 @@ pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path
     page(&view(&app, &at, &path, None).await?)
 }
 
-async fn view(app: &App, at: &Workspace, path: &InstallationPath, error: Option<String>) -> Result<ServerPage> {
+async fn view(
+    app: &App,
+    at: &Workspace,
+    path: &InstallationPath,
+    error: Option<String>,
+) -> Result<ServerPage> {
     at.member.require(Permission::Connectors)?;
     let installation = app.installations.get(at.tenant.id, path.id()?).await?;
     let server = app.upstreams.get(&at.member, installation.id).await?;
@@ -162,7 +172,9 @@ pub(super) async fn refresh(
     let id = path.id()?;
     match app.upstreams.refresh(&at.member, id).await? {
         Looked::Well { waiting: 0 } => at.flash("The server offers what it did before.").await?,
-        Looked::Well { waiting: 1 } => at.flash("One definition is new or has changed. Look at it below.").await?,
+        Looked::Well { waiting: 1 } => {
+            at.flash("One definition is new or has changed. Look at it below.").await?
+        }
         Looked::Well { waiting } => {
             at.flash(format!("{waiting} definitions are new or have changed. Look at them below.")).await?;
         }

@@ -8,7 +8,8 @@ use crate::connectors::upstream::scan::flags;
 use crate::connectors::upstream::{Server, waiting};
 use crate::console::own::present::lines_between;
 use crate::console::view::{
-    Access, Choice, DefinitionGroup, DefinitionRow, Moment, NodeFares, PartView, ServerFacts, UsedGroup, UsedRow,
+    Access, Choice, DefinitionGroup, DefinitionRow, Moment, NodeFares, PartView, ServerFacts, UsedGroup,
+    UsedRow,
 };
 
 /// Definitions of one kind that a page shows; the others come up when these are decided.
@@ -39,7 +40,12 @@ pub(super) fn groups(items: &[Item], server: &Server) -> Vec<DefinitionGroup> {
 
 /// What was looked at and not wanted.
 pub(super) fn refused(items: &[Item], server: &Server) -> Vec<DefinitionRow> {
-    items.iter().filter(|item| item.state == State::Refused).take(SHOWN).map(|item| row(item, server)).collect()
+    items
+        .iter()
+        .filter(|item| item.state == State::Refused)
+        .take(SHOWN)
+        .map(|item| row(item, server))
+        .collect()
 }
 
 fn row(item: &Item, server: &Server) -> DefinitionRow {
@@ -66,7 +72,11 @@ fn row(item: &Item, server: &Server) -> DefinitionRow {
         picked: !server.facts.reviewed && flags.is_empty() && harmless,
         flags,
         access: is_tool.then(|| Access::new(item.access.clone())),
-        classes: if is_tool { CLASSES.map(|class| Choice::new(class, class, &item.access)).into() } else { Vec::new() },
+        classes: if is_tool {
+            CLASSES.map(|class| Choice::new(class, class, &item.access)).into()
+        } else {
+            Vec::new()
+        },
         parts: item.parts.iter().map(part).collect(),
         since: Moment::new(item.found_at, OffsetDateTime::now_utc()),
         json: readable(&item.json),
@@ -164,7 +174,8 @@ fn fares(state: &crate::connectors::upstream::NodeState, now: OffsetDateTime) ->
 /// How much it offers besides tools.
 fn besides(server: &Server) -> String {
     let count = |kind: Kind, one: &str, more: &str| {
-        let used = server.known.iter().filter(|known| known.kind == kind && known.state() == State::InUse).count();
+        let used =
+            server.known.iter().filter(|known| known.kind == kind && known.state() == State::InUse).count();
         match used {
             0 => None,
             1 => Some(format!("1 {one}")),

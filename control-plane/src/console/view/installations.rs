@@ -4,8 +4,8 @@ use askama::Template;
 
 use super::connect::Connection;
 use super::enable::{CredentialField, SetupHelp};
-use super::servers::ServerFacts;
 use super::parts::{Access, Choice, Field, Moment};
+use super::servers::ServerFacts;
 use super::shell::{Person, Shell};
 use super::steps::TestReport;
 

@@ -130,8 +130,12 @@ impl ServerFacts {
     pub fn waiting_words(&self) -> String {
         match (self.reviewed, self.waiting) {
             (false, _) => "Nothing of it is in use yet: choose what is on.".to_owned(),
-            (true, 1) => "One definition is new or has changed. It is off until you have looked at it.".to_owned(),
-            (true, n) => format!("{n} definitions are new or have changed. They are off until you have looked at them."),
+            (true, 1) => {
+                "One definition is new or has changed. It is off until you have looked at it.".to_owned()
+            }
+            (true, n) => format!(
+                "{n} definitions are new or have changed. They are off until you have looked at them."
+            ),
         }
     }
 

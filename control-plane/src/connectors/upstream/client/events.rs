@@ -96,10 +96,10 @@ mod tests {
     fn events_are_read_however_they_are_cut_and_whichever_line_ends_they_have() {
         let message = |data: &str| ("message".to_owned(), data.to_owned());
         assert_eq!(read(&["data: a\n\n"]), [message("a")]);
-        assert_eq!(read(&["da", "ta:a\r", "\n\r\nevent: endpoint\rdata: /x\r\r"]), [
-            message("a"),
-            ("endpoint".to_owned(), "/x".to_owned())
-        ]);
+        assert_eq!(
+            read(&["da", "ta:a\r", "\n\r\nevent: endpoint\rdata: /x\r\r"]),
+            [message("a"), ("endpoint".to_owned(), "/x".to_owned())]
+        );
         assert_eq!(read(&[": hello\n\nid: 4\ndata: a\ndata: b\n\n"]), [message("a\nb")]);
         assert_eq!(read(&["event: x\n\n", "data\n\n", "data: not yet"]), [message("")]);
     }

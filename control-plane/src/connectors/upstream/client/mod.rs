@@ -64,7 +64,9 @@ pub struct Found {
 /// # Errors
 /// Says why there is nothing to see.
 pub async fn look(outbound: &Outbound, url: &Url, credentials: &HeaderMap) -> Result<Found, Trouble> {
-    tokio::time::timeout(LOOK, by_any_way(outbound, url, credentials)).await.map_err(|_| Trouble::Slow(LOOK))?
+    tokio::time::timeout(LOOK, by_any_way(outbound, url, credentials))
+        .await
+        .map_err(|_| Trouble::Slow(LOOK))?
 }
 
 async fn by_any_way(outbound: &Outbound, url: &Url, credentials: &HeaderMap) -> Result<Found, Trouble> {
@@ -96,7 +98,8 @@ async fn modern(mut wire: Wire<'_>) -> Result<Option<Found>, Trouble> {
     let result = match wire.ask("server/discover", params(true, None)).await? {
         Reply::Result(result) => result,
         Reply::Error { code: UNSUPPORTED_VERSION, data, .. } => {
-            let speaks = |version: &str| data["supported"].as_array().is_some_and(|all| all.contains(&version.into()));
+            let speaks =
+                |version: &str| data["supported"].as_array().is_some_and(|all| all.contains(&version.into()));
             if LEGACY.into_iter().any(speaks) {
                 return Ok(None);
             }
@@ -126,7 +129,10 @@ async fn legacy(mut wire: Wire<'_>) -> Result<Found, Trouble> {
     let told: Json = read(&result)?;
     let revision = told["protocolVersion"].as_str().unwrap_or_default();
     let Some(revision) = LEGACY.into_iter().find(|known| *known == revision) else {
-        let text = format!("it answers in the revision {:?} of the protocol, which is not known here", quoted(revision));
+        let text = format!(
+            "it answers in the revision {:?} of the protocol, which is not known here",
+            quoted(revision)
+        );
         return Err(Trouble::NotMcp(text));
     };
     // The revisions before it do not know the header.
@@ -156,7 +162,13 @@ struct List {
 
 const LISTS: [List; 4] = [
     List { kind: Kind::Tool, capability: "tools", method: "tools/list", member: "tools", words: "tools" },
-    List { kind: Kind::Prompt, capability: "prompts", method: "prompts/list", member: "prompts", words: "prompts" },
+    List {
+        kind: Kind::Prompt,
+        capability: "prompts",
+        method: "prompts/list",
+        member: "prompts",
+        words: "prompts",
+    },
     List {
         kind: Kind::Resource,
         capability: "resources",
@@ -223,7 +235,11 @@ impl Found {
             for raw in page.items(list.member)? {
                 match Definition::read(list.kind, raw.get()) {
                     Ok(definition) if !seen.insert(definition.name.clone()) => {
-                        self.note(format!("The {} {} is named twice; the first counts.", list.kind.as_str(), definition.name));
+                        self.note(format!(
+                            "The {} {} is named twice; the first counts.",
+                            list.kind.as_str(),
+                            definition.name
+                        ));
                     }
                     Ok(_) if seen.len() > MAX_OF_KIND => return Err(Trouble::Endless(list.words)),
                     Ok(definition) => self.definitions.push(definition),
@@ -265,7 +281,8 @@ impl<'a> Page<'a> {
 }
 
 fn read<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Result<T, Trouble> {
-    serde_json::from_str(result.get()).map_err(|_| Trouble::NotMcp("its answer is not what the protocol has".to_owned()))
+    serde_json::from_str(result.get())
+        .map_err(|_| Trouble::NotMcp("its answer is not what the protocol has".to_owned()))
 }
 
 /// What each request of the stateless era says of its sender.

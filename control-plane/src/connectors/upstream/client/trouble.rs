@@ -18,7 +18,10 @@ pub enum Trouble {
     /// It answered, but not as the protocol has it.
     NotMcp(String),
     /// It answered a method with an error.
-    Refused { method: &'static str, message: String },
+    Refused {
+        method: &'static str,
+        message: String,
+    },
     /// An answer, or all of them together, are too large.
     TooLarge,
     /// A list without an end.

@@ -65,7 +65,10 @@ struct Wrong {
 enum Way {
     Streamable,
     /// Answers come on a stream that stays open; requests go to another address, which it names first.
-    Sse { stream: Box<Stream>, endpoint: Url },
+    Sse {
+        stream: Box<Stream>,
+        endpoint: Url,
+    },
 }
 
 /// A conversation with a server. Cheap to give up: what it holds ends with it.
@@ -110,7 +113,9 @@ impl<'a> Wire<'a> {
         let opened = self.outbound.open(request).await?;
         refuse(&opened)?;
         if !is_stream(&opened) {
-            return Err(Trouble::NotMcp("it answers neither a POST of JSON nor with a stream of events".to_owned()));
+            return Err(Trouble::NotMcp(
+                "it answers neither a POST of JSON nor with a stream of events".to_owned(),
+            ));
         }
         let mut stream = Stream { opened, events: Events::default() };
         let first = tokio::time::timeout(WITHIN, stream.next(&mut self.left)).await;
@@ -121,7 +126,8 @@ impl<'a> Wire<'a> {
             return Err(Trouble::NotMcp("its stream of events does not begin with an endpoint".to_owned()));
         };
         if endpoint.origin() != self.url.origin() {
-            let text = "its stream of events names an endpoint on another server, where the credential must not go";
+            let text =
+                "its stream of events names an endpoint on another server, where the credential must not go";
             return Err(Trouble::NotMcp(text.to_owned()));
         }
         self.way = Way::Sse { stream: Box::new(stream), endpoint };
@@ -239,7 +245,9 @@ fn answer_in(message: &[u8], id: u64) -> Option<Reply> {
     match (message.result, message.error) {
         (Some(result), None) if ours => Some(Reply::Result(result.to_owned())),
         // A server that could not read the request cannot name it.
-        (None, Some(Wrong { code, message: text, data })) if ours || message.id.is_none_or(|id| id.is_null()) => {
+        (None, Some(Wrong { code, message: text, data }))
+            if ours || message.id.is_none_or(|id| id.is_null()) =>
+        {
             Some(Reply::Error { code, message: text, data })
         }
         _ => None,
@@ -265,11 +273,13 @@ fn refuse(opened: &Opened) -> Result<(), Trouble> {
     let header = |name| opened.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     match opened.status {
         status if status.is_success() => Ok(()),
-        StatusCode::UNAUTHORIZED => {
-            Err(Trouble::Unauthorized(header(WWW_AUTHENTICATE).map(|text| text.chars().take(2_000).collect())))
-        }
+        StatusCode::UNAUTHORIZED => Err(Trouble::Unauthorized(
+            header(WWW_AUTHENTICATE).map(|text| text.chars().take(2_000).collect()),
+        )),
         StatusCode::FORBIDDEN => Err(Trouble::Forbidden),
-        status if status.is_redirection() => Err(Trouble::Redirect(quoted(header(LOCATION).unwrap_or("elsewhere")))),
+        status if status.is_redirection() => {
+            Err(Trouble::Redirect(quoted(header(LOCATION).unwrap_or("elsewhere"))))
+        }
         status => Err(Trouble::Status(status.as_u16())),
     }
 }
