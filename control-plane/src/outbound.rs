@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolmesh_proto::egress::{EgressError, EgressPolicy};
 use url::Url;
 
@@ -74,6 +74,24 @@ pub struct Incoming {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// What is coming back: status and headers are here, the body is read piece by piece. It holds a turn while it lives.
+pub struct Opened {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    response: reqwest::Response,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Opened {
+    /// The next piece of the body; `None` at its end. The deadline is the reader's.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn chunk(&mut self) -> std::result::Result<Option<Bytes>, OutboundError> {
+        self.response.chunk().await.map_err(|_| OutboundError::Broken)
+    }
 }
 
 /// Why there is no usable answer. None of these holds a query, a header or a body.
@@ -145,30 +163,45 @@ impl Outbound {
     /// # Errors
     /// Says why there is no usable answer.
     pub async fn send(&self, request: Outgoing) -> std::result::Result<Incoming, OutboundError> {
-        self.policy.check_url(&request.url)?;
-        let _turn = self.turns.try_acquire().map_err(|_| OutboundError::Busy)?;
         let within = request.within;
         tokio::time::timeout(within, self.exchange(request))
             .await
             .map_err(|_| OutboundError::Timeout(within))?
     }
 
+    /// Sends one request and waits for the head of its answer, so that a stream can be read as it comes. How much is read is
+    /// the reader's to bound: `answer_bytes` is not looked at.
+    ///
+    /// # Errors
+    /// Says why there is no usable answer.
+    pub async fn open(&self, request: Outgoing) -> std::result::Result<Opened, OutboundError> {
+        let within = request.within;
+        tokio::time::timeout(within, self.begin(request)).await.map_err(|_| OutboundError::Timeout(within))?
+    }
+
     async fn exchange(&self, request: Outgoing) -> std::result::Result<Incoming, OutboundError> {
-        let host = request.url.host_str().unwrap_or_default().to_owned();
         let most = request.answer_bytes;
-        let mut out = reqwest::Request::new(request.method, request.url);
-        *out.headers_mut() = request.headers;
-        *out.body_mut() = request.body.map(reqwest::Body::from);
-        let mut response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
-        let (status, headers) = (response.status(), response.headers().clone());
+        let mut opened = self.begin(request).await?;
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| OutboundError::Broken)? {
+        while let Some(chunk) = opened.chunk().await? {
             if chunk.len() > most - body.len() {
                 return Err(OutboundError::TooLarge(most));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Incoming { status, headers, body: body.freeze() })
+        Ok(Incoming { status: opened.status, headers: opened.headers, body: body.freeze() })
+    }
+
+    async fn begin(&self, request: Outgoing) -> std::result::Result<Opened, OutboundError> {
+        self.policy.check_url(&request.url)?;
+        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| OutboundError::Busy)?;
+        let host = request.url.host_str().unwrap_or_default().to_owned();
+        let mut out = reqwest::Request::new(request.method, request.url);
+        *out.headers_mut() = request.headers;
+        *out.body_mut() = request.body.map(reqwest::Body::from);
+        let response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Opened { status, headers, response, _turn: turn })
     }
 }
 

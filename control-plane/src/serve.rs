@@ -21,12 +21,12 @@ use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::catalog::Catalog;
 use crate::connectors::private::PrivateConnectors;
-use crate::connectors::{Grants, Installations};
+use crate::connectors::{Grants, Installations, Upstreams};
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::jobs::{FactorsDue, Jobs, Keys, Tidy};
+use crate::jobs::{FactorsDue, Jobs, Keys, Servers, Tidy};
 use crate::mail::{self, MailWorker, Mailer};
 use crate::oauth::http::{self as oauth_http, OauthState};
 use crate::oauth::keys::{KeyRing, wall_clock};
@@ -42,6 +42,9 @@ use crate::push::server::{self, NodeDoor};
 /// Connections to the database.
 const CONNECTIONS: u32 = 20;
 
+/// What nodes say of MCP servers and nobody has taken yet.
+const REPORTS: usize = 1024;
+
 /// The longest that a page or answer may take; a connection test is the slowest.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(40);
 
@@ -56,6 +59,7 @@ pub struct Core {
     pub factors: Factors,
     pub installations: Installations,
     pub grants: Grants,
+    pub upstreams: Upstreams,
     pub catalog: Arc<Catalog>,
     pub mailer: Mailer,
     pub outbound: Outbound,
@@ -85,7 +89,16 @@ impl Core {
             console_origin: config.console_origin.clone(),
             dns_server: config.dns_server,
         })?;
+        let installations = Installations::new(
+            db.clone(),
+            vault.clone(),
+            sealer.clone(),
+            Arc::clone(&catalog),
+            config.egress,
+        );
         let core = Self {
+            upstreams: Upstreams::new(db.clone(), vault.clone(), outbound.clone(), installations.clone()),
+            installations,
             accounts: Accounts::new(
                 db.clone(),
                 Passwords::new(places, &*vault.derive("password pepper v1")?)?,
@@ -96,16 +109,9 @@ impl Core {
             grants: Grants::new(
                 db.clone(),
                 vault.clone(),
-                sealer.clone(),
+                sealer,
                 outbound.clone(),
                 config.console_origin.clone(),
-            ),
-            installations: Installations::new(
-                db.clone(),
-                vault.clone(),
-                sealer,
-                Arc::clone(&catalog),
-                config.egress,
             ),
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
             private: PrivateConnectors::new(db.clone(), outbound.clone()),
@@ -177,8 +183,19 @@ impl ControlPlane {
         let due = FactorsDue { db: db.clone() };
         jobs.spawn("second factors due", due.run(jobs.stop.clone()));
 
+        let (reports, told) = tokio::sync::mpsc::channel(REPORTS);
+        let servers = Servers { upstreams: core.upstreams.clone(), told };
+        jobs.spawn("MCP servers", servers.run(jobs.stop.clone()));
         let grants = core.grants.clone();
-        let grpc = serve_nodes(&config, &jobs, hub.clone(), db.clone(), grants.clone()).await?;
+        let door = NodeDoor {
+            hub: hub.clone(),
+            db: db.clone(),
+            grants: grants.clone(),
+            reports,
+            stop: jobs.stop.clone(),
+            tasks: jobs.tasks.clone(),
+        };
+        let grpc = serve_nodes(&config, &jobs, door).await?;
         let http = serve_people(&config, &jobs, core, oauth, hub).await?;
         Ok(Self { http, grpc, jobs, db, grants })
     }
@@ -193,10 +210,9 @@ impl ControlPlane {
     }
 }
 
-async fn serve_nodes(config: &Config, jobs: &Jobs, hub: Hub, db: Db, grants: Grants) -> Result<SocketAddr> {
+async fn serve_nodes(config: &Config, jobs: &Jobs, door: NodeDoor) -> Result<SocketAddr> {
     let listener = bind(config.grpc_listen, "TOOLMESH_GRPC_LISTEN").await?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let door = NodeDoor { hub, db, grants, stop: jobs.stop.clone(), tasks: jobs.tasks.clone() };
     let join_token = seal::join_token(&config.join_secret).map_err(Error::internal)?;
     jobs.spawn("nodes", async move {
         if let Err(error) = server::serve(listener, door, join_token).await {
@@ -264,6 +280,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         factors: core.factors,
         installations: core.installations,
         grants: core.grants,
+        upstreams: core.upstreams,
         catalog: core.catalog,
         mailer: core.mailer,
         outbound: core.outbound,

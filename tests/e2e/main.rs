@@ -30,6 +30,7 @@ mod isolation;
 mod kept_out;
 mod live_changes;
 mod machines;
+mod mcp_servers;
 mod members;
 mod microsoft;
 mod modern_era;

@@ -94,6 +94,9 @@ mod tests {
             credentials: Vec::new(),
             exposure,
             promoted: std::collections::BTreeSet::from(["t0".to_owned(), "t1".to_owned()]),
+            bare_names: false,
+            timeout_seconds: 0,
+            overrides: std::collections::BTreeMap::new(),
         }
     }
 

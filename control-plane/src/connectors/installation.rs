@@ -1,7 +1,7 @@
 //! What an installation is: a connector enabled in a workspace, its tools, and the credentials it asks for. Knows neither
 //! the database nor how one is changed; that is in `installations`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -11,6 +11,7 @@ use toolmesh_proto::{names, v1};
 
 use super::exposure::Exposure;
 use super::grants::GrantFacts;
+use super::overrides::Override;
 use crate::credentials::CredentialFacts;
 
 /// A connector enabled in a workspace.
@@ -34,6 +35,12 @@ pub struct Installation {
     pub exposure: Exposure,
     /// Tools that stand in the list though the others are for code.
     pub promoted: BTreeSet<String>,
+    /// Its tools' names have no prefix.
+    pub bare_names: bool,
+    /// Longest wait for one call; 0 for the node's own.
+    pub timeout_seconds: u32,
+    /// What is said of tools in place of the connector, by its own name of them.
+    pub overrides: BTreeMap<String, Override>,
 }
 
 /// One tool of an installation.
@@ -51,6 +58,8 @@ pub struct ToolRow {
     pub hidden: bool,
     /// Whether it would stand in the list if it is on.
     pub in_list: bool,
+    /// Something is said of it in place of the connector.
+    pub overridden: bool,
 }
 
 impl ToolRow {
@@ -65,17 +74,34 @@ impl Installation {
     /// All tools, in the connector's order.
     #[must_use]
     pub fn tools(&self) -> Vec<ToolRow> {
-        let row = |tool: &v1::Tool| ToolRow {
-            public_name: names::tool_name(&self.name, &tool.name),
-            title: tool.title.clone(),
-            description: tool.description.clone(),
-            access: Access::parse(&tool.access),
-            enabled: !self.disabled.contains(&tool.name),
-            hidden: tool.hidden,
-            in_list: !tool.hidden && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
-            tool: tool.name.clone(),
+        let none = Override::default();
+        let row = |tool: &v1::Tool| {
+            let set = self.overrides.get(&tool.name).unwrap_or(&none);
+            let said = |set: &str, own: &str| if set.is_empty() { own.to_owned() } else { set.to_owned() };
+            ToolRow {
+                public_name: self.public_name(&tool.name, &set.name),
+                title: said(&set.title, &tool.title),
+                description: said(&set.description, &tool.description),
+                overridden: !set.is_empty(),
+                access: Access::parse(&tool.access),
+                enabled: !self.disabled.contains(&tool.name),
+                hidden: tool.hidden,
+                in_list: !tool.hidden
+                    && (self.exposure != Exposure::Code || self.promoted.contains(&tool.name)),
+                tool: tool.name.clone(),
+            }
         };
         self.connector.tools.iter().map(row).collect()
+    }
+
+    /// What clients call a tool; `set` is its name in place of the connector's, empty for none. Without a prefix, a name that
+    /// another tool of the workspace has keeps it, which nodes see to.
+    #[must_use]
+    pub fn public_name(&self, tool: &str, set: &str) -> String {
+        let name = if set.is_empty() { tool } else { set };
+        let plain = name.len() <= names::MAX_TOOL_NAME
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if self.bare_names && plain { name.to_owned() } else { names::tool_name(&self.name, name) }
     }
 
     /// How many of the tools that clients can use are on.

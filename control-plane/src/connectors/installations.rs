@@ -14,7 +14,7 @@ use super::catalog::{Catalog, CatalogEntry};
 use super::exposure::Exposure;
 use super::installation::{Installation, ToolRow, known_credentials, oauth2};
 use super::private::Opened;
-use super::{dadl, grants, store};
+use super::{dadl, grants, overrides, store, upstream};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
 use crate::credentials::envelope::Vault;
@@ -91,7 +91,7 @@ impl Installations {
         let base_url = self.base_url(&input.base_url, &prepared.connector)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         if store::count(&mut tx).await? >= MAX_INSTALLATIONS {
-            return Err(Error::field("name", "This workspace has 100 connectors, which is the most."));
+            return Err(full());
         }
         let id = InstallationId::new();
         let compiled = prepared.connector.encode_to_vec();
@@ -286,6 +286,8 @@ impl Installations {
         let mut promoted = store::promoted_tools(tx, None).await?;
         let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
         let epochs = grants::epochs(tx).await?;
+        let mut overrides = overrides::store::all(tx, None).await?;
+        let mut not_offered = upstream::store::switched_off(tx).await?;
         let pushed = |row: store::InstallationRow| {
             let connector = decode(&row)?;
             // What access tokens are got with stays here; a node asks for the tokens.
@@ -301,6 +303,15 @@ impl Installations {
                 grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
                 exposure: exposure(&row.exposure).sent().into(),
                 promoted_tools: promoted.remove(&row.id).unwrap_or_default().into_iter().collect(),
+                disabled_definitions: not_offered.remove(&row.id).unwrap_or_default().into_iter().collect(),
+                overrides: overrides
+                    .remove(&row.id)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|(tool, set)| set.sent(tool))
+                    .collect(),
+                bare_names: row.bare_names,
+                timeout_seconds: row.timeout_seconds.unsigned_abs(),
                 ..v1::Installation::default()
             };
             Ok((installation, connector))
@@ -400,10 +411,49 @@ impl Installations {
             ));
         }
         let url = self.egress.parse(text).map_err(|e| Error::field("base_url", sentence(&e.to_string())))?;
-        if url.query().is_some() || url.fragment().is_some() {
+        // The address of an MCP server is that of its endpoint, and may tell apart by its query what is behind it.
+        if (url.query().is_some() && connector.server.is_none()) || url.fragment().is_some() {
             return Err(Error::field("base_url", "Leave out everything from ? or # on."));
         }
         Ok(url.to_string())
+    }
+
+    /// Reads the address of an MCP server as an admin typed it.
+    pub(super) fn endpoint(&self, typed: &str) -> Result<Url> {
+        if typed.trim().is_empty() {
+            return Err(Error::field(
+                "url",
+                "Enter the server's address, such as https://mcp.example.com/mcp.",
+            ));
+        }
+        let mut url = self.egress.parse(typed).map_err(|e| Error::field("url", sentence(&e.to_string())))?;
+        url.set_fragment(None);
+        Ok(url)
+    }
+
+    /// Enables an MCP server, with none of its definitions in use.
+    pub(super) async fn insert_server(
+        &self,
+        tx: &mut TenantTx,
+        by: &Membership,
+        name: &str,
+        url: &str,
+        connector: &v1::Connector,
+        secrets: Vec<(String, SecretString)>,
+    ) -> Result<InstallationId> {
+        if store::count(tx).await? >= MAX_INSTALLATIONS {
+            return Err(full());
+        }
+        let (id, hash) = (InstallationId::new(), connector_hash(connector));
+        let compiled = connector.encode_to_vec();
+        store::insert_connector(tx, (&hash, &connector.name), "", &compiled, false).await?;
+        let exposure = Exposure::Direct.as_str();
+        let row = store::NewInstallation { name, hash: &hash, base_url: url, exposure };
+        store::insert(tx, id, row, None, by.user)
+            .await
+            .on_constraint("installations_name_key", || name_taken(name))?;
+        self.set_credentials(tx, by.user, id, connector, secrets).await?;
+        Ok(id)
     }
 
     async fn set_credentials(
@@ -451,7 +501,9 @@ async fn complete(
     let mut promoted = store::promoted_tools(tx, only).await?;
     let mut credentials = credentials::facts(tx, only).await?;
     let mut granted = grants::facts(tx, only).await?;
+    let mut overrides = overrides::store::all(tx, only).await?;
     let with_both = |row: store::InstallationRow| {
+        let overrides = overrides.remove(&row.id).unwrap_or_default();
         Ok(Installation {
             connector: decode(&row)?,
             disabled: disabled.remove(&row.id).unwrap_or_default(),
@@ -468,6 +520,9 @@ async fn complete(
             created_at: row.created_at,
             created_by: row.created_by,
             created_by_email: row.created_by_email,
+            bare_names: row.bare_names,
+            timeout_seconds: row.timeout_seconds.unsigned_abs(),
+            overrides,
         })
     };
     rows.into_iter().map(with_both).collect()
@@ -524,7 +579,11 @@ fn check_name(name: &str) -> Result<String> {
     Err(Error::field("name", message))
 }
 
-fn name_taken(name: &str) -> Error {
+fn full() -> Error {
+    Error::field("name", "This workspace has 100 connectors, which is the most.")
+}
+
+pub(super) fn name_taken(name: &str) -> Error {
     Error::field(
         "name",
         format!("A connector named {name} is enabled already. Choose another name, such as {name}-2."),

@@ -13,10 +13,13 @@ pub mod grants;
 pub mod installation;
 pub mod installations;
 pub mod openapi;
+pub mod overrides;
 pub mod private;
 pub mod store;
 pub mod update;
+pub mod upstream;
 
 pub use grants::Grants;
 pub use installation::{Installation, ToolRow};
 pub use installations::{Install, Installations, Source};
+pub use upstream::Upstreams;

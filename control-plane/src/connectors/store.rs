@@ -24,6 +24,8 @@ pub(super) struct InstallationRow {
     pub created_by: String,
     pub created_by_email: String,
     pub exposure: String,
+    pub bare_names: bool,
+    pub timeout_seconds: i32,
 }
 
 pub(super) async fn count(tx: &mut TenantTx) -> Result<usize> {
@@ -110,10 +112,19 @@ pub(super) async fn set_connector(tx: &mut TenantTx, id: InstallationId, hash: &
     Ok(())
 }
 
+/// Deletes a connector that no installation stands on any more.
+pub(super) async fn delete_unused(tx: &mut TenantTx, hash: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM connectors WHERE tenant_id = $1 AND hash = $2
+               AND NOT EXISTS (SELECT FROM installations WHERE tenant_id = $1 AND connector_hash = $2)";
+    sqlx::query(sql).bind(tenant).bind(hash).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email, i.exposure
+                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by
@@ -124,7 +135,7 @@ pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
 pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email, i.exposure
+                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by

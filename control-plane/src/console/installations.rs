@@ -17,7 +17,7 @@ use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
     InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
 };
-use super::{App, connect};
+use super::{App, connect, servers};
 use crate::accounts::members::Permission;
 use crate::connectors::exposure::Exposure;
 use crate::connectors::{Installation, installation};
@@ -178,6 +178,11 @@ pub(super) async fn remove(
     }
 }
 
+/// The page again, with a time for calls that cannot be.
+pub(super) async fn offering_refused(app: &App, at: &Workspace, id: InstallationId, typed: Field) -> Page {
+    refused(app, at, id, |view| view.timeout = typed).await
+}
+
 /// The page again, with a field that has to be mended.
 async fn refused(
     app: &App,
@@ -271,6 +276,15 @@ async fn detail(
         tools: found.into_iter().take(SHOWN).map(|tool| tool_row(at, installation, tool)).collect(),
         more,
         newer,
+        bare_names: installation.bare_names,
+        timeout: Field::of(match installation.timeout_seconds {
+            0 => String::new(),
+            seconds => seconds.to_string(),
+        }),
+        server: match installation.connector.server {
+            Some(_) => Some(servers::facts(&app.upstreams.get(&at.member, installation.id).await?)),
+            None => None,
+        },
         own: installation.private.map(|id| id.to_string()),
         q: filter.q.clone(),
         exposure: exposure::view(&app.installations, at, installation).await?,
@@ -335,7 +349,9 @@ fn consequences(installation: &Installation, on: usize) -> Vec<String> {
 }
 
 pub(super) fn tool_row(at: &Workspace, installation: &Installation, tool: installation::ToolRow) -> ToolRow {
+    let change: String = url::form_urlencoded::byte_serialize(tool.tool.as_bytes()).collect();
     ToolRow {
+        change: at.path(&format!("/connectors/{}/override?tool={change}", installation.id)),
         action: at.path(&format!("/connectors/{}/tools", installation.id)),
         csrf: at.visitor.csrf(),
         name: tool.tool,
@@ -347,6 +363,7 @@ pub(super) fn tool_row(at: &Workspace, installation: &Installation, tool: instal
         hidden: tool.hidden,
         in_list: tool.in_list,
         may_promote: installation.exposure == Exposure::Code && !tool.hidden,
+        overridden: tool.overridden,
         promote: at.path(&format!("/connectors/{}/promote", installation.id)),
     }
 }

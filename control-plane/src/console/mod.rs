@@ -29,6 +29,7 @@ mod invitations;
 mod keys;
 mod login;
 mod members;
+mod overrides;
 mod overview;
 mod own;
 mod profile;
@@ -38,6 +39,7 @@ mod routes;
 mod second_factor;
 mod second_factor_rule;
 mod security;
+mod servers;
 mod service_accounts;
 mod session;
 mod sessions;
@@ -62,7 +64,7 @@ use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::catalog::Catalog;
 use crate::connectors::private::PrivateConnectors;
-use crate::connectors::{Grants, Installations};
+use crate::connectors::{Grants, Installations, Upstreams};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::mail::Mailer;
@@ -81,6 +83,8 @@ pub struct Console {
     pub factors: Factors,
     pub installations: Installations,
     pub grants: Grants,
+    /// Other MCP servers.
+    pub upstreams: Upstreams,
     pub catalog: Arc<Catalog>,
     /// Connectors of workspaces' own.
     pub private: PrivateConnectors,
@@ -241,6 +245,12 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/promote", post(exposure::promote))
         .route("/connectors/{id}/update", get(updates::show).post(updates::update))
         .route("/connectors/{id}/remove", post(installations::remove))
+        .route("/connectors/{id}/override", get(overrides::show).post(overrides::save))
+        .route("/connectors/{id}/offering", post(overrides::set_offering))
+        .route("/servers/new", get(servers::new_form).post(servers::create))
+        .route("/servers/{id}", get(servers::show).post(servers::decide))
+        .route("/servers/{id}/switch", post(servers::switch))
+        .route("/servers/{id}/refresh", post(servers::refresh))
         .route("/add", get(add::show))
         .route("/members", get(members::list))
         .route("/members/invite", post(invitations::invite))

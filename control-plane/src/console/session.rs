@@ -325,6 +325,11 @@ impl Workspace {
     }
 
     /// Says something on the next page.
+    /// Says on the next page what went wrong, though what was asked for was done.
+    pub async fn warn(&self, text: impl Into<String>) -> Result<()> {
+        flash_warning(&self.visitor.session, text).await
+    }
+
     pub async fn flash(&self, text: impl Into<String>) -> Result<()> {
         flash(&self.visitor.session, text).await
     }

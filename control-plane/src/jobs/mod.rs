@@ -2,6 +2,7 @@
 
 mod keys;
 pub mod restored;
+mod servers;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::oauth::Oauth;
 use crate::tenants;
 
 pub use keys::Keys;
+pub use servers::Servers;
 
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 

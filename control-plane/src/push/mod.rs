@@ -16,3 +16,4 @@ mod store;
 mod stream;
 
 pub use hub::Hub;
+pub use stream::{Report, Told};

@@ -20,6 +20,7 @@ use toolmesh_proto::v1::credentials_server::{Credentials, CredentialsServer};
 use toolmesh_proto::v1::no_access_token::Reason;
 use toolmesh_proto::v1::telemetry_server::{Telemetry, TelemetryServer};
 
+use super::stream::Report;
 use super::{Hub, stream};
 use crate::audit;
 use crate::connectors::Grants;
@@ -36,6 +37,8 @@ pub struct NodeDoor {
     pub hub: Hub,
     pub db: Db,
     pub grants: Grants,
+    /// Takes what nodes say of MCP servers.
+    pub reports: mpsc::Sender<Report>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -51,10 +54,10 @@ impl Config for NodeDoor {
         let (urgent, first) = mpsc::channel(OUTGOING);
         let (bulk, then) = mpsc::channel(OUTGOING);
         let ways = stream::Ways { urgent, bulk };
-        let (hub, stop) = (self.hub.clone(), self.stop.clone());
+        let (hub, stop, reports) = (self.hub.clone(), self.stop.clone(), self.reports.clone());
         let incoming = request.into_inner();
         self.tasks.spawn(async move {
-            let ended = stream::serve(hub, incoming, ways.clone(), stop).await;
+            let ended = stream::serve(hub, incoming, ways.clone(), reports, stop).await;
             tracing::info!(reason = %ended, "node stream ended");
             // Tells the node, if it still listens; it reconnects either way.
             let _ = ways.bulk.try_send(Err(Status::unavailable("the stream ended")));

@@ -46,6 +46,22 @@ pub(super) fn joined(
     select_with_strategy(ReceiverStream::new(urgent), ReceiverStream::new(bulk), urgent_first)
 }
 
+/// What a node has said of an MCP server.
+#[derive(Debug)]
+pub struct Report {
+    pub node: String,
+    pub told: Told,
+}
+
+/// Its word.
+#[derive(Debug)]
+pub enum Told {
+    /// How it fares there.
+    Fares(v1::UpstreamState),
+    /// The server says that what it offers has changed.
+    Changed(v1::UpstreamChanged),
+}
+
 /// Why a stream ended, for the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
@@ -74,6 +90,7 @@ pub(super) async fn serve(
     hub: Hub,
     mut incoming: impl Stream<Item = Result<NodeMessage, Status>> + Unpin,
     ways: Ways,
+    reports: mpsc::Sender<Report>,
     stop: CancellationToken,
 ) -> Ended {
     let hello = tokio::select! {
@@ -94,7 +111,7 @@ pub(super) async fn serve(
     let ended = tokio::select! {
         ended = speak(&hub, &seat, feed, &ways.bulk, held) => ended,
         ended = warn(&hub, &ways.urgent, alerts, keys) => ended,
-        ended = listen(&seat, &node, incoming) => ended,
+        ended = listen(&seat, &node, &reports, incoming) => ended,
         () = hub.reach(&[Stage::Outdated]) => Err(Ended::Outdated),
         () = stop.cancelled() => Err(Ended::Stopping),
     };
@@ -221,6 +238,7 @@ async fn send(out: &Sender, message: Out) -> Result<(), Ended> {
 async fn listen(
     seat: &Seat,
     node: &str,
+    reports: &mpsc::Sender<Report>,
     mut incoming: impl Stream<Item = Result<NodeMessage, Status>> + Unpin,
 ) -> Result<Infallible, Ended> {
     while let Some(message) = incoming.next().await {
@@ -239,16 +257,24 @@ async fn listen(
             Some(In::ProbeResult(result)) => seat.answer(result),
             Some(In::RevocationsAck(ack)) => seat.set_revocations(ack.sequence),
             Some(In::UpstreamState(state)) => {
-                tracing::info!(node, installation = state.installation_id, state = ?state.state(), "upstream");
+                report(reports, Report { node: node.to_owned(), told: Told::Fares(state) });
             }
             Some(In::UpstreamChanged(changed)) => {
-                tracing::info!(node, installation = changed.installation_id, "upstream changed");
+                report(reports, Report { node: node.to_owned(), told: Told::Changed(changed) });
             }
             Some(In::Hello(_)) => tracing::warn!(node, "hello in the middle of a stream"),
             None => tracing::warn!(node, "message of an unknown kind ignored"),
         }
     }
     Err(Ended::Left)
+}
+
+/// Hands on what a node says of an MCP server. Where nobody keeps up, it is dropped: a server is looked at anyway, and a node
+/// says again how it fares when that changes.
+fn report(reports: &mpsc::Sender<Report>, report: Report) {
+    if let Err(error) = reports.try_send(report) {
+        tracing::warn!(%error, "a node's word about an MCP server is lost");
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +300,10 @@ mod tests {
             let stop = CancellationToken::new();
             let (urgent, warned) = mpsc::channel(room);
             let ways = Ways { urgent, bulk: out };
-            let stream = tokio::spawn(serve(hub.clone(), ReceiverStream::new(incoming), ways, stop.clone()));
+            let stream = {
+                let (reports, _) = mpsc::channel(1);
+                tokio::spawn(serve(hub.clone(), ReceiverStream::new(incoming), ways, reports, stop.clone()))
+            };
             let head = |(id, revision): &(TenantId, u64)| v1::TenantHead {
                 tenant_id: id.to_string(),
                 revision: *revision,
@@ -449,7 +478,9 @@ mod tests {
         let ack = In::Ack(v1::Ack::default());
         say.send(Ok(NodeMessage { message: Some(ack) })).await.unwrap();
         let ways = Ways { urgent: out.clone(), bulk: out };
-        let ended = serve(complete(&[]), ReceiverStream::new(incoming), ways, CancellationToken::new()).await;
+        let (reports, _) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let ended = serve(complete(&[]), ReceiverStream::new(incoming), ways, reports, stop).await;
         assert!(matches!(ended, Ended::NoHello));
         assert!(hear.recv().await.is_none());
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use toolmesh_tests::rows::Rows;
+use toolmesh_tests::servers::ServerAuth;
 use toolmesh_tests::upstream::{Auth, connector};
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::unique;
 use toolmesh_tests::{Console, Person, System, Upstream, Workspace, eventually, paths};
+
+use crate::mcp_servers::scripted::{Scripted, tool};
 
 use super::table::{MACHINE, PARAMETERS, ROLES};
 
@@ -36,6 +39,7 @@ pub struct Scene {
     /// What stands for a parameter, by the part of the path before it.
     ids: BTreeMap<&'static str, String>,
     _upstream: Upstream,
+    _server: Scripted,
 }
 
 impl Scene {
@@ -110,10 +114,14 @@ impl Scene {
         let document = [("document", OPENAPI)];
         let page = format!("{base}/own/new");
         owner.submit(&page, &imports, &document).await?.location().context("no document was read")?;
+        let server = Scripted::start(&[tool("look", "Looks.", "at")], None).await?;
+        let found = owner.find_mcp_server(&workspace.slug, "orders", &server.url(), ServerAuth::None).await?;
+        owner.begin_mcp_server(&workspace.slug, &found).await?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;
-        let mut scene = Self { workspace, people, rows, ids: BTreeMap::new(), _upstream: upstream };
+        let mut scene =
+            Self { workspace, people, rows, ids: BTreeMap::new(), _upstream: upstream, _server: server };
         scene.settle().await?;
         for (before, sql) in PARAMETERS {
             let id = scene.rows.value(sql).await.with_context(|| format!("nothing stands for {before}/…"))?;

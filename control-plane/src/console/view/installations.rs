@@ -5,6 +5,7 @@ use askama::Template;
 use super::connect::Connection;
 use super::enable::{CredentialField, SetupHelp};
 use super::parts::{Access, Choice, Field, Moment};
+use super::servers::ServerFacts;
 use super::shell::{Person, Shell};
 use super::steps::TestReport;
 
@@ -121,6 +122,9 @@ pub struct ToolRow {
     /// Whether it can be put into the list or taken out of it, and where that posts to.
     pub may_promote: bool,
     pub promote: String,
+    /// Where something is said of it in place of the connector.
+    pub change: String,
+    pub overridden: bool,
 }
 
 /// Where clients find the tools of an installation.
@@ -174,6 +178,11 @@ pub struct InstallationPage {
     pub tools: Vec<ToolRow>,
     /// How many more tools pass the filter than are shown.
     pub more: usize,
+    pub bare_names: bool,
+    /// Longest wait for one call, in seconds; empty for the node's own.
+    pub timeout: Field,
+    /// What is known of it, where it is another MCP server.
+    pub server: Option<ServerFacts>,
     /// Whether the connector has a newer version.
     pub newer: bool,
     /// The id of the workspace's own connector that it stands on.
@@ -196,6 +205,12 @@ impl InstallationPage {
     #[must_use]
     pub fn path(&self, rest: &str) -> String {
         self.shell.path(&format!("/connectors/{}{rest}", self.id))
+    }
+
+    /// A path of what it offers, where it is another MCP server.
+    #[must_use]
+    pub fn server_path(&self, rest: &str) -> String {
+        self.shell.path(&format!("/servers/{}{rest}", self.id))
     }
 
     /// What is to be typed before a removal.

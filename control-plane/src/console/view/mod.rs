@@ -22,6 +22,7 @@ mod landing;
 mod members;
 mod oauth;
 mod oauth_clients;
+mod overrides;
 mod overview;
 mod own;
 mod own_import;
@@ -29,6 +30,7 @@ mod parts;
 mod path;
 mod profile;
 mod security;
+mod servers;
 mod service_accounts;
 mod settings;
 mod settings_sign_in;
@@ -65,6 +67,7 @@ pub use oauth_clients::{
     ClientCreatedPage, ClientNewPage, ClientPage, ClientRow, ClientRulesPage, ClientState, ClientsPage,
     PolicyChoice, RefusalRow, RefusalsPage, SecretFact,
 };
+pub use overrides::{ArgumentRow, HintRow, OverridePage};
 pub use overview::{Checklist, Hour, OverviewPage, Shown, Totals};
 pub use own::{
     DiffLine, EditorPage, Finding, LeftOutTool, LineDiff, Lint, OwnConnectorPage, OwnConnectorRow,
@@ -80,6 +83,10 @@ pub use profile::{
 pub use security::{
     AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
     SecondFactorRulePage, SecurityPage,
+};
+pub use servers::{
+    DefinitionGroup, DefinitionRow, NodeFares, PartView, ServerFacts, ServerNewPage, ServerPage, UsedGroup,
+    UsedRow,
 };
 pub use service_accounts::{MachineClientRow, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::{AccessPage, EndpointPage, IdentityProviderRow, IdentityProvidersPage, SettingsPage};

@@ -1,0 +1,435 @@
+//! Other MCP servers as connectors: found by an address, looked at now and then, and offered as far as an admin has approved.
+//!
+//! What a server says is compared with what was approved; a definition is in use while the two are the same, and waits for
+//! somebody otherwise. A server that does not answer keeps everything that was approved of it. Nodes get the connector that
+//! is compiled from what is in use, and never ask a server for its lists.
+
+pub mod client;
+mod compile;
+mod deciding;
+pub mod definitions;
+pub mod review;
+pub mod scan;
+pub(super) mod store;
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use prost::Message as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use time::{Duration, OffsetDateTime};
+use toolmesh_proto::ids::{InstallationId, TenantId};
+use toolmesh_proto::{connector_hash, names, v1};
+use url::Url;
+use uuid::Uuid;
+
+use self::client::{Found, Trouble};
+pub use self::deciding::{Choice, Decided};
+use self::review::Known;
+use self::scan::Neighbour;
+pub use self::store::{NodeState, ServerRow};
+use super::{Installation, Installations};
+use crate::accounts::members::{Membership, Permission};
+use crate::credentials;
+use crate::credentials::envelope::Vault;
+use crate::db::{Db, TenantTx};
+use crate::error::{Error, Result};
+use crate::outbound::Outbound;
+
+/// How long until a server is looked at again when all is well, and how far apart servers that were added together drift.
+const EVERY: Duration = Duration::hours(4);
+const JITTER_SECONDS: i64 = 30 * 60;
+/// How long after a first failure; it doubles with each further one, up to the usual time.
+const RETRY: Duration = Duration::minutes(5);
+
+/// The logical name of the one credential that is shown to a server.
+const TOKEN: &str = "token";
+
+/// How a server wants to know who asks.
+pub enum Authentication {
+    None,
+    /// `Authorization: Bearer …`
+    Bearer(SecretString),
+    /// A header of its own.
+    Header {
+        name: String,
+        secret: SecretString,
+    },
+}
+
+/// What an admin enters to add a server.
+pub struct NewServer {
+    pub name: String,
+    pub url: String,
+    pub authentication: Authentication,
+}
+
+/// A server with everything that is known of it.
+pub struct Server {
+    pub facts: ServerRow,
+    pub known: Vec<Known>,
+    pub states: Vec<NodeState>,
+    /// Tools of other installations, whose names must not be borrowed.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// What a look at a server came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// So many definitions wait for somebody.
+    Well { waiting: usize },
+    /// What was known of it still holds.
+    Failed(String),
+    /// Somebody else is looking at it right now.
+    Busy,
+}
+
+/// The capability with what it needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Upstreams {
+    db: Db,
+    vault: Vault,
+    outbound: Outbound,
+    installations: Installations,
+}
+
+impl Authentication {
+    /// What nodes and this plane go by.
+    fn auth(&self) -> Result<v1::Auth> {
+        use v1::auth::Kind;
+        let kind = match self {
+            Self::None => Kind::None(v1::NoAuth {}),
+            Self::Bearer(_) => Kind::Bearer(v1::BearerAuth {
+                credential: TOKEN.to_owned(),
+                header: "Authorization".to_owned(),
+                prefix: "Bearer ".to_owned(),
+            }),
+            Self::Header { name, .. } => Kind::ApiKey(v1::ApiKeyAuth {
+                credential: TOKEN.to_owned(),
+                place: Some(v1::api_key_auth::Place::Header(header_name(name)?.to_string())),
+                prefix: String::new(),
+            }),
+        };
+        Ok(v1::Auth { kind: Some(kind), optional: false })
+    }
+
+    fn secret(self) -> Option<SecretString> {
+        match self {
+            Self::None => None,
+            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
+        }
+    }
+}
+
+/// Headers that belong to the protocol or to the connection, and are nobody's to set.
+const RESERVED: [&str; 12] = [
+    "host",
+    "content-length",
+    "content-type",
+    "accept",
+    "connection",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "cookie",
+    "origin",
+    "last-event-id",
+];
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    let parsed = HeaderName::from_bytes(name.trim().as_bytes()).ok();
+    let parsed =
+        parsed.filter(|name| !RESERVED.contains(&name.as_str()) && !name.as_str().starts_with("mcp-"));
+    parsed.ok_or_else(|| {
+        Error::field("header", "Use the name of a header of the server's own, such as X-Api-Key.")
+    })
+}
+
+impl Upstreams {
+    #[must_use]
+    pub const fn new(db: Db, vault: Vault, outbound: Outbound, installations: Installations) -> Self {
+        Self { db, vault, outbound, installations }
+    }
+
+    /// Looks at a server and adds it with what was found; nothing of that is in use before somebody has decided.
+    ///
+    /// # Errors
+    /// Names the field that has to be mended: `name`, `url`, `header`, `credential`.
+    pub async fn add(&self, by: &Membership, new: NewServer) -> Result<InstallationId> {
+        by.require(Permission::Connectors)?;
+        let name = new.name.trim().to_owned();
+        if !names::is_installation_name(&name) {
+            let message = "Use 1 to 24 lower-case letters, digits and hyphens, starting with a letter, such as docs or crm-eu.";
+            return Err(Error::field("name", message));
+        }
+        self.check_free(by.tenant, &name).await?;
+        let url = self.installations.endpoint(&new.url)?;
+        let auth = new.authentication.auth()?;
+        let secrets: HashMap<String, SecretString> =
+            new.authentication.secret().map(|secret| (TOKEN.to_owned(), secret)).into_iter().collect();
+        let credentials = headers(Some(&auth), &[], &secrets)
+            .map_err(|trouble| Error::field("credential", trouble.sentence()))?;
+        let found = client::look(&self.outbound, &url, &credentials).await.map_err(|trouble| {
+            let field = if matches!(trouble, Trouble::Unauthorized(_)) { "credential" } else { "url" };
+            Error::field(field, trouble.sentence())
+        })?;
+        let mut server = ServerRow::default();
+        server.learn(&found);
+        let known = review::reconcile(&[], &found.definitions, &[], OffsetDateTime::now_utc());
+        let like = v1::Connector { auth: Some(auth), ..v1::Connector::default() };
+        let connector = compile::connector(&name, &server, &known, &like);
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let secrets = secrets.into_iter().collect();
+        let id =
+            self.installations.insert_server(&mut tx, by, &name, url.as_str(), &connector, secrets).await?;
+        store::insert(&mut tx, id).await?;
+        store::save(&mut tx, id, &server).await?;
+        store::replace(&mut tx, id, &known, None).await?;
+        tx.commit_change().await?;
+        Ok(id)
+    }
+
+    async fn check_free(&self, tenant: TenantId, name: &str) -> Result<()> {
+        // Before a long look that would be for nothing; the database has the last word.
+        match self.installations.list(tenant).await?.iter().any(|other| other.name == name) {
+            true => Err(super::installations::name_taken(name)),
+            false => Ok(()),
+        }
+    }
+
+    /// Everything that is known of a server.
+    ///
+    /// # Errors
+    /// `NotFound` for an installation of no or another workspace, or of another kind.
+    pub async fn get(&self, by: &Membership, id: InstallationId) -> Result<Server> {
+        by.require(Permission::Connectors)?;
+        let neighbours = neighbours(&self.installations.list(by.tenant).await?, id);
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let facts = store::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let known = store::definitions(&mut tx, id).await?;
+        let states = store::states(&mut tx, id).await?;
+        Ok(Server { facts, known, states, neighbours })
+    }
+
+    /// How many definitions of each server wait for somebody to look at them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting(&self, tenant: TenantId) -> Result<HashMap<InstallationId, usize>> {
+        let mut tx = self.db.tenant(tenant).await?;
+        store::waiting(&mut tx).await
+    }
+
+    /// Looks at a server because somebody wants to.
+    ///
+    /// # Errors
+    /// `NotFound` for an installation of no or another workspace, or of another kind.
+    pub async fn refresh(&self, by: &Membership, id: InstallationId) -> Result<Looked> {
+        by.require(Permission::Connectors)?;
+        self.look(by.tenant, id).await
+    }
+
+    /// Looks at a server and keeps what is found. A server that fails keeps what was approved.
+    ///
+    /// # Errors
+    /// `NotFound` for one that is gone; otherwise when the database fails.
+    pub async fn look(&self, tenant: TenantId, id: InstallationId) -> Result<Looked> {
+        let lease = Uuid::new_v4();
+        let mut tx = self.db.tenant(tenant).await?;
+        store::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        if !store::take(&mut tx, id, lease).await? {
+            return Ok(Looked::Busy);
+        }
+        let installation = self.installations.load(&mut tx, id).await?;
+        let secrets = credentials::open_all(&mut tx, &self.vault, id).await?;
+        tx.commit().await?;
+        let secrets = secrets.into_iter().map(|(name, (_, secret))| (name, secret)).collect();
+        match self.ask(&installation, &secrets).await {
+            Ok(found) => self.keep(tenant, &installation, found, lease).await,
+            Err(trouble) => self.note(tenant, id, &trouble, lease).await,
+        }
+    }
+
+    async fn ask(
+        &self,
+        installation: &Installation,
+        secrets: &HashMap<String, SecretString>,
+    ) -> std::result::Result<Found, Trouble> {
+        let connector = &installation.connector;
+        let credentials = headers(connector.auth.as_ref(), &connector.default_headers, secrets)?;
+        let url = Url::parse(&installation.base_url)
+            .map_err(|_| Trouble::NotMcp("its address is none".to_owned()))?;
+        client::look(&self.outbound, &url, &credentials).await
+    }
+
+    async fn keep(
+        &self,
+        tenant: TenantId,
+        asked: &Installation,
+        found: Found,
+        lease: Uuid,
+    ) -> Result<Looked> {
+        let id = asked.id;
+        let mut tx = self.db.tenant(tenant).await?;
+        let mut server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let before = self.installations.load(&mut tx, id).await?;
+        if before.base_url != asked.base_url {
+            // It was pointed elsewhere meanwhile; what was found is another server's.
+            store::give_back(&mut tx, id, lease, Duration::seconds(1)).await?;
+            tx.commit().await?;
+            return Ok(Looked::Busy);
+        }
+        let known = store::definitions(&mut tx, id).await?;
+        let known = review::reconcile(&known, &found.definitions, &found.unread, OffsetDateTime::now_utc());
+        server.learn(&found);
+        store::save(&mut tx, id, &server).await?;
+        store::replace(&mut tx, id, &known, None).await?;
+        let jitter = Duration::seconds(rand::random_range(-JITTER_SECONDS..=JITTER_SECONDS));
+        store::give_back(&mut tx, id, lease, EVERY + jitter).await?;
+        let waiting = waiting(&known);
+        self.recompile(tx, &before, &server, &known).await?;
+        Ok(Looked::Well { waiting })
+    }
+
+    async fn note(
+        &self,
+        tenant: TenantId,
+        id: InstallationId,
+        trouble: &Trouble,
+        lease: Uuid,
+    ) -> Result<Looked> {
+        let sentence = trouble.sentence();
+        let mut tx = self.db.tenant(tenant).await?;
+        let failures = store::failed(&mut tx, id, &sentence).await?;
+        let doubled = RETRY * 2_i32.pow(u32::try_from(failures - 1).unwrap_or_default().min(10));
+        store::give_back(&mut tx, id, lease, doubled.min(EVERY)).await?;
+        tx.commit().await?;
+        tracing::info!(%tenant, installation = %id, failures, problem = sentence, "an MCP server could not be looked at");
+        Ok(Looked::Failed(sentence))
+    }
+
+    /// Makes the connector anew from what is in use, and commits; nodes hear of it if it is another.
+    async fn recompile(
+        &self,
+        mut tx: TenantTx,
+        before: &Installation,
+        server: &ServerRow,
+        known: &[Known],
+    ) -> Result<()> {
+        let connector = compile::connector(&before.connector.name, server, known, &before.connector);
+        let hash = connector_hash(&connector);
+        if hash == before.connector_hash {
+            tx.commit().await?;
+            return Ok(());
+        }
+        super::store::insert_connector(
+            &mut tx,
+            (&hash, &connector.name),
+            "",
+            &connector.encode_to_vec(),
+            false,
+        )
+        .await?;
+        super::store::set_connector(&mut tx, before.id, &hash).await?;
+        super::store::delete_unused(&mut tx, &before.connector_hash).await?;
+        tx.commit_change().await?;
+        Ok(())
+    }
+
+    /// Servers that are due, in every workspace.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due(&self, most: i64) -> Result<Vec<(TenantId, InstallationId)>> {
+        let mut tx = self.db.global().await?;
+        store::due(&mut tx, most).await
+    }
+
+    /// Takes a server's own word that what it offers has changed: it is looked at soon, and not more often than is good.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn changed(&self, tenant: TenantId, id: InstallationId) -> Result<()> {
+        let mut tx = self.db.tenant(tenant).await?;
+        store::hasten(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps how a server fares on a node.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fares(
+        &self,
+        tenant: TenantId,
+        id: InstallationId,
+        node: &str,
+        told: &v1::UpstreamState,
+    ) -> Result<()> {
+        let mut tx = self.db.tenant(tenant).await?;
+        store::set_state(&mut tx, id, node, told).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// What the server is shown with each request.
+fn headers(
+    auth: Option<&v1::Auth>,
+    plain: &[v1::Header],
+    secrets: &HashMap<String, SecretString>,
+) -> std::result::Result<HeaderMap, Trouble> {
+    use v1::auth::Kind;
+    let unusable = || {
+        Trouble::NoCredential(
+            "The credential holds characters that no header takes. Enter it again.".to_owned(),
+        )
+    };
+    let mut headers = HeaderMap::new();
+    for header in plain {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
+        headers.insert(name, HeaderValue::from_str(&header.value).map_err(|_| unusable())?);
+    }
+    let (credential, header, prefix) = match auth.and_then(|auth| auth.kind.as_ref()) {
+        None | Some(Kind::None(_)) => return Ok(headers),
+        Some(Kind::Bearer(auth)) => (&auth.credential, auth.header.as_str(), &auth.prefix),
+        Some(Kind::ApiKey(auth)) => match &auth.place {
+            Some(v1::api_key_auth::Place::Header(header)) => {
+                (&auth.credential, header.as_str(), &auth.prefix)
+            }
+            _ => return Err(unusable()),
+        },
+        Some(_) => return Err(Trouble::NoCredential("It is not connected yet.".to_owned())),
+    };
+    let secret = secrets.get(credential).filter(|secret| !secret.expose_secret().trim().is_empty());
+    let secret = secret.ok_or_else(|| Trouble::NoCredential("Enter the credential.".to_owned()))?;
+    let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| unusable())?;
+    let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret().trim()))
+        .map_err(|_| unusable())?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(headers)
+}
+
+/// How many wait for somebody to look at them.
+#[must_use]
+pub fn waiting(known: &[Known]) -> usize {
+    use review::State;
+    review::items(known)
+        .iter()
+        .filter(|item| matches!(item.state, State::New | State::Changed | State::Gone))
+        .count()
+}
+
+/// What other installations' tools are called.
+fn neighbours(all: &[Installation], but: InstallationId) -> Vec<Neighbour> {
+    let others = all.iter().filter(|one| one.id != but);
+    let tools = others.flat_map(|one| {
+        one.tools()
+            .into_iter()
+            .map(|tool| Neighbour { installation: one.name.clone(), public_name: tool.public_name })
+    });
+    tools.collect()
+}
