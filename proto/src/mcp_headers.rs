@@ -169,11 +169,12 @@ impl ParamHeader {
 /// A text as a header may hold it: as it is, or in Base64 between markers.
 #[must_use]
 pub fn encode(text: &str) -> Cow<'_, str> {
-    let plain = text.bytes().all(|b| (0x20..0x7f).contains(&b))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !(text.starts_with(OPEN) && text.ends_with(CLOSE));
-    if plain { Cow::Borrowed(text) } else { format!("{OPEN}{}{CLOSE}", STANDARD.encode(text)).into() }
+    let marked = text.starts_with(OPEN) && text.ends_with(CLOSE);
+    let sendable = text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim_matches(' ') == text;
+    if sendable && !marked {
+        return Cow::Borrowed(text);
+    }
+    format!("{OPEN}{}{CLOSE}", STANDARD.encode(text)).into()
 }
 
 /// The text that a header holds; `None` where what is between the markers is no Base64 of a text.

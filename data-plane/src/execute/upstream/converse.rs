@@ -58,7 +58,8 @@ pub(super) async fn until_answered(
     loop {
         let message = tokio::select! {
             biased;
-            Some(asked) = asks.next(), if !asks.is_empty() => {
+            Some((id, asked)) = asks.next(), if !asks.is_empty() => {
+                withdrawn.remove::<str>(id.get());
                 asked?;
                 continue;
             }
@@ -79,17 +80,18 @@ pub(super) async fn until_answered(
                 }
                 Message::Request { id, method, params } => {
                     let open = asks.len();
-                    let given_up = CancellationToken::new();
-                    withdrawn.retain(|_, ask: &mut CancellationToken| !ask.is_cancelled());
-                    if withdrawn.len() < 4 * ASKS {
-                        withdrawn.insert(id.get().to_owned(), given_up.clone());
+                    if open >= 4 * ASKS {
+                        return Err(Failure::broken("asks for more at once than can be answered"));
                     }
+                    let given_up = CancellationToken::new();
+                    withdrawn.insert(id.get().to_owned(), given_up.clone());
                     asks.push(async move {
                         let answered = answered(call, &method, params, open);
-                        let Some(answered) = given_up.run_until_cancelled(answered).await else {
-                            return Ok(());
+                        let replied = match given_up.run_until_cancelled(answered).await {
+                            Some(answered) => reply(call, way, &id, &answered).await,
+                            None => Ok(()),
                         };
-                        reply(call, way, &id, &answered).await
+                        (id, replied)
                     });
                 }
             },

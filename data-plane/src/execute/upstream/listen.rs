@@ -21,6 +21,7 @@ use toolmesh_proto::claims::Subject;
 use super::clock::Clock;
 use super::envelope::{Message, Outcome};
 use super::exchange::{Answering, Refusal};
+use super::legacy::Session;
 use super::server::{Era, MODERN};
 use super::{Call, Failure, Refused, Upstreams, legacy, meta, modern, oldest};
 use crate::call::line::Line;
@@ -189,7 +190,7 @@ impl Listener {
             return Err(Refusal::of(incoming).await?.failure().into());
         }
         let answering = Answering::read(incoming, self.upstreams.outbound.answer_bytes(), false).await?;
-        self.hear(answering, notices, async |_| {}).await
+        self.hear(answering, notices, None).await
     }
 
     /// A session of its own, since a server may allow one such stream in each.
@@ -218,10 +219,7 @@ impl Listener {
             // A resource that cannot be listened to is silent.
             let _ = tokio::time::timeout(OPEN_WITHIN, subscribed).await;
         }
-        self.hear(answering, notices, async |pong: Vec<u8>| {
-            let _ = call.say(call.door().post(session.headers(), pong)).await;
-        })
-        .await
+        self.hear(answering, notices, Some((call, &session))).await
     }
 
     async fn oldest(&self, call: &Call<'_>, notices: &mpsc::Sender<Notice>) -> Result<Over, Over> {
@@ -242,7 +240,7 @@ impl Listener {
         &self,
         mut answering: Answering,
         notices: &mpsc::Sender<Notice>,
-        pong: impl AsyncFn(Vec<u8>),
+        asked: Option<(&Call<'_>, &Session)>,
     ) -> Result<Over, Over> {
         loop {
             let next = tokio::time::timeout(SILENT, answering.next()).await.map_err(|_| Over::Ended)?;
@@ -253,13 +251,15 @@ impl Listener {
                 }
                 Some(Message::Answer { .. }) => return Ok(Over::Ended),
                 Some(Message::Request { id, method, .. }) => {
+                    let Some((call, session)) = asked else { return Ok(Over::Ended) };
                     let body = if method == "ping" {
                         json!({"jsonrpc": "2.0", "id": id, "result": {}})
                     } else {
                         let error = json!({"code": -32601, "message": "Nobody is there to be asked."});
                         json!({"jsonrpc": "2.0", "id": id, "error": error})
                     };
-                    pong(body.to_string().into_bytes()).await;
+                    let body = body.to_string().into_bytes();
+                    let _ = call.say(call.door().post(session.headers(), body)).await;
                 }
                 Some(message) => self.tell(message, notices).await,
             }

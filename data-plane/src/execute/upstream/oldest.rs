@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
@@ -33,8 +34,6 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 /// What waits to be read by one call, and how long the others wait for it.
 const WAITING: usize = 64;
 const SLOW: Duration = Duration::from_secs(10);
-/// Nothing is expected on a stream for longer; one that is silent may be dead.
-const SILENT: Duration = Duration::from_secs(15 * 60);
 
 /// The streams of this node.
 #[derive(Clone, Debug)]
@@ -57,13 +56,27 @@ pub(super) struct Connection {
     _reader: DropGuard,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     calls: Mutex<BTreeMap<u64, mpsc::Sender<Message>>>,
     ended: AtomicBool,
+    /// When a call last began to wait.
+    used: Mutex<Instant>,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { calls: Mutex::default(), ended: AtomicBool::new(false), used: Mutex::new(Instant::now()) }
+    }
 }
 
 impl Waiting {
+    /// Whether nobody has called for long.
+    fn is_idle(&self) -> bool {
+        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.elapsed() >= IDLE && self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, mpsc::Sender<Message>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,6 +91,7 @@ impl Waiting {
     /// Where the answer to a request is waited for; `None` where the stream has ended.
     fn add(&self, id: u64) -> Option<mpsc::Receiver<Message>> {
         let (calls, heard) = mpsc::channel(WAITING);
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut waiting = self.lock();
         (!self.ended.load(Ordering::Acquire)).then(|| {
             waiting.insert(id, calls);
@@ -273,9 +287,12 @@ impl Reader {
                 };
                 self.hand_over(message).await;
             }
-            let chunk = tokio::time::timeout(SILENT, self.incoming.chunk()).await;
-            let Ok(Ok(Some(chunk))) = chunk else { return };
-            if self.parser.feed(&chunk, &mut self.events).is_err() {
+            match tokio::time::timeout(IDLE, self.incoming.chunk()).await {
+                Ok(Ok(Some(chunk))) if self.parser.feed(&chunk, &mut self.events).is_ok() => {}
+                Err(_) => {}
+                Ok(_) => return,
+            }
+            if self.waiting.is_idle() {
                 return;
             }
         }
