@@ -58,9 +58,10 @@ pub(super) async fn until_answered(
     loop {
         let message = tokio::select! {
             biased;
-            Some((id, asked)) = asks.next(), if !asks.is_empty() => {
-                withdrawn.remove::<str>(id.get());
-                asked?;
+            Some(asked) = asks.next(), if !asks.is_empty() => {
+                let (id, replied): (Box<RawValue>, Result<(), Failure>) = asked;
+                withdrawn.remove(id.get());
+                replied?;
                 continue;
             }
             message = messages.next() => message,
