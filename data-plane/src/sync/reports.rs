@@ -83,7 +83,7 @@ impl Reporter {
     }
 
     /// Waits until there is something to tell, and takes it.
-    pub(super) async fn next(&self) -> Message {
+    pub async fn next(&self) -> Message {
         loop {
             if let Some(message) = self.take() {
                 return message;
