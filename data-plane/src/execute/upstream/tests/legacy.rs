@@ -269,3 +269,37 @@ async fn a_server_of_an_older_revision_is_held_to_it() {
         assert_eq!(last.header("mcp-protocol-version").is_some(), header, "{chosen}");
     }
 }
+
+#[tokio::test]
+async fn who_listens_to_an_older_server_hears_of_its_resources() {
+    let stream: Arc<std::sync::Mutex<Option<mpsc::Sender<String>>>> = Arc::default();
+    let played = Played::start(move |seen, _| match (seen.method.clone(), seen.rpc()) {
+        (Method::GET, _) => {
+            let (write, response) = open_stream();
+            *stream.lock().unwrap() = Some(write);
+            response
+        }
+        (_, "initialize") => initialized(seen, Some("s")),
+        (_, "resources/subscribe") => {
+            let write = stream.lock().unwrap().clone().unwrap();
+            let params = json!({"uri": seen.body["params"]["uri"]});
+            let updated = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params});
+            write.try_send(event(&updated)).unwrap();
+            result(seen, &json!({}))
+        }
+        _ => status(202),
+    })
+    .await;
+    let wanted = listen::Wanted { uris: vec!["test://a".into()], ..listen::Wanted::default() };
+    let show: listen::Show = Arc::new(|| Box::pin(async { Some(Placement::default()) }));
+    let mut heard = Box::pin(upstreams().listen(server(&played.url), somebody(), show, wanted));
+    let notice = tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
+    assert!(matches!(notice, listen::Notice::Resource(params) if params.get().contains("test://a")));
+    drop(heard);
+    let ended = async {
+        while !played.seen().iter().any(|seen| seen.method == Method::DELETE) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, ended).await.expect("the session of the stream is ended");
+}

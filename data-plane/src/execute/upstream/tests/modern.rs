@@ -181,3 +181,39 @@ async fn an_event_may_come_in_pieces_and_its_stream_may_go_on() {
     .await;
     assert_eq!(text(call(&upstreams(), &server(&played.url), somebody()).await), "pieces");
 }
+
+#[tokio::test]
+async fn who_listens_hears_what_was_wanted_and_nothing_else() {
+    let told = |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
+    let played = Played::start(move |_, _| {
+        let (write, response) = super::played::open_stream();
+        for message in [
+            told("notifications/subscriptions/acknowledged", json!({})),
+            told("notifications/tools/list_changed", json!({})),
+            told("notifications/prompts/list_changed", json!({})),
+            told("notifications/resources/updated", json!({"uri": "test://other"})),
+            told("notifications/resources/updated", json!({"uri": "test://a", "title": "A"})),
+        ] {
+            write.try_send(event(&message)).unwrap();
+        }
+        tokio::spawn(async move { write.closed().await });
+        response
+    })
+    .await;
+    let wanted = listen::Wanted { prompts: true, uris: vec!["test://a".into()], ..listen::Wanted::default() };
+    let show: listen::Show = Arc::new(|| Box::pin(async { Some(Placement::default()) }));
+    let upstreams = upstreams();
+    let mut heard = Box::pin(upstreams.listen(server(&played.url), somebody(), show, wanted));
+    let mut next = async || {
+        tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap()
+    };
+    assert!(matches!(next().await, listen::Notice::Prompts));
+    assert!(matches!(next().await, listen::Notice::Resource(params) if params.get().contains("title")));
+    let asked = &played.seen()[0];
+    assert_eq!(asked.header("mcp-method"), Some("subscriptions/listen"));
+    let expected = json!({"promptsListChanged": true, "resourceSubscriptions": ["test://a"]});
+    assert_eq!(asked.body["params"]["notifications"], expected);
+    let report = upstreams.reporter.next().await;
+    let changed = matches!(report, toolmesh_proto::v1::node_message::Message::UpstreamChanged(_));
+    assert!(changed, "the control plane hears of what changed, whether or not it was wanted");
+}
