@@ -26,6 +26,7 @@ use crate::sealed::Seals;
 use crate::sync::apply::Applier;
 use crate::sync::channel::ControlPlane;
 use crate::sync::probe::Prober;
+use crate::sync::reports::Reporter;
 use crate::sync::stream::Conversation;
 use crate::sync::{Ledger, Table, feed};
 
@@ -113,7 +114,9 @@ impl Node {
         let control = ControlPlane::new(&config.control_url, &config.join_secret)?;
         let sealer = Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?;
         let outbound = Outbound::new(config.egress, &config.limits)?;
-        let executor = Executor::new(outbound, sealer).with_control(control.clone());
+        let reporter = Reporter::default();
+        let executor =
+            Executor::new(outbound, sealer).with_control(control.clone()).with_reporter(reporter.clone());
         let (table, limits) = (Arc::new(Table::default()), config.limits);
         let ledger = Ledger::open(&config.state_dir.join("ledger"), &config.join_secret)?;
         let mut applier = Applier::new(Arc::clone(&table), ledger);
@@ -133,7 +136,7 @@ impl Node {
 
         let mut sync = Stage::default();
         let prober = Arc::new(Prober::new(executor.clone()));
-        let conversation = Conversation { control, node: config.node_name, applier, prober };
+        let conversation = Conversation { control, node: config.node_name, applier, prober, reporter };
         sync.spawn("talk with the control plane", conversation.run(sync.stop.clone()));
         sync.spawn("watch the feed of revocations", feed::watch(Arc::clone(&table), sync.stop.clone()));
 

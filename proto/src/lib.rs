@@ -1,6 +1,6 @@
 //! What both planes must agree on, and nothing else: the wire protocol (generated from `toolmesh/v1`), typed ids, rules
 //! for slugs and hosts, tool names, access classes, access-token claims, rules for outbound addresses, the sealing of
-//! credentials between the planes, and which jq programs are run and how far.
+//! credentials between the planes, headers of the Model Context Protocol, and which jq programs are run and how far.
 //!
 //! This crate knows neither database nor HTTP server; both planes import it and it imports neither.
 
@@ -9,6 +9,7 @@ pub mod claims;
 pub mod egress;
 pub mod ids;
 pub mod jq;
+pub mod mcp_headers;
 pub mod names;
 pub mod seal;
 pub mod slug;

@@ -36,6 +36,8 @@ pub struct Connector {
     pub examples: Vec<v1::Example>,
     /// The call that tells whether the API is well.
     pub health: Option<Arc<Tool>>,
+    /// Where it is another MCP server.
+    pub server: Option<v1::McpServer>,
 }
 
 /// One tool of a connector.
@@ -146,6 +148,7 @@ impl Connector {
             examples: definition.examples.clone(),
             tools,
             health,
+            server: definition.server.clone(),
         })
     }
 

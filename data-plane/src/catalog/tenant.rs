@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -68,6 +69,8 @@ pub struct Installation {
     pub credentials: Vec<v1::SealedCredential>,
     /// Access tokens of an earlier epoch are no longer used.
     pub grant_epoch: u64,
+    /// Longest wait for the answer to one call, where an admin has set it.
+    pub timeout: Option<Duration>,
 }
 
 /// Where clients find the tools of an installation.
@@ -281,7 +284,9 @@ impl Installation {
         };
         let base = Url::parse(&installation.base_url)
             .ok()
-            .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
+            // The address of an MCP server is used as it is; below others there are paths.
+            .filter(|url| url.query().is_none() || connector.server.is_some())
+            .filter(|url| url.has_host() && url.fragment().is_none());
         Ok(Self {
             tenant,
             id: parse("installation id", &installation.id)?,
@@ -291,6 +296,9 @@ impl Installation {
             exposure: Exposure::of(installation.exposure()),
             credentials: installation.credentials.clone(),
             grant_epoch: installation.grant_epoch,
+            timeout: Some(installation.timeout_seconds)
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| Duration::from_secs(seconds.into())),
         })
     }
 }

@@ -30,8 +30,10 @@ use self::rest::response::{AnswerError, Body, Content, status_text};
 use self::sign_in::SignIn;
 use self::sign_in::session::Sessions;
 use self::sign_in::tokens::Tokens;
+use self::upstream::Upstreams;
 use crate::catalog::Installation;
 use crate::sync::channel::ControlPlane;
+use crate::sync::reports::Reporter;
 
 /// Carries out calls; one per node.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Executor {
     /// What some APIs are shown instead of a stored credential.
     pub sign_in: SignIn,
     pub programs: Programs,
+    /// Other MCP servers.
+    pub upstreams: Upstreams,
 }
 
 /// What became of a call, and how it got there.
@@ -101,7 +105,8 @@ impl Executor {
     #[must_use]
     pub fn new(outbound: Outbound, sealer: Sealer) -> Self {
         let sign_in = SignIn::new(Tokens::new(None, sealer.clone()), Sessions::new(outbound.clone()));
-        Self { outbound, sealer, sign_in, programs: Programs::default() }
+        let upstreams = Upstreams::new(outbound.clone(), Reporter::default());
+        Self { outbound, sealer, sign_in, programs: Programs::default(), upstreams }
     }
 
     /// The same, asking a control plane for access tokens.
@@ -109,6 +114,13 @@ impl Executor {
     pub fn with_control(mut self, control: ControlPlane) -> Self {
         let tokens = Tokens::new(Some(control), self.sealer.clone());
         self.sign_in = SignIn::new(tokens, Sessions::new(self.outbound.clone()));
+        self
+    }
+
+    /// The same, with somebody to tell how MCP servers fare.
+    #[must_use]
+    pub fn with_reporter(mut self, reporter: Reporter) -> Self {
+        self.upstreams = Upstreams::new(self.outbound.clone(), reporter);
         self
     }
 

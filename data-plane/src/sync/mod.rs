@@ -9,6 +9,7 @@ pub mod channel;
 pub mod feed;
 pub mod ledger;
 pub mod probe;
+pub mod reports;
 pub mod stream;
 pub mod table;
 

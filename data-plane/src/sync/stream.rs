@@ -16,6 +16,7 @@ use super::apply::Applier;
 use super::backoff::Backoff;
 use super::channel::ControlPlane;
 use super::probe::Prober;
+use super::reports::Reporter;
 
 /// Answers that wait to be sent.
 const OUTGOING: usize = 256;
@@ -42,6 +43,8 @@ pub struct Conversation {
     pub node: String,
     pub applier: Applier,
     pub prober: Arc<Prober>,
+    /// What there is to tell of MCP servers.
+    pub reporter: Reporter,
 }
 
 impl Conversation {
@@ -70,7 +73,17 @@ impl Conversation {
         let mut greeted = false;
         loop {
             let next = incoming.message();
-            let next = if greeted { next.await } else { timeout(next).await? };
+            let next = if greeted {
+                tokio::select! {
+                    next = next => next,
+                    report = self.reporter.next() => {
+                        send(&out, report).await?;
+                        continue;
+                    }
+                }
+            } else {
+                timeout(next).await?
+            };
             let Some(ControlMessage { message }) = next.map_err(StreamError::Refused)? else {
                 return Err(StreamError::Ended);
             };
@@ -79,6 +92,7 @@ impl Conversation {
                 Some(message) => {
                     if matches!(message, Control::Snapshot(_)) {
                         greeted = true;
+                        self.reporter.again();
                         *backoff = Backoff::default();
                     }
                     if let Some(reply) = self.applier.apply(message).await {

@@ -2,9 +2,11 @@
 //!
 //! Owns the rules of leaving: the URL is checked, every address of its name is checked, and only a checked address is
 //! connected to; no redirects, proxies, cookies or referrers; time and size are bounded. It knows nothing of connectors,
-//! credentials or tenants. `payload` is what a request carries, `file` what is fetched into it.
+//! credentials or tenants. `payload` is what a request carries, `file` what is fetched into it, `incoming` an answer
+//! that is read while it comes.
 
 mod file;
+mod incoming;
 mod payload;
 #[cfg(test)]
 mod tests_of_files;
@@ -23,6 +25,7 @@ use toolmesh_proto::egress::{EgressError, EgressPolicy};
 use url::Url;
 
 pub use self::file::FileSource;
+pub use self::incoming::Incoming;
 pub use self::payload::{Field, FieldContent, Multipart, Payload};
 use crate::config::Limits;
 

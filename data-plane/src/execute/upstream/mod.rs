@@ -2,20 +2,53 @@
 //!
 //! Owns the wire to the server: sessions, streams, what a lying server may cost. It is given a tool that policy has allowed and
 //! a credential; it knows nothing of names under which clients call, of audit, or of how the client is reached.
+//!
+//! `modern` and `legacy` are the two eras, `oldest` the transport of 2024-11-05; `converse` is what a server may say before it
+//! answers, `exchange` one HTTP request with what comes of it, `server` what is kept of a server between calls.
 
-use std::time::Duration;
+mod breaker;
+mod clock;
+mod converse;
+pub mod envelope;
+mod exchange;
+mod legacy;
+pub mod listen;
+mod meta;
+mod modern;
+mod oldest;
+mod result;
+mod server;
+pub mod sse;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use toolmesh_proto::claims::Subject;
 
+use self::breaker::Verdict;
+use self::clock::Clock;
+use self::legacy::Sessions;
+use self::listen::Listeners;
+use self::oldest::Connections;
+use self::server::{Era, Server, Servers};
 use super::credentials::Placement;
 use super::outbound::{Outbound, OutboundError};
 use crate::call::line::Line;
 use crate::catalog::Installation;
+use crate::sync::reports::Reporter;
+
+/// Most notifications of ours that are on their way to servers at a time, with nobody waiting for them.
+const FAREWELLS: usize = 256;
 
 /// What is asked of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     /// `tools/call`, `prompts/get`, `resources/read` or `completion/complete`.
     pub method: &'static str,
@@ -26,7 +59,7 @@ pub struct Question {
 }
 
 /// A further round of a question (2026-07-28, multi round-trip requests).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Round {
     /// By the server's keys.
     pub responses: Map<String, Value>,
@@ -44,7 +77,7 @@ pub enum Answer {
 }
 
 /// Why there is no result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Failure {
     /// The server's own error.
     Rpc {
@@ -52,20 +85,28 @@ pub enum Failure {
         message: String,
         data: Option<Value>,
     },
-    /// It refused the credential; what it said in `WWW-Authenticate`.
+    /// It refused the credential; what it said in `WWW-Authenticate`. Whoever can get another credential asks once more.
     Unauthorized {
         challenge: Option<String>,
+    },
+    /// It refused the request for another reason, without an error of the protocol (403, 429, …).
+    Status {
+        status: StatusCode,
+        /// When it may be asked again, if it says so.
+        again_in: Option<Duration>,
     },
     /// It failed so often that it is left alone for a while.
     Open {
         again_in: Duration,
     },
+    /// It has as many calls of this node under way as it is allowed.
+    Busy,
     /// The caller is gone; the server was told.
     HungUp,
     /// No answer within the time that the installation allows.
     Timeout(Duration),
     Outbound(OutboundError),
-    /// It answered, but not as the protocol asks; what was wrong, for people.
+    /// It answered, but not as the protocol asks; what was wrong, for people: completes a sentence that begins with its name.
     Broken(String),
 }
 
@@ -82,12 +123,39 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub struct Upstreams {
     outbound: Outbound,
+    servers: Arc<Servers>,
+    sessions: Sessions,
+    connections: Connections,
+    listeners: Listeners,
+    farewells: Arc<Semaphore>,
+    reporter: Reporter,
+}
+
+/// One question on its way.
+struct Call<'a> {
+    upstreams: &'a Upstreams,
+    installation: &'a Installation,
+    server: &'a Arc<Server>,
+    subject: Subject,
+    placement: &'a Placement,
+    line: &'a Line,
+    clock: &'a Clock,
+    /// Sent so far.
+    requests: &'a AtomicU32,
 }
 
 impl Upstreams {
     #[must_use]
-    pub const fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+    pub fn new(outbound: Outbound, reporter: Reporter) -> Self {
+        Self {
+            outbound,
+            servers: Arc::new(Servers::new(reporter.clone())),
+            sessions: Sessions::default(),
+            connections: Connections::default(),
+            listeners: Listeners::default(),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            reporter,
+        }
     }
 
     /// Asks the server of an installation for a caller.
@@ -99,7 +167,117 @@ impl Upstreams {
         question: Question,
         line: &Line,
     ) -> Asked {
-        let _ = (&self.outbound, installation, subject, placement, question, line);
-        Asked { result: Err(Failure::HungUp), requests: 0, took: Duration::ZERO }
+        let (start, requests) = (Instant::now(), AtomicU32::new(0));
+        let result = self.admitted(installation, subject, placement, question, line, &requests).await;
+        Asked { result, requests: requests.load(Ordering::Relaxed), took: start.elapsed() }
+    }
+
+    async fn admitted(
+        &self,
+        installation: &Installation,
+        subject: Subject,
+        placement: &Placement,
+        question: Question,
+        line: &Line,
+        requests: &AtomicU32,
+    ) -> Result<Answer, Failure> {
+        let server = self.servers.of(installation);
+        let _turn = server.turns.try_acquire().map_err(|_| Failure::Busy)?;
+        let pass = server.breaker.admit().map_err(|again_in| Failure::Open { again_in })?;
+        let whole = installation.timeout.unwrap_or_else(|| self.outbound.longest());
+        let clock = Clock::new(whole);
+        let call = Call {
+            upstreams: self,
+            installation,
+            server: &server,
+            subject,
+            placement,
+            line,
+            clock: &clock,
+            requests,
+        };
+        let result = tokio::select! {
+            biased;
+            result = call.answered(question) => result,
+            () = line.hung_up().cancelled() => Err(Failure::HungUp),
+            () = clock.ran_out() => Err(Failure::Timeout(whole)),
+        };
+        pass.end(&verdict(&result));
+        result
+    }
+}
+
+impl Call<'_> {
+    /// Asks in the era that the server is known to speak, and in the other where it says so.
+    async fn answered(&self, question: Question) -> Result<Answer, Failure> {
+        for _ in 0..2 {
+            let before = self.server.era();
+            let answer = match before {
+                Era::Modern => modern::ask(self, question.clone()).await,
+                Era::Legacy(_) => legacy::ask(self, question.clone()).await,
+                Era::Oldest => oldest::ask(self, question.clone()).await,
+            };
+            match answer {
+                Err(Refused::OtherEra(era)) if era != before => self.speaks(era),
+                // It names what it was asked in: once more, perhaps it had just begun.
+                Err(Refused::OtherEra(_)) => {}
+                Err(Refused::Failed(failure)) => return Err(failure),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        Err(Failure::Broken("refuses each revision of the protocol in turn".to_owned()))
+    }
+
+    /// Remembers what the server turned out to speak, and has the control plane look at it again.
+    fn speaks(&self, era: Era) {
+        tracing::info!(installation = %self.installation.id, ?era, "an MCP server speaks another revision than before");
+        self.server.turned(era);
+        self.upstreams.reporter.changed(self.installation.tenant, self.installation.id);
+    }
+}
+
+/// Why one era gave no answer.
+#[derive(Clone, Debug)]
+enum Refused {
+    /// The server speaks this instead.
+    OtherEra(Era),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<OutboundError> for Failure {
+    fn from(error: OutboundError) -> Self {
+        Self::Outbound(error)
+    }
+}
+
+impl Failure {
+    fn broken(what: impl Into<String>) -> Self {
+        Self::Broken(what.into())
+    }
+}
+
+/// What an answer says about the server's health.
+fn verdict(result: &Result<Answer, Failure>) -> Verdict {
+    use OutboundError as E;
+    match result {
+        // What a server refuses, it refuses in good health.
+        Ok(_) | Err(Failure::Rpc { .. } | Failure::Unauthorized { .. } | Failure::Status { .. }) => {
+            Verdict::Well
+        }
+        Err(Failure::Outbound(E::TooLarge(_))) => Verdict::Well,
+        Err(Failure::Timeout(whole)) => {
+            Verdict::Failed(format!("no answer came within {} seconds", whole.as_secs()))
+        }
+        Err(Failure::Broken(what)) => Verdict::Failed(format!("the server {what}")),
+        // These are ours to mend, or nobody's.
+        Err(Failure::Outbound(E::Refused(_) | E::File { .. } | E::BodyTooLarge(_))) => Verdict::None,
+        Err(Failure::Outbound(error)) => Verdict::Failed(error.to_string()),
+        Err(Failure::HungUp | Failure::Busy | Failure::Open { .. }) => Verdict::None,
     }
 }
