@@ -30,6 +30,7 @@ use self::rest::response::{AnswerError, Body, Content, status_text};
 use self::sign_in::SignIn;
 use self::sign_in::session::Sessions;
 use self::sign_in::tokens::Tokens;
+use self::upstream::Upstreams;
 use crate::catalog::Installation;
 use crate::sync::channel::ControlPlane;
 
@@ -41,6 +42,8 @@ pub struct Executor {
     /// What some APIs are shown instead of a stored credential.
     pub sign_in: SignIn,
     pub programs: Programs,
+    /// Other MCP servers.
+    pub upstreams: Upstreams,
 }
 
 /// What became of a call, and how it got there.
@@ -101,7 +104,8 @@ impl Executor {
     #[must_use]
     pub fn new(outbound: Outbound, sealer: Sealer) -> Self {
         let sign_in = SignIn::new(Tokens::new(None, sealer.clone()), Sessions::new(outbound.clone()));
-        Self { outbound, sealer, sign_in, programs: Programs::default() }
+        let upstreams = Upstreams::new(outbound.clone());
+        Self { outbound, sealer, sign_in, programs: Programs::default(), upstreams }
     }
 
     /// The same, asking a control plane for access tokens.

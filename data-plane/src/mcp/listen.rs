@@ -19,8 +19,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{BUSY, INVALID_PARAMS, Id};
-use super::stream::{comment, event, event_stream};
-use super::{modern, reply, tools};
+use super::lists::List;
+use super::ongoing::{comment, event, event_stream};
+use super::revision::Revision;
+use super::{modern, reply};
 use crate::call::Caller;
 use crate::ingress::{ListenPermit, Standing};
 
@@ -163,7 +165,7 @@ const fn more(bytes: Bytes) -> Said {
 fn shown(standing: &Standing) -> Option<u64> {
     let (tenant, principal) = standing.principal()?;
     let mut hasher = DefaultHasher::new();
-    for listing in tools::listed(&tenant, &principal) {
+    for listing in List::Tools.entries(&tenant, &principal, Revision::MODERN) {
         listing.get().hash(&mut hasher);
     }
     Some(hasher.finish())
