@@ -31,19 +31,18 @@ pub(super) fn fitting(
         Value::Object(given) => entry.presets.fill(given),
         _ => Ok(()),
     };
-    let checked = match &arguments {
-        _ if let Err(name) = &filled => Err(arguments::Unfit {
+    let checked = match (&filled, &arguments) {
+        (Err(name), _) => Err(arguments::Unfit {
             told: format!(
                 "The arguments do not fit {}. /{name}: it is set by the workspace and cannot be given.",
                 entry.name
             ),
             logged: format!("The arguments do not fit: /{name} is set by the workspace."),
         }),
-        Value::Object(_) => match &entry.tool.validator {
-            Some(validator) => arguments::check(&entry.name, validator, &entry.tool.call, &arguments),
-            None => Ok(()),
-        },
-        _ => Err(arguments::Unfit {
+        (Ok(()), Value::Object(_)) => {
+            arguments::check(&entry.name, &entry.tool.validator, &entry.tool.call, &arguments)
+        }
+        (Ok(()), _) => Err(arguments::Unfit {
             told: format!("The arguments of {} must be an object.", entry.name),
             logged: "The arguments are not an object.".to_owned(),
         }),

@@ -12,11 +12,11 @@ use toolmesh_proto::v1::Outcome;
 use super::line::Answered;
 use super::{Caller, InputRequired, RpcError, Said};
 use crate::catalog::Installation;
+use crate::execute;
 use crate::execute::code::Thrown;
 use crate::execute::credentials::{CredentialError, Opened, Placement};
 use crate::execute::rest::response::Content;
 use crate::execute::upstream::{Answer, Asked, Failure, Question, Round};
-use crate::execute::{self};
 use crate::members::Members;
 use crate::record::CallEvent;
 
@@ -119,10 +119,10 @@ impl Passing<'_> {
 
     /// Asks; where the credential is refused and another can be had, once more with that.
     async fn ask(&mut self, question: Question, refused: &mut Option<CredentialError>) -> Asked {
-        let again = match &question.round {
-            Some(round) => Some(Round { responses: round.responses.clone(), state: round.state.clone() }),
-            None => None,
-        };
+        let again = question
+            .round
+            .as_ref()
+            .map(|round| Round { responses: round.responses.clone(), state: round.state.clone() });
         let (method, params) = (question.method, question.params.clone());
         let first = self.ask_once(question).await;
         if !matches!(first.result, Err(Failure::Unauthorized { .. })) {

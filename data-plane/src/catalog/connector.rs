@@ -239,7 +239,7 @@ fn own_schema(tool: &v1::Tool) -> Result<(Box<RawValue>, jsonschema::Validator),
 /// The schema as the server sent it; it is not ours to judge.
 fn upstream_schema(definition: &RawValue) -> Box<RawValue> {
     let sent: Option<Members> = Members::read(definition.get()).and_then(|tool| tool.read_as("inputSchema"));
-    sent.map_or_else(|| any_object(), |schema| schema.write())
+    sent.map_or_else(any_object, |schema| schema.write())
 }
 
 fn any_object() -> Box<RawValue> {

@@ -96,7 +96,7 @@ pub(super) fn entries(
         let mut entry = entry(installation, sent, tool, said, faults);
         let fresh =
             !taken.contains_key(&entry.name) && own.insert(entry.name.clone(), entries.len()).is_none();
-        if !fresh || names::is_reserved(&entry.name) {
+        if !fresh || [names::DISCOVER_TOOLS, names::EXECUTE_CODE].contains(&entry.name.as_str()) {
             faults.push(BundleError::Twice(entry.name.clone()));
             // It keeps its place, which search counts by.
             (entry.enabled, entry.listed) = (false, false);
@@ -197,7 +197,6 @@ fn schema(tool: &Tool, presets: &Presets, mirrored: &mut Vec<Mirrored>) -> Optio
 }
 
 /// The tool's entries in the list: for the newest revision, and for older ones where that is another.
-#[expect(clippy::type_complexity, reason = "the same twice")]
 fn listing(
     entry: &ToolEntry,
     said: Option<&v1::ToolOverride>,

@@ -30,7 +30,7 @@ pub(super) enum Answer {
     /// The answer to `initialize`, with the session's id if the client gets one.
     Begun(Bytes, Option<String>),
     /// A call that is on its way.
-    Pending(Ongoing),
+    Pending(Box<Ongoing>),
     /// A call that there is no room for.
     Busy(Bytes),
     /// A call that the caller's token is too narrow for; the client may ask for a wider one.
@@ -52,7 +52,7 @@ pub(super) fn handle(talk: &Talk<'_>, message: Message) -> Answer {
             talk.notified(&method, params.as_deref());
             return Answer::None;
         }
-        Message::Response { .. } => return Answer::None,
+        Message::Response => return Answer::None,
         Message::Invalid { id, reason } => {
             return Answer::Ready(reply::error(id.as_ref(), INVALID_REQUEST, reason));
         }
@@ -64,7 +64,7 @@ pub(super) fn handle(talk: &Talk<'_>, message: Message) -> Answer {
         "ping" => return Answer::Ready(reply::result(&id, json!({}))),
         _ => {}
     }
-    if Offered::to(caller).has(&method) {
+    if Offered::includes(caller, &method) {
         if let Some(list) = List::named(&method) {
             return Answer::Ready(lists::answer(caller, &id, list, params, talk.revision, ""));
         }
@@ -117,7 +117,7 @@ impl Talk<'_> {
             Ok(permit) => {
                 let (client, session) = (self.client(params), self.session_id());
                 let begun = ongoing::begin(caller, self.revision, id, client, question, permit, session);
-                Answer::Pending(begun)
+                Answer::Pending(Box::new(begun))
             }
             Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
         }

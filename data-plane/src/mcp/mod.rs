@@ -155,7 +155,7 @@ async fn part(caller: &Caller, revision: Revision, message: Message, deadline: I
 /// An error for a message that is not carried out; a notification gets no answer.
 fn refuse(message: &Message, code: i64, reason: &str) -> Option<Bytes> {
     match message {
-        Message::Notification { .. } | Message::Response { .. } => None,
+        Message::Notification { .. } | Message::Response => None,
         Message::Request { .. } | Message::Invalid { .. } => Some(reply::error(message.id(), code, reason)),
     }
 }

@@ -74,7 +74,7 @@ impl Refusal {
 pub(super) fn is_meant(header: Option<&str>, message: &Message) -> bool {
     let body = match message {
         Message::Request { params, .. } => version(&read(params.as_deref())),
-        Message::Notification { .. } | Message::Response { .. } | Message::Invalid { .. } => None,
+        Message::Notification { .. } | Message::Response | Message::Invalid { .. } => None,
     };
     match (header, body) {
         (Some(header), Some(body)) => header != body || Revision::legacy(header).is_none(),
@@ -108,7 +108,7 @@ pub(super) async fn answer(
 ) -> Response {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
-        Message::Notification { .. } | Message::Response { .. } => return reply::accepted(),
+        Message::Notification { .. } | Message::Response => return reply::accepted(),
         Message::Invalid { id, reason } => return reply::invalid(id.as_ref(), reason),
     };
     let params = params.as_deref();
@@ -118,11 +118,10 @@ pub(super) async fn answer(
     if let Err(refusal) = check_mirrored(headers, &caller, &method, params) {
         return refusal.response(&id);
     }
-    let offered = Offered::to(&caller);
     match method.as_str() {
-        "server/discover" => reply::json(discover(&caller.visit.tenant, offered, &id)),
+        "server/discover" => reply::json(discover(&caller, &id)),
         "subscriptions/listen" => listen::answer(caller, id, params),
-        method if !offered.has(method) => not_found(&id, method),
+        method if !Offered::includes(&caller, method) => not_found(&id, method),
         method => match (List::named(method), questions::kind(method)) {
             (Some(list), _) => self::list(&caller, &id, list, params),
             (None, Some(_)) => call(&caller, id, method, params, takes_stream).await,
@@ -279,13 +278,14 @@ pub(super) fn meta(tenant: &Tenant) -> Map<String, Value> {
     Map::from_iter([(SERVER.to_owned(), offered::server_info(tenant, Revision::MODERN))])
 }
 
-fn discover(tenant: &Tenant, offered: Offered, id: &Id) -> bytes::Bytes {
+fn discover(caller: &Caller, id: &Id) -> bytes::Bytes {
+    let tenant = &caller.visit.tenant;
     reply::result(
         id,
         json!({
             "resultType": "complete",
             "supportedVersions": Revision::ALL.map(Revision::as_str),
-            "capabilities": offered.capabilities(Revision::MODERN),
+            "capabilities": Offered::to(caller).capabilities(Revision::MODERN),
             "instructions": offered::instructions(tenant),
             "ttlMs": TTL_MS,
             "cacheScope": "private",

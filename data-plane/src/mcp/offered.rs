@@ -37,14 +37,19 @@ impl Offered {
         }
     }
 
-    /// Whether a method is among what is offered.
-    pub(super) fn has(self, method: &str) -> bool {
+    /// Whether a method is among what a caller is offered.
+    pub(super) fn includes(caller: &Caller, method: &str) -> bool {
+        let some = |offers: &dyn Fn(&Server) -> bool| {
+            !call::servers_in_reach(&caller.visit.tenant, &caller.principal, offers).is_empty()
+        };
         match method {
-            "prompts/list" | "prompts/get" => self.prompts,
-            "resources/list" | "resources/templates/list" | "resources/read" => self.resources,
-            "resources/subscribe" | "resources/unsubscribe" => self.subscriptions,
-            "completion/complete" => self.completions,
-            "logging/setLevel" => self.logging,
+            "prompts/list" | "prompts/get" => some(&Server::has_prompts),
+            "resources/list" | "resources/templates/list" | "resources/read" => some(&Server::has_resources),
+            "resources/subscribe" | "resources/unsubscribe" => {
+                some(&|server| server.tells("resources", "subscribe"))
+            }
+            "completion/complete" => some(&|server| server.can("completions")),
+            "logging/setLevel" => some(&|server| server.can("logging")),
             _ => true,
         }
     }

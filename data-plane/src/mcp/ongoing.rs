@@ -14,7 +14,6 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -184,8 +183,13 @@ impl Wire {
             // Lists and resources are told of elsewhere.
             _ => false,
         };
-        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        told.then(|| event(message.to_string().as_bytes()))
+        told.then(|| {
+            let mut message = Members::default();
+            message.set_value("jsonrpc", &"2.0");
+            message.set_value("method", &method);
+            message.set("params", params.to_owned());
+            event(message.write().get().as_bytes())
+        })
     }
 }
 
@@ -238,7 +242,12 @@ pub(super) fn comment() -> Bytes {
     Bytes::from_static(b": still working\n\n")
 }
 
-/// Replies are written without line breaks, so one `data:` line holds them.
+/// A message on one `data:` line. Another server's JSON may come with line breaks; between its parts they mean nothing, and
+/// within its texts there are none.
 pub(super) fn event(body: &[u8]) -> Bytes {
-    [b"event: message\ndata: ", body, b"\n\n"].concat().into()
+    let mut event = Vec::with_capacity(body.len() + 24);
+    event.extend_from_slice(b"event: message\ndata: ");
+    event.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    event.extend_from_slice(b"\n\n");
+    event.into()
 }

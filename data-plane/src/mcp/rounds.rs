@@ -52,11 +52,6 @@ impl Bound {
         Self { tenant, subject, method, name: name.to_owned(), arguments: digested(arguments) }
     }
 
-    /// What the arguments are known by.
-    pub(super) fn digest(&self) -> &str {
-        &self.arguments
-    }
-
     fn parts(&self) -> [&str; 5] {
         [&self.tenant, &self.subject, self.method, &self.name, &self.arguments]
     }

@@ -53,13 +53,13 @@ impl Session {
     pub(super) fn seal(&self, seals: &Seals, tenant: TenantId, subject: Subject) -> Option<String> {
         let plain = serde_json::to_vec(self).ok()?;
         let until = OffsetDateTime::now_utc().unix_timestamp() + LASTS;
-        let bound = [tenant.to_string(), subject.to_string()];
-        seals.seal(Purpose::Session, &[&bound[0], &bound[1]], until, &plain).ok()
+        let (tenant, subject) = (tenant.to_string(), subject.to_string());
+        seals.seal(Purpose::Session, &[&tenant, &subject], until, &plain).ok()
     }
 
     pub(super) fn open(seals: &Seals, tenant: TenantId, subject: Subject, id: &str) -> Result<Self, Gone> {
-        let bound = [tenant.to_string(), subject.to_string()];
-        let plain = seals.open(Purpose::Session, &[&bound[0], &bound[1]], id).map_err(|_| Gone)?;
+        let (tenant, subject) = (tenant.to_string(), subject.to_string());
+        let plain = seals.open(Purpose::Session, &[&tenant, &subject], id).map_err(|_| Gone)?;
         serde_json::from_slice(&plain).map_err(|_| Gone)
     }
 }

@@ -297,11 +297,8 @@ impl Subject {
 
     fn check(&self) -> Result<(), String> {
         let value = Value::Object(self.arguments.clone());
-        match &self.tool.validator {
-            Some(validator) => arguments::check(&self.tool.name, validator, &self.tool.call, &value)
-                .map_err(|unfit| unfit.told),
-            None => Ok(()),
-        }
+        arguments::check(&self.tool.name, &self.tool.validator, &self.tool.call, &value)
+            .map_err(|unfit| unfit.told)
     }
 }
 

@@ -82,7 +82,13 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         "prompts/get" => reply(&id, &format!(r#"{{{complete}"messages":[],"vendor":1.0}}"#)),
         "resources/read" => {
             let uri = &message["params"]["uri"];
-            reply(&id, &format!(r#"{{{complete}"contents":[{{"uri":{uri},"text":"{}"}}]}}"#, if legacy { "old" } else { "new" }))
+            reply(
+                &id,
+                &format!(
+                    r#"{{{complete}"contents":[{{"uri":{uri},"text":"{}"}}]}}"#,
+                    if legacy { "old" } else { "new" }
+                ),
+            )
         }
         "completion/complete" => reply(&id, &format!(r#"{{{complete}"completion":{{"values":["a"]}}}}"#)),
         _ => return http::StatusCode::ACCEPTED.into_response(),
@@ -237,7 +243,8 @@ impl Modern {
     async fn rpc(&self, method: &str, mut params: Value) -> Answer {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.1.clone();
-        let name = params.get("name").or(params.get("uri")).and_then(Value::as_str).unwrap_or_default();
+        let name =
+            params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).unwrap_or_default();
         let client = self.0.clone().with("mcp-method", method).with("mcp-name", name);
         client.rpc(method, params).await
     }
@@ -271,7 +278,10 @@ async fn a_definition_and_a_result_pass_byte_by_byte_and_one_request_is_sent_for
     }
     let calls = server.seen("tools/call");
     assert_eq!(calls.len(), 4);
-    assert_eq!((&calls[0]["params"]["name"], &calls[0]["params"]["arguments"]), (&json!("plain"), &json!({"q": "x"})));
+    assert_eq!(
+        (&calls[0]["params"]["name"], &calls[0]["params"]["arguments"]),
+        (&json!("plain"), &json!({"q": "x"}))
+    );
     assert_eq!(calls[1]["params"]["arguments"], json!({}), "what is missing is an empty object");
     assert_eq!(server.seen("initialize").len(), 1, "one session serves both calls");
     let modern_server: Vec<_> = server.seen("server/discover");
@@ -309,7 +319,10 @@ async fn an_admin_renames_a_tool_sets_its_arguments_and_gives_it_a_bare_alias() 
     let tools = list["result"]["tools"].as_array().unwrap();
     let named = |name: &str| tools.iter().find(|tool| tool["name"] == name);
     let search = named("search").unwrap();
-    assert_eq!((&search["title"], &search["annotations"]), (&json!("Better"), &json!({"readOnlyHint": true})));
+    assert_eq!(
+        (&search["title"], &search["annotations"]),
+        (&json!("Better"), &json!({"readOnlyHint": true}))
+    );
     assert_eq!(
         search["inputSchema"],
         json!({"type": "object", "properties": {"q": {"type": "string", "default": "all"}}, "x-vendor": 1.5})
@@ -318,7 +331,11 @@ async fn an_admin_renames_a_tool_sets_its_arguments_and_gives_it_a_bare_alias() 
     assert!(named("new_better").is_none() && named("new_plain").is_none() && named("new_ask").is_some());
     assert!(named("plain").is_some() && named("old_web_search").is_some() && named("web_search").is_none());
     for name in ["search", "new_better"] {
-        assert_eq!(client.call(name, json!({})).await.json()["result"]["vendor"], json!({"b": [1]}), "{name}");
+        assert_eq!(
+            client.call(name, json!({})).await.json()["result"]["vendor"],
+            json!({"b": [1]}),
+            "{name}"
+        );
     }
     let sent = &server.seen("tools/call")[1]["params"];
     assert_eq!((&sent["name"], &sent["arguments"]), (&json!("plain"), &json!({"team": "core", "q": "all"})));
@@ -351,8 +368,12 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
     assert_eq!(unknown["error"]["code"], -32602);
 
     let listed = modern.rpc("resources/list", json!({})).await.json();
-    let uris: Vec<&str> =
-        listed["result"]["resources"].as_array().unwrap().iter().map(|one| one["uri"].as_str().unwrap()).collect();
+    let uris: Vec<&str> = listed["result"]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["uri"].as_str().unwrap())
+        .collect();
     assert_eq!(uris, ["test://shared", "mcp+old://test%3A%2F%2Fshared"]);
     for (uri, text) in [
         ("test://shared", "new"),
@@ -365,7 +386,10 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
     }
     for uri in ["mcp+new://test%3A%2F%2Ft%2F5", "mcp+echo://x", "other://x"] {
         let missing = modern.rpc("resources/read", json!({ "uri": uri })).await.json();
-        assert_eq!((&missing["error"]["code"], &missing["error"]["data"]["uri"]), (&json!(-32602), &json!(uri)));
+        assert_eq!(
+            (&missing["error"]["code"], &missing["error"]["data"]["uri"]),
+            (&json!(-32602), &json!(uri))
+        );
         let missing = world.client().rpc("resources/read", json!({ "uri": uri })).await.json();
         assert_eq!(missing["error"]["code"], -32002);
     }
@@ -374,7 +398,10 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
     let argument = json!({"name": "arg1", "value": "a"});
     let completed = world
         .client()
-        .rpc("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "old_greet"}, "argument": argument}))
+        .rpc(
+            "completion/complete",
+            json!({"ref": {"type": "ref/prompt", "name": "old_greet"}, "argument": argument}),
+        )
         .await
         .json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["a"]));
@@ -405,7 +432,10 @@ async fn progress_comes_on_a_stream_if_it_is_asked_for() {
         assert_eq!(told.header("content-type"), "text/event-stream");
         let told = messages(&told);
         assert_eq!(told.len(), 4, "{told:?}");
-        assert_eq!((&told[1]["params"]["progress"], &told[1]["params"]["progressToken"]), (&json!(50), &json!("p7")));
+        assert_eq!(
+            (&told[1]["params"]["progress"], &told[1]["params"]["progressToken"]),
+            (&json!(50), &json!("p7"))
+        );
         assert!(told[3]["result"]["content"].is_array());
         let silent = modern.rpc("tools/call", json!({"name": tool, "arguments": {}})).await;
         assert_eq!(silent.header("content-type"), "application/json");
@@ -438,7 +468,8 @@ async fn a_client_of_the_newest_revision_cancels_by_leaving_and_an_older_one_by_
         }
     })
     .await;
-    let cancel = |id: u32| json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+    let cancel =
+        |id: u32| json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
     world.client().send("POST", "/mcp", cancel(99).to_string()).await;
     world.client().send("POST", "/mcp", cancel(1).to_string()).await;
     let answer = within(waiting).await.unwrap();
@@ -466,9 +497,14 @@ async fn a_modern_server_asks_a_modern_client_in_rounds_and_a_state_is_good_for_
     let mut other = retry("new_ask", &state);
     other["arguments"]["q"] = "2".into();
     let tampered = format!("{}A", &state[..state.len() - 1]);
-    for bad in [retry("new_plain", &state), other, retry("new_ask", &tampered), retry("new_ask", "nonsense")] {
+    for bad in [retry("new_plain", &state), other, retry("new_ask", &tampered), retry("new_ask", "nonsense")]
+    {
         let refused = modern.rpc("tools/call", bad.clone()).await.json();
-        assert!(refused["error"]["code"] == -32602 || bad["requestState"] == state.as_str() && refused["error"].is_object(), "{refused}");
+        assert!(
+            refused["error"]["code"] == -32602
+                || bad["requestState"] == state.as_str() && refused["error"].is_object(),
+            "{refused}"
+        );
     }
     assert_eq!(server.seen("tools/call").len(), 2);
     let narrow = Modern(modern.0.clone(), json!({}));
