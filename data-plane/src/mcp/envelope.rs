@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::call::line::Answered;
+
 pub(super) const PARSE_ERROR: i64 = -32700;
 pub(super) const INVALID_REQUEST: i64 = -32600;
 pub(super) const METHOD_NOT_FOUND: i64 = -32601;
@@ -49,7 +51,10 @@ pub(super) enum Message {
         params: Option<Box<RawValue>>,
     },
     /// An answer to a request of ours; is not answered.
-    Response,
+    Response {
+        id: Option<Id>,
+        answered: Answered,
+    },
     /// JSON, but no JSON-RPC; the id, if one could be read.
     Invalid {
         id: Option<Id>,
@@ -90,7 +95,7 @@ impl Message {
         match self {
             Self::Request { id, .. } => Some(id),
             Self::Invalid { id, .. } => id.as_ref(),
-            Self::Notification { .. } | Self::Response => None,
+            Self::Notification { .. } | Self::Response { .. } => None,
         }
     }
 }
@@ -153,8 +158,12 @@ fn message(raw: &RawValue) -> Message {
         return invalid("jsonrpc must be \"2.0\"");
     }
     let Some(method) = wire.method else {
-        let response = wire.result.is_some() || wire.error.is_some();
-        return if response { Message::Response } else { invalid("method is missing") };
+        let answered = match (wire.result, wire.error) {
+            (Some(result), _) => Answered::Result(result.to_owned()),
+            (None, Some(error)) => Answered::Error(error.to_owned()),
+            (None, None) => return invalid("method is missing"),
+        };
+        return Message::Response { id, answered };
     };
     let Ok(method) = serde_json::from_str::<String>(method.get()) else {
         return invalid("method must be a string");
@@ -225,7 +234,10 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
         ] {
-            assert!(matches!(single(body), Message::Notification { .. } | Message::Response), "{body}");
+            assert!(
+                matches!(single(body), Message::Notification { .. } | Message::Response { .. }),
+                "{body}"
+            );
         }
     }
 

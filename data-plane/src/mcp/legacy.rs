@@ -11,13 +11,14 @@ use serde_json::{Map, Value, json};
 use super::envelope::{BUSY, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
 use super::lists::{self, List};
 use super::offered::{self, Offered};
-use super::ongoing::{self, Ongoing};
-use super::questions::{self, Question};
+use super::ongoing::{self, Asking, Ongoing};
+use super::questions::{self, Question, Wanted};
 use super::reply;
 use super::revision::Revision;
 use super::session::Session;
 use crate::call::Caller;
-use crate::call::line::Client;
+use crate::call::line::{Answered, Client};
+use crate::identity::Method;
 
 /// Most characters of a method's name that are repeated in an error.
 const METHOD_CHARS: usize = 100;
@@ -45,14 +46,17 @@ pub(super) struct Talk<'a> {
 }
 
 /// Answers one message.
-pub(super) fn handle(talk: &Talk<'_>, message: Message) -> Answer {
+pub(super) async fn handle(talk: &Talk<'_>, message: Message) -> Answer {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         Message::Notification { method, params } => {
-            talk.notified(&method, params.as_deref());
+            talk.notified(&method, params.as_deref()).await;
             return Answer::None;
         }
-        Message::Response => return Answer::None,
+        Message::Response { id, answered } => {
+            talk.answered(id, answered).await;
+            return Answer::None;
+        }
         Message::Invalid { id, reason } => {
             return Answer::Ready(reply::error(id.as_ref(), INVALID_REQUEST, reason));
         }
@@ -88,17 +92,33 @@ struct Cancelled<'a> {
 }
 
 impl Talk<'_> {
-    fn session_id(&self) -> Option<&str> {
-        self.session.as_ref().map(|session| session.id.as_str())
+    /// What tells the caller's clients apart. Two of one person may count their requests alike.
+    fn scope(&self) -> String {
+        match (&self.session, &self.caller.principal.method) {
+            (Some(session), _) => session.id.clone(),
+            (None, Method::OAuth { client }) => client.clone(),
+            (None, Method::ApiKey { id }) => id.to_string(),
+        }
     }
 
-    fn notified(&self, method: &str, params: Option<&RawValue>) {
+    async fn notified(&self, method: &str, params: Option<&RawValue>) {
         if method != "notifications/cancelled" {
             return;
         }
         let cancelled = params.and_then(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()).ok());
         if let Some(Cancelled { request_id }) = cancelled {
-            self.caller.app.cancellations.cancel(self.caller, self.session_id(), request_id.get());
+            let home = self.session.as_ref().map(|session| session.home.as_str()).unwrap_or_default();
+            let peers = &self.caller.app.peers;
+            peers.cancel(ongoing::owner(self.caller), &self.scope(), request_id.get(), home).await;
+        }
+    }
+
+    /// An answer to a question of ours, for whichever node waits for it.
+    async fn answered(&self, id: Option<Id>, answered: Answered) {
+        let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.0.get()).ok()) else { return };
+        let delivered = self.caller.app.peers.deliver(ongoing::owner(self.caller), &id, answered).await;
+        if let Err(error) = delivered {
+            tracing::debug!(tenant = %self.caller.visit.tenant.id, %error, "a client's answer was not taken");
         }
     }
 
@@ -110,14 +130,16 @@ impl Talk<'_> {
             return Answer::NeedsScope(reply::error(Some(&id), INVALID_REQUEST, &reason));
         }
         let question = match Question::read(caller, kind, self.revision, params) {
-            Ok(question) => question,
+            Ok(Wanted::Call(question)) => question,
+            // Of the newest revision alone.
+            Ok(Wanted::Resumption(_)) => return Answer::None,
             Err(finished) => return Answer::Ready(finished.body(&id)),
         };
         match caller.app.capacity.call(caller.visit.tenant.id) {
             Ok(permit) => {
-                let (client, session) = (self.client(params), self.session_id());
-                let begun = ongoing::begin(caller, self.revision, id, client, question, permit, session);
-                Answer::Pending(Box::new(begun))
+                let (client, scope) = (self.client(params), self.scope());
+                let asking = Asking { caller, revision: self.revision, id, client, scope };
+                Answer::Pending(Box::new(asking.begin(question, permit)))
             }
             Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
         }
@@ -152,7 +174,7 @@ fn initialize(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Answer {
     let asked: Initialize = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let revision = Revision::negotiate(&asked.protocol_version);
     let (tenant, subject) = (&caller.visit.tenant, caller.principal.subject);
-    let session = Session::begin(revision, &asked.capabilities);
+    let session = Session::begin(revision, &asked.capabilities, caller.app.peers.address());
     let session = session.and_then(|session| session.seal(&caller.app.seals, tenant.id, subject));
     let result = json!({
         "protocolVersion": revision.as_str(),

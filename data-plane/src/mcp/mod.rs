@@ -80,7 +80,7 @@ async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, mess
         return reply::invalid(id.as_ref(), reason);
     }
     let talk = Talk { caller: &caller, revision, session };
-    match legacy::handle(&talk, message) {
+    match legacy::handle(&talk, message).await {
         Answer::None => reply::accepted(),
         Answer::Ready(body) => reply::json(body),
         Answer::Begun(body, session) => reply::begun(body, session.as_deref()),
@@ -99,7 +99,9 @@ fn session(
     let Some(id) = headers.get(session::HEADER).filter(|_| !message.is_initialize()) else { return Ok(None) };
     let id = id.to_str().map_err(|_| session::Gone)?;
     let (tenant, subject) = (caller.visit.tenant.id, caller.principal.subject);
-    Session::open(&caller.app.seals, tenant, subject, id).map(Some)
+    let session = Session::open(&caller.app.seals, tenant, subject, id)?;
+    caller.app.peers.learn(&session.home);
+    Ok(Some(session))
 }
 
 /// Batches are of revision 2025-03-26 alone, which is also what a request without the header is taken for.
@@ -140,7 +142,7 @@ async fn part(caller: &Caller, revision: Revision, message: Message, deadline: I
     }
     let id = message.id().cloned();
     let talk = Talk { caller, revision, session: None };
-    match legacy::handle(&talk, message) {
+    match legacy::handle(&talk, message).await {
         Answer::None => None,
         Answer::Ready(body) | Answer::Begun(body, _) | Answer::Busy(body) | Answer::NeedsScope(body) => {
             Some(body)
@@ -155,7 +157,7 @@ async fn part(caller: &Caller, revision: Revision, message: Message, deadline: I
 /// An error for a message that is not carried out; a notification gets no answer.
 fn refuse(message: &Message, code: i64, reason: &str) -> Option<Bytes> {
     match message {
-        Message::Notification { .. } | Message::Response => None,
+        Message::Notification { .. } | Message::Response { .. } => None,
         Message::Request { .. } | Message::Invalid { .. } => Some(reply::error(message.id(), code, reason)),
     }
 }

@@ -74,7 +74,7 @@ impl Refusal {
 pub(super) fn is_meant(header: Option<&str>, message: &Message) -> bool {
     let body = match message {
         Message::Request { params, .. } => version(&read(params.as_deref())),
-        Message::Notification { .. } | Message::Response | Message::Invalid { .. } => None,
+        Message::Notification { .. } | Message::Response { .. } | Message::Invalid { .. } => None,
     };
     match (header, body) {
         (Some(header), Some(body)) => header != body || Revision::legacy(header).is_none(),
@@ -108,7 +108,7 @@ pub(super) async fn answer(
 ) -> Response {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
-        Message::Notification { .. } | Message::Response => return reply::accepted(),
+        Message::Notification { .. } | Message::Response { .. } => return reply::accepted(),
         Message::Invalid { id, reason } => return reply::invalid(id.as_ref(), reason),
     };
     let params = params.as_deref();
@@ -313,15 +313,25 @@ async fn call(
         let body = reply::error(Some(&id), INVALID_REQUEST, &reason);
         return reply::step_up(body, &caller.visit.tenant.origin);
     }
-    let question = match Question::read(caller, kind, Revision::MODERN, params) {
-        Ok(question) => question,
-        Err(finished) => return reply::with_status(finished.status(), finished.body(&id)),
+    let revision = Revision::MODERN;
+    let refused =
+        |id: &Id, finished: &Finished| reply::with_status(finished.status(revision), finished.body(id));
+    let wanted = match Question::read(caller, kind, revision, params) {
+        Ok(wanted) => wanted,
+        Err(finished) => return refused(&id, &finished),
     };
-    let permit = match caller.app.capacity.call(caller.visit.tenant.id) {
-        Ok(permit) => permit,
-        Err(full) => return reply::busy(reply::error(Some(&id), BUSY, &full.to_string())),
+    let (client, scope) = (client(params), String::new());
+    let asking = Asking { caller, revision, id: id.clone(), client, scope };
+    let begun = match wanted {
+        Wanted::Call(question) => match caller.app.capacity.call(caller.visit.tenant.id) {
+            Ok(permit) => asking.begin(question, permit),
+            Err(full) => return reply::busy(reply::error(Some(&id), BUSY, &full.to_string())),
+        },
+        Wanted::Resumption(resumption) => match asking.resume(resumption).await {
+            Ok(begun) => begun,
+            Err(finished) => return refused(&id, &finished),
+        },
     };
-    let begun = ongoing::begin(caller, Revision::MODERN, id, client(params), question, permit, None);
     begun.response(takes_stream).await
 }
 

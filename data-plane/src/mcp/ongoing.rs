@@ -1,8 +1,9 @@
 //! A question on its way, and how its client hears of it: plain JSON if the answer comes soon and nothing is said before it,
 //! else an event stream, which also shows that it lives, so that neither a proxy nor a client takes silence for an end.
 //!
-//! A stream whose caller loses access is cut: the call goes on to its end, and its answer goes to nobody. A client of the newest
-//! revision that goes away cancels its call; an older one has a message for that.
+//! A client of the newest revision that goes away, or loses access, hangs up on its call; it is asked something by the answer to
+//! its request. An older one is asked on its stream, and has a message to cancel a call: when it goes away, the call goes on to
+//! its end, and its answer goes to nobody.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,22 +15,23 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
-use super::cancel::Cancellable;
 use super::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Id};
-use super::questions::{Finished, Question};
+use super::questions::{Finished, Question, Resumption};
 use super::reply;
 use super::revision::Revision;
+use super::rounds::Bound;
 use crate::call::Caller;
-use crate::call::line::{Client, Event, Line};
-use crate::config::Limits;
-use crate::ingress::{CallPermit, Standing};
+use crate::call::line::{Answered, Ask, Client, Event, Line};
+use crate::ingress::CallPermit;
 use crate::members::Members;
+use crate::peer::{Cancellable, Expected, Frame, Frames, Owner, ParkedCall};
 
 const CUT: &str = "Access was revoked while the call was on its way. Log in again.";
 
@@ -40,57 +42,102 @@ const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "criti
 pub(super) struct Ongoing {
     id: Id,
     wire: Wire,
-    heard: mpsc::Receiver<Event>,
-    task: JoinHandle<Finished>,
-    standing: Standing,
-    limits: Limits,
-    /// Cancels the call when it is dropped; of the newest revision alone.
-    leaving: Option<DropGuard>,
-    /// Takes the call out of those that a message can cancel.
-    _cancellable: Option<Cancellable>,
+    caller: Caller,
+    source: Source,
+}
+
+/// Where what is said comes from.
+enum Source {
+    /// For a client of the newest revision, which is asked by the answer to its request: the call may wait on any node. Dropped,
+    /// it hangs up on the call.
+    Led(Frames, Bound),
+    /// For an older client, which is asked while its request waits; the call goes on without it.
+    Direct {
+        heard: mpsc::Receiver<Event>,
+        task: JoinHandle<Answered>,
+        /// What the client was asked on this stream.
+        expected: Vec<Expected>,
+        _cancellable: Cancellable,
+    },
 }
 
 /// What of the things said on the way the client is told.
 struct Wire {
     revision: Revision,
-    wants_progress: bool,
+    progress_token: Option<Value>,
     log_level: Option<usize>,
 }
 
 enum Next {
     Finished(Finished),
-    Event(Event),
+    Said(String, Box<RawValue>),
+    Ask(Ask),
 }
 
-/// Begins a call. The caller's line is this one.
-pub(super) fn begin(
-    caller: &Caller,
-    revision: Revision,
-    id: Id,
-    client: Client,
-    question: Question,
-    permit: CallPermit,
-    session: Option<&str>,
-) -> Ongoing {
-    let hung_up = CancellationToken::new();
-    let wire = Wire {
-        revision,
-        wants_progress: client.meta.contains_key("progressToken"),
-        log_level: client.log_level.as_deref().and_then(level),
-    };
-    let leaving = (revision == Revision::MODERN).then(|| hung_up.clone().drop_guard());
-    let cancellable = (revision != Revision::MODERN)
-        .then(|| caller.app.cancellations.enter(caller, session, &id, hung_up.clone()));
-    let (line, heard) = Line::new(client, hung_up);
-    let caller = Caller { line, ..caller.clone() };
-    let (standing, limits) = (caller.standing.clone(), caller.app.limits);
-    let tracker = caller.app.calls.clone();
-    let task = tracker.spawn(async move {
-        // The call's own, not its connection's: it goes on when the client is gone.
-        let _permit = permit;
-        question.ask(&caller).await
-    });
-    Ongoing { id, wire, heard, task, standing, limits, leaving, _cancellable: cancellable }
+/// A client's request, as far as it matters to how it is answered.
+pub(super) struct Asking<'a> {
+    pub caller: &'a Caller,
+    pub revision: Revision,
+    pub id: Id,
+    pub client: Client,
+    /// What tells the caller's clients apart: the session, or what they were authenticated by.
+    pub scope: String,
+}
+
+impl Asking<'_> {
+    fn wire(&self) -> Wire {
+        Wire {
+            revision: self.revision,
+            progress_token: self.client.meta.get("progressToken").cloned(),
+            log_level: self.client.log_level.as_deref().and_then(level),
+        }
+    }
+
+    /// Begins a call. The caller's line is this one.
+    pub(super) fn begin(self, question: Question, permit: CallPermit) -> Ongoing {
+        let (wire, owner) = (self.wire(), owner(self.caller));
+        let Self { caller, revision, id, client, scope } = self;
+        let hung_up = CancellationToken::new();
+        let (line, heard) = Line::new(client, hung_up.clone());
+        let caller = Caller { line, ..caller.clone() };
+        let bound = question.bound().clone();
+        let peers = caller.app.peers.clone();
+        let cancellable = (revision != Revision::MODERN)
+            .then(|| peers.cancellable(owner, &scope, id.0.get(), hung_up.clone()));
+        let task = {
+            let (caller, tracker) = (caller.clone(), caller.app.calls.clone());
+            tracker.spawn(async move {
+                // The call's own, not its connection's: it goes on when the client is gone.
+                let _permit = permit;
+                question.ask(&caller).await.answered()
+            })
+        };
+        // The call holds the line's end; here it would keep it open.
+        let caller = Caller { line: Line::silent(hung_up.clone()), ..caller };
+        let source = match cancellable {
+            Some(_cancellable) => Source::Direct { heard, task, expected: Vec::new(), _cancellable },
+            None => {
+                let call = ParkedCall { events: heard, outcome: task, hung_up: hung_up.drop_guard() };
+                Source::Led(peers.lead(owner, call), bound)
+            }
+        };
+        Ongoing { id, wire, caller, source }
+    }
+
+    /// Goes on with a call that waits for what this request brings.
+    pub(super) async fn resume(self, resumption: Resumption) -> Result<Ongoing, Finished> {
+        let (wire, owner) = (self.wire(), owner(self.caller));
+        let Resumption { parked, answers, bound } = resumption;
+        let resumed = self.caller.app.peers.resume(owner, &parked, answers).await;
+        let frames = resumed.map_err(|error| Finished::not_resumed(&error))?;
+        let source = Source::Led(frames, bound);
+        Ok(Ongoing { id: self.id, wire, caller: self.caller.clone(), source })
+    }
+}
+
+/// Whose what a caller begins is.
+pub(super) fn owner(caller: &Caller) -> Owner {
+    Owner { tenant: caller.visit.tenant.id, subject: caller.principal.subject }
 }
 
 fn level(name: &str) -> Option<usize> {
@@ -100,7 +147,7 @@ fn level(name: &str) -> Option<usize> {
 impl Ongoing {
     /// The response: JSON, or a stream where the client takes one and there is reason for it.
     pub(super) async fn response(mut self, takes_stream: bool) -> Response {
-        let soon = tokio::time::sleep(self.limits.stream_after);
+        let soon = tokio::time::sleep(self.caller.app.limits.stream_after);
         tokio::pin!(soon);
         loop {
             let next = tokio::select! {
@@ -110,11 +157,12 @@ impl Ongoing {
             };
             match next {
                 Next::Finished(finished) => {
-                    self.stay();
-                    return reply::with_status(finished.status(), finished.body(&self.id));
+                    return reply::with_status(finished.status(self.wire.revision), finished.body(&self.id));
                 }
-                Next::Event(event) => {
-                    if let Some(said) = self.say(event).filter(|_| takes_stream) {
+                // A client that takes no stream hears of nothing, and cannot be asked.
+                _ if !takes_stream => {}
+                said => {
+                    if let Some(said) = self.say(said) {
                         return self.stream(said);
                     }
                 }
@@ -126,44 +174,62 @@ impl Ongoing {
     pub(super) async fn reply(mut self) -> Bytes {
         loop {
             if let Next::Finished(finished) = self.next().await {
-                self.stay();
                 return finished.body(&self.id);
             }
         }
     }
 
     async fn next(&mut self) -> Next {
-        tokio::select! {
-            biased;
-            Some(event) = self.heard.recv() => Next::Event(event),
-            finished = &mut self.task => Next::Finished(finished.unwrap_or_else(|error| {
-                tracing::error!(%error, "call ended without a reply");
-                Finished::error(INTERNAL_ERROR, "The call failed inside the gateway. Try again.")
-            })),
-        }
-    }
-
-    /// Whoever leaves from now on cancels nothing.
-    fn stay(&mut self) {
-        if let Some(leaving) = self.leaving.take() {
-            leaving.disarm();
+        match &mut self.source {
+            Source::Led(frames, bound) => match frames.next().await {
+                Some(Frame::Notification { method, params }) => Next::Said(method, params),
+                Some(Frame::Asks { parked, questions }) => {
+                    Next::Finished(Finished::asks(&self.caller, bound, parked, questions))
+                }
+                Some(Frame::Done(answered)) => Next::Finished(Finished::of(answered)),
+                None => Next::Finished(Finished::error(INTERNAL_ERROR, "The call broke off. Try again.")),
+            },
+            Source::Direct { heard, task, .. } => tokio::select! {
+                biased;
+                Some(event) = heard.recv() => match event {
+                    Event::Notification { method, params } => Next::Said(method, params),
+                    Event::Ask(ask) => Next::Ask(ask),
+                },
+                answered = task => Next::Finished(match answered {
+                    Ok(answered) => Finished::of(answered),
+                    Err(error) => {
+                        tracing::error!(%error, "call ended without a reply");
+                        Finished::error(INTERNAL_ERROR, "The call failed inside the gateway. Try again.")
+                    }
+                }),
+            },
         }
     }
 
     /// What the client is told of something that the call says.
-    fn say(&mut self, event: Event) -> Option<Bytes> {
-        match event {
-            Event::Notification { method, params } => self.wire.notification(&method, &params),
-            // Nobody answers: whoever asked is told so.
-            Event::Ask(_) => None,
+    fn say(&mut self, said: Next) -> Option<Bytes> {
+        match (said, &mut self.source) {
+            (Next::Said(method, params), _) => self.wire.notification(&method, params),
+            (Next::Ask(ask), Source::Direct { expected, .. }) => {
+                // Without room for one more question nobody answers, and whoever asked is told so.
+                let held = self.caller.app.peers.expect(owner(&self.caller), ask.answer).ok()?;
+                let mut message = Members::default();
+                message.set_value("jsonrpc", &"2.0");
+                message.set_value("id", &held.id);
+                message.set_value("method", &ask.method);
+                message.set("params", ask.params);
+                expected.push(held);
+                Some(event(message.write().get().as_bytes()))
+            }
+            (Next::Ask(_), Source::Led(..)) | (Next::Finished(_), _) => None,
         }
     }
 
     fn stream(self, first: Bytes) -> Response {
-        let mut beat =
-            tokio::time::interval_at(Instant::now() + self.limits.stream_beat, self.limits.stream_beat);
+        let every = self.caller.app.limits.stream_beat;
+        let mut beat = tokio::time::interval_at(Instant::now() + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let standing = self.standing.clone();
+        let standing = self.caller.standing.clone();
         let ended = Box::pin(async move { standing.ended().await });
         let open = Open { ongoing: self, ended, beat, said: VecDeque::from([first]) };
         event_stream(Body::from_stream(stream::unfold(Some(open), next)))
@@ -171,9 +237,16 @@ impl Ongoing {
 }
 
 impl Wire {
-    fn notification(&self, method: &str, params: &RawValue) -> Option<Bytes> {
+    fn notification(&self, method: &str, mut params: Box<RawValue>) -> Option<Bytes> {
         let told = match method {
-            "notifications/progress" => self.wants_progress,
+            "notifications/progress" => {
+                let token = self.progress_token.as_ref()?;
+                let mut members = Members::read(params.get())?;
+                // That of this request; the call may have begun with another.
+                members.set_value("progressToken", token);
+                params = members.write();
+                true
+            }
             "notifications/message" => {
                 let members = Members::read(params.get())?;
                 let of = members.read_as::<String>("level").as_deref().and_then(level)?;
@@ -187,7 +260,7 @@ impl Wire {
             let mut message = Members::default();
             message.set_value("jsonrpc", &"2.0");
             message.set_value("method", &method);
-            message.set("params", params.to_owned());
+            message.set("params", params);
             event(message.write().get().as_bytes())
         })
     }
@@ -222,16 +295,14 @@ async fn next(open: Option<Open>) -> Option<(Result<Bytes, Infallible>, Option<O
         tokio::select! {
             biased;
             () = &mut open.ended => {
-                open.ongoing.stay();
                 let cut = reply::error(Some(&open.ongoing.id), INVALID_REQUEST, CUT);
                 return Some((Ok(event(&cut)), None));
             }
             next = open.ongoing.next() => match next {
                 Next::Finished(finished) => {
-                    open.ongoing.stay();
                     return Some((Ok(event(&finished.body(&open.ongoing.id))), None));
                 }
-                Next::Event(said) => open.said.extend(open.ongoing.say(said)),
+                said => open.said.extend(open.ongoing.say(said)),
             },
             _ = open.beat.tick() => open.said.push_back(comment()),
         }

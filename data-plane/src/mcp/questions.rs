@@ -1,6 +1,8 @@
 //! What clients ask of what stands behind the endpoint: a tool, a prompt, a resource, a completion. Read from the protocol,
 //! answered in it; which era it came by makes a difference here and nowhere below.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
@@ -13,12 +15,19 @@ use super::result::CallResult;
 use super::revision::Revision;
 use super::rounds::{Bound, State};
 use super::{modern, reply};
+use crate::call::line::Answered;
 use crate::call::{self, Asked, Caller, InputRequired, Reference, RpcError, Said};
 use crate::execute::upstream::Round;
 use crate::identity::challenge;
+use crate::members::Members;
+use crate::peer::Undeliverable;
 
 const FOREIGN_STATE: &str =
     "requestState is none of this call's, or more than ten minutes old. Make the call again without it.";
+
+const OVER: &str =
+    "The call does not wait for this answer any more. Make the call again without requestState.";
+const AWAY: &str = "The call cannot be gone on with now. Make it again, without requestState.";
 
 /// A question, read.
 pub(super) struct Question {
@@ -39,7 +48,7 @@ enum What {
 #[derive(Debug)]
 pub(super) enum Finished {
     Result(Box<RawValue>),
-    Error { status: StatusCode, code: i64, message: String, data: Option<Value> },
+    Error { code: i64, message: String, data: Option<Value> },
 }
 
 #[derive(Default, Deserialize)]
@@ -56,25 +65,99 @@ struct Params {
     request_state: Option<Value>,
 }
 
+/// A call that waits for the client's answers, and these.
+pub(super) struct Resumption {
+    pub parked: String,
+    pub answers: BTreeMap<String, Answered>,
+    pub bound: Bound,
+}
+
+/// What a request asks for.
+pub(super) enum Wanted {
+    Call(Question),
+    Resumption(Resumption),
+}
+
 impl Finished {
+    /// An answer as nodes tell it each other.
+    pub(super) fn answered(self) -> Answered {
+        match self {
+            Self::Result(result) => Answered::Result(result),
+            Self::Error { code, message, data } => {
+                let mut error = json!({ "code": code, "message": message });
+                if let (Some(data), Value::Object(error)) = (data, &mut error) {
+                    error.insert("data".to_owned(), data);
+                }
+                Answered::Error(to_raw_value(&error).unwrap_or_default())
+            }
+        }
+    }
+
+    pub(super) fn of(answered: Answered) -> Self {
+        #[derive(Deserialize)]
+        struct Failure {
+            code: i64,
+            message: String,
+            #[serde(default)]
+            data: Option<Value>,
+        }
+        match answered {
+            Answered::Result(result) => Self::Result(result),
+            Answered::Error(error) => match serde_json::from_str(error.get()) {
+                Ok(Failure { code, message, data }) => Self::Error { code, message, data },
+                Err(_) => Self::error(INTERNAL_ERROR, "The call failed inside the gateway. Try again."),
+            },
+        }
+    }
+
+    /// Why a call that waited does not go on.
+    pub(super) fn not_resumed(error: &Undeliverable) -> Self {
+        match error {
+            Undeliverable::Unknown | Undeliverable::Gone => Self::error(INVALID_PARAMS, OVER),
+            Undeliverable::Busy | Undeliverable::Away => Self::error(INTERNAL_ERROR, AWAY),
+        }
+    }
+
+    /// What a call that waits now asks the client.
+    pub(super) fn asks(
+        caller: &Caller,
+        bound: &Bound,
+        parked: String,
+        questions: BTreeMap<String, (String, Box<RawValue>)>,
+    ) -> Self {
+        let state = State { server: None, keys: questions.keys().cloned().collect(), parked: Some(parked) };
+        let Some(sealed) = bound.seal(&caller.app.seals, &state) else {
+            return Self::error(INTERNAL_ERROR, "The call cannot be continued here. Try again.");
+        };
+        let mut requests = Members::default();
+        for (key, (method, params)) in questions {
+            let mut request = Members::default();
+            request.set_value("method", &method);
+            request.set("params", params);
+            requests.set(&key, request.write());
+        }
+        required(caller, &requests, Some(sealed))
+    }
+
     pub(super) fn error(code: i64, message: impl Into<String>) -> Self {
-        Self::Error { status: StatusCode::OK, code, message: message.into(), data: None }
+        Self::Error { code, message: message.into(), data: None }
     }
 
     /// The reply.
     pub(super) fn body(&self, id: &Id) -> Bytes {
         match self {
             Self::Result(result) => reply::result(id, result),
-            Self::Error { code, message, data, .. } => {
-                reply::error_with(Some(id), *code, message, data.clone())
-            }
+            Self::Error { code, message, data } => reply::error_with(Some(id), *code, message, data.clone()),
         }
     }
 
-    pub(super) const fn status(&self) -> StatusCode {
+    /// The status of a response that is nothing else.
+    pub(super) fn status(&self, revision: Revision) -> StatusCode {
         match self {
-            Self::Result(_) => StatusCode::OK,
-            Self::Error { status, .. } => *status,
+            Self::Error { code: MISSING_CAPABILITY, .. } if revision == Revision::MODERN => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Error { .. } | Self::Result(_) => StatusCode::OK,
         }
     }
 
@@ -128,7 +211,7 @@ impl Question {
         kind: Kind,
         revision: Revision,
         raw: Option<&RawValue>,
-    ) -> Result<Self, Finished> {
+    ) -> Result<Wanted, Finished> {
         let mut params = read(raw);
         let name = match kind {
             Kind::Tool | Kind::Prompt => text(params.name.take()),
@@ -145,6 +228,13 @@ impl Question {
             params.arguments.as_ref(),
         );
         let round = if revision == Revision::MODERN { round(caller, &bound, &mut params)? } else { None };
+        let round = match round {
+            None => None,
+            Some(Continued::Round(round)) => Some(round),
+            Some(Continued::Parked(parked, answers)) => {
+                return Ok(Wanted::Resumption(Resumption { parked, answers, bound }));
+            }
+        };
         let asked = match (kind, name) {
             (Kind::Tool, name) => {
                 What::Tool(name.map(|name| Asked { name, arguments: params.arguments.take(), round }))
@@ -159,7 +249,11 @@ impl Question {
             }
             (Kind::Completion, _) => completion(params)?,
         };
-        Ok(Self { kind, revision, asked, bound })
+        Ok(Wanted::Call(Self { kind, revision, asked, bound }))
+    }
+
+    pub(super) const fn bound(&self) -> &Bound {
+        &self.bound
     }
 
     /// Asks it and writes the answer.
@@ -188,8 +282,16 @@ const fn method(kind: Kind) -> &'static str {
     }
 }
 
+/// What a further round goes on with.
+enum Continued {
+    /// A question to the server, with the client's answers.
+    Round(Round),
+    /// A call that waits for them.
+    Parked(String, BTreeMap<String, Answered>),
+}
+
 /// The client's answers to an earlier round.
-fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<Round>, Finished> {
+fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<Continued>, Finished> {
     let responses = match params.input_responses.take() {
         None | Some(Value::Null) => None,
         Some(Value::Object(responses)) => Some(responses),
@@ -198,14 +300,22 @@ fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<R
         }
     };
     let state = match params.request_state.take() {
-        None | Some(Value::Null) => return Ok(responses.map(|responses| Round { responses, state: None })),
+        None | Some(Value::Null) => {
+            return Ok(responses.map(|responses| Continued::Round(Round { responses, state: None })));
+        }
         Some(Value::String(sealed)) => bound.open(&caller.app.seals, &sealed),
         Some(_) => Err(super::rounds::Foreign),
     };
     let state = state.map_err(|_| Finished::error(INVALID_PARAMS, FOREIGN_STATE))?;
     let mut responses = responses.unwrap_or_default();
     responses.retain(|key, _| state.keys.contains(key));
-    Ok(Some(Round { responses, state: state.server }))
+    let Some(parked) = state.parked else {
+        return Ok(Some(Continued::Round(Round { responses, state: state.server })));
+    };
+    let answers = responses
+        .into_iter()
+        .filter_map(|(key, response)| Some((key, Answered::Result(to_raw_value(&response).ok()?))));
+    Ok(Some(Continued::Parked(parked, answers.collect())))
 }
 
 fn completion(params: Params) -> Result<What, Finished> {
@@ -274,27 +384,26 @@ fn input_required(caller: &Caller, bound: &Bound, wanted: InputRequired) -> Fini
             None => return Finished::error(INTERNAL_ERROR, "The call cannot be continued here. Try again."),
         },
     };
-    required(caller, wanted.requests, sealed)
+    required(caller, &wanted.requests, sealed)
 }
 
 /// The result that asks the client.
-pub(super) fn required(caller: &Caller, requests: Map<String, Value>, state: Option<String>) -> Finished {
-    let mut result = json!({
-        "resultType": "input_required",
-        "inputRequests": requests,
-        "_meta": modern::meta(&caller.visit.tenant),
-    });
-    if let (Some(state), Value::Object(members)) = (state, &mut result) {
-        members.insert("requestState".to_owned(), state.into());
+fn required(caller: &Caller, requests: &impl serde::Serialize, state: Option<String>) -> Finished {
+    let mut result = Members::default();
+    result.set_value("resultType", &"input_required");
+    result.set_value("inputRequests", requests);
+    if let Some(state) = state {
+        result.set_value("requestState", &state);
     }
-    Finished::written(&result)
+    result.set_value("_meta", &modern::meta(&caller.visit.tenant));
+    Finished::Result(result.write())
 }
 
 fn needs(missing: Map<String, Value>) -> Finished {
     let names: Vec<&str> = missing.keys().map(String::as_str).collect();
     let message = format!("This needs a client with the capabilities {}.", names.join(", "));
     let data = Some(json!({ "requiredCapabilities": missing }));
-    Finished::Error { status: StatusCode::BAD_REQUEST, code: MISSING_CAPABILITY, message, data }
+    Finished::Error { code: MISSING_CAPABILITY, message, data }
 }
 
 /// The capability that a request needs and the client did not declare.

@@ -14,6 +14,7 @@ use crate::sealed::{Purpose, Seals};
 const ROUND_SECONDS: i64 = 600;
 
 /// What a round belongs to.
+#[derive(Clone)]
 pub(super) struct Bound {
     tenant: String,
     subject: String,

@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub capabilities: Map<String, Value>,
     /// Tells two sessions of one caller apart.
     pub id: String,
+    /// The node where it began, as other nodes reach it; empty for one that is alone.
+    pub home: String,
 }
 
 /// A session that is over, or was never ours.
@@ -34,7 +36,7 @@ pub(super) struct Gone;
 
 impl Session {
     /// A session for a client that can be asked something; `None` for one that needs none.
-    pub(super) fn begin(revision: Revision, declared: &Map<String, Value>) -> Option<Self> {
+    pub(super) fn begin(revision: Revision, declared: &Map<String, Value>, home: &str) -> Option<Self> {
         let keep = |name: &str| {
             let value = declared.get(name).filter(|value| value.is_object())?;
             let small = value.to_string().len() <= CAPABILITY_BYTES;
@@ -46,7 +48,7 @@ impl Session {
             return None;
         }
         let id = uuid::Uuid::new_v4().to_string();
-        Some(Self { revision: revision.as_str().to_owned(), capabilities, id })
+        Some(Self { revision: revision.as_str().to_owned(), capabilities, id, home: home.to_owned() })
     }
 
     /// Its id: visible ASCII, good for one caller.
@@ -75,10 +77,10 @@ mod tests {
     #[test]
     fn a_session_is_for_clients_that_can_be_asked_and_for_their_caller_alone() {
         let declared = |value: Value| value.as_object().unwrap().clone();
-        assert!(Session::begin(Revision::NEWEST, &declared(json!({"experimental": {}}))).is_none());
+        assert!(Session::begin(Revision::NEWEST, &declared(json!({"experimental": {}})), "").is_none());
         let large =
             json!({"elicitation": {"x": "y".repeat(1000)}, "roots": {"listChanged": true}, "other": {}});
-        let session = Session::begin(Revision::NEWEST, &declared(large)).unwrap();
+        let session = Session::begin(Revision::NEWEST, &declared(large), "10.0.0.1:7000").unwrap();
         assert_eq!(
             Value::Object(session.capabilities.clone()),
             json!({"elicitation": {}, "roots": {"listChanged": true}})
