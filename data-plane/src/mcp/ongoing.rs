@@ -115,7 +115,9 @@ impl Asking<'_> {
         // The call holds the line's end; here it would keep it open.
         let caller = Caller { line: Line::silent(hung_up.clone()), ..caller };
         let source = match cancellable {
-            Some(_cancellable) => Source::Direct { heard, task, expected: Vec::new(), _cancellable },
+            Some(cancellable) => {
+                Source::Direct { heard, task, expected: Vec::new(), _cancellable: cancellable }
+            }
             None => {
                 let call = ParkedCall { events: heard, outcome: task, hung_up: hung_up.drop_guard() };
                 Source::Led(peers.lead(owner, call), bound)
