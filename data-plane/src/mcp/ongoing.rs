@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -135,6 +135,16 @@ impl Asking<'_> {
         let source = Source::Led(frames, bound);
         Ok(Ongoing { id: self.id, wire, caller: self.caller.clone(), source })
     }
+}
+
+/// What of a request's `_meta` goes on to other servers: not what is between the client and us, nor who and where its user is.
+pub(super) fn passed_on(mut meta: Map<String, Value>) -> Map<String, Value> {
+    const OURS: &str = "io.modelcontextprotocol/";
+    const OF_CHATGPT: &str = "openai/";
+    meta.retain(|name, _| {
+        !name.starts_with(OURS) && (!name.starts_with(OF_CHATGPT) || name == "openai/locale")
+    });
+    meta
 }
 
 /// Whose what a caller begins is.
