@@ -155,7 +155,7 @@ impl Talk<'_> {
         let Params { meta } = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         Client {
             capabilities: self.session.as_ref().map(|one| one.capabilities.clone()).unwrap_or_default(),
-            meta,
+            meta: ongoing::passed_on(meta),
             // Which level it set, a node cannot know; the client leaves out what it does not want.
             log_level: Some("debug".to_owned()),
             rounds: false,

@@ -18,9 +18,10 @@ use super::envelope::{
 };
 use super::lists::{self, List};
 use super::offered::{self, Offered};
-use super::questions::{self, Question};
+use super::ongoing::{Asking, passed_on};
+use super::questions::{self, Finished, Question, Wanted};
 use super::revision::Revision;
-use super::{listen, ongoing, reply};
+use super::{listen, reply};
 use crate::call::Caller;
 use crate::call::line::Client;
 use crate::catalog::Tenant;
@@ -28,8 +29,6 @@ use crate::catalog::Tenant;
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-/// What of a request's `_meta` is between the client and us.
-const OURS: &str = "io.modelcontextprotocol/";
 pub(super) const SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// How long a client may keep a list, in milliseconds. A change is told on `subscriptions/listen`; this is for clients that do
@@ -337,11 +336,10 @@ async fn call(
 
 /// What the client said of itself in a request.
 fn client(params: Option<&RawValue>) -> Client {
-    let Some(Value::Object(mut meta)) = read(params).meta else { return Client::default() };
+    let Some(Value::Object(meta)) = read(params).meta else { return Client::default() };
     let capabilities = meta.get(CAPABILITIES).and_then(Value::as_object).cloned().unwrap_or_default();
     let log_level = meta.get(LOG_LEVEL).and_then(Value::as_str).map(str::to_owned);
-    meta.retain(|name, _| !name.starts_with(OURS));
-    Client { capabilities, meta, log_level, rounds: true }
+    Client { capabilities, meta: passed_on(meta), log_level, rounds: true }
 }
 
 #[cfg(test)]
