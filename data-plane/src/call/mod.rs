@@ -1,8 +1,9 @@
 //! One call on its way, whoever makes it: a client, or code that runs for one.
 //!
 //! A call goes its whole way, in this order, and ends where a step does not say yes: identity, policy, arguments,
-//! credential, upstream, result; then it is recorded, then answered. It runs to its end even if the client goes away: what
-//! was sent cannot be called back, and must be in the log.
+//! credential, upstream, result; then it is recorded, then answered. Whoever made it may hang up on the line: its request is
+//! dropped then, and what was sent is in the log as cancelled. Otherwise it runs to its end, though nobody may wait for it any
+//! more.
 //!
 //! Architecture invariant: nothing reaches an API but through [`make`]. The protocol that a call came
 //! by is not known here.
