@@ -12,6 +12,7 @@ pub mod execute;
 pub mod identity;
 pub mod ingress;
 pub mod mcp;
+pub mod members;
 pub mod node;
 pub mod peer;
 pub mod policy;

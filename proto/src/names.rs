@@ -9,6 +9,9 @@ pub const MAX_TOOL_NAME: usize = 64;
 pub const DISCOVER_TOOLS: &str = "discover_tools";
 pub const EXECUTE_CODE: &str = "execute_code";
 
+/// What ChatGPT calls its own tools.
+const RESERVED: [&str; 4] = ["web_search", "code_interpreter", "file_search", "computer_use"];
+
 /// An installation's name: `[a-z][a-z0-9-]{0,23}`, no hyphen at the end. Without an underscore, so that the first one in a
 /// public tool name always ends the prefix.
 #[must_use]
@@ -24,7 +27,24 @@ pub fn is_installation_name(name: &str) -> bool {
 /// its SHA-256, so that two tools never share one name.
 #[must_use]
 pub fn tool_name(installation: &str, tool: &str) -> String {
-    let full = format!("{installation}_{tool}");
+    clean_name(&format!("{installation}_{tool}"))
+}
+
+/// The name of a tool that stands without its installation's prefix. One that clients keep for tools of their own, or that is
+/// the gateway's own, keeps the prefix: a single reserved name makes some clients refuse the whole list.
+#[must_use]
+pub fn bare_name(installation: &str, tool: &str) -> String {
+    let bare = clean_name(tool);
+    if is_reserved(&bare) { tool_name(installation, tool) } else { bare }
+}
+
+/// Whether a name may not stand in a list of tools without a prefix.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || [DISCOVER_TOOLS, EXECUTE_CODE].contains(&name)
+}
+
+fn clean_name(full: &str) -> String {
     let clean: String = full
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' })
@@ -57,6 +77,14 @@ mod tests {
     fn characters_that_clients_refuse_are_replaced_without_making_two_tools_one() {
         assert_ne!(tool_name("x", "a.b"), tool_name("x", "a/b"));
         assert!(tool_name("x", "a.b").bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+    }
+
+    #[test]
+    fn a_bare_name_is_the_tools_own_unless_it_is_reserved() {
+        assert_eq!(bare_name("docs", "search"), "search");
+        assert_eq!(bare_name("docs", "web_search"), "docs_web_search");
+        assert_eq!(bare_name("docs", "execute_code"), "docs_execute_code");
+        assert!(bare_name("docs", "a.b").starts_with("a_b_"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Clients written by others, from discovery to a call's result: each registers, sends a person's browser to log in and
 //! consent, lists, calls, and refreshes its token. The browser is Chromium, the API behind the connector the emulated GitHub.
 
+mod everything;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

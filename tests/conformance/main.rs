@@ -4,6 +4,7 @@
 //! skipped check is a failure too. (Of a client it also notes what it saw and what a client need not do.)
 
 mod authorization;
-mod server;
 mod client;
+mod nodes;
+mod server;
 mod suite;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod answers;
+mod any_node;
 mod attacks;
 mod audit;
 mod authors;

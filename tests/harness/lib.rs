@@ -16,6 +16,7 @@ pub mod dokuwiki;
 pub mod emulate;
 pub mod events;
 pub mod everything;
+pub mod everywhere;
 pub mod factors;
 pub mod github;
 pub mod google;

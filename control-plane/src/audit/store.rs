@@ -131,6 +131,7 @@ const fn outcome(outcome: Outcome) -> &'static str {
         Outcome::UpstreamFailed => "upstream_failed",
         Outcome::Internal => "internal",
         Outcome::CodeFailed => "code_failed",
+        Outcome::Cancelled => "cancelled",
         Outcome::Unknown | Outcome::Unspecified => "unknown",
     }
 }

@@ -7,13 +7,14 @@ use toolmesh_proto::access::Access;
 use toolmesh_proto::v1::Outcome;
 
 use super::inner::Parent;
-use super::{Caller, Said, composite};
+use super::{Caller, Said, composite, upstream};
 use crate::catalog::{Call, ToolEntry};
 use crate::execute::code::Thrown;
 use crate::execute::credentials::Opened;
 use crate::execute::outbound::OutboundError;
 use crate::execute::rest::Plan;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
+use crate::execute::upstream::{Question, Round};
 use crate::execute::{Execution, Failure, Trace, arguments};
 use crate::record::{CallEvent, event::millis};
 
@@ -22,15 +23,26 @@ const REVOKED: &str = "Access was revoked before the call was sent, so nothing w
 /// The arguments, if they fit the tool.
 pub(super) fn fitting(
     entry: &ToolEntry,
-    arguments: Value,
+    mut arguments: Value,
     event: &mut CallEvent,
 ) -> Result<Map<String, Value>, arguments::Unfit> {
     let start = Instant::now();
-    let checked = match &arguments {
-        Value::Object(_) => {
+    let filled = match &mut arguments {
+        Value::Object(given) => entry.presets.fill(given),
+        _ => Ok(()),
+    };
+    let checked = match (&filled, &arguments) {
+        (Err(name), _) => Err(arguments::Unfit {
+            told: format!(
+                "The arguments do not fit {}. /{name}: it is set by the workspace and cannot be given.",
+                entry.name
+            ),
+            logged: format!("The arguments do not fit: /{name} is set by the workspace."),
+        }),
+        (Ok(()), Value::Object(_)) => {
             arguments::check(&entry.name, &entry.tool.validator, &entry.tool.call, &arguments)
         }
-        _ => Err(arguments::Unfit {
+        (Ok(()), _) => Err(arguments::Unfit {
             told: format!("The arguments of {} must be an object.", entry.name),
             logged: "The arguments are not an object.".to_owned(),
         }),
@@ -53,7 +65,8 @@ pub(super) async fn carry_out(
     caller: &Caller,
     entry: &ToolEntry,
     opened: &Opened,
-    arguments: &Map<String, Value>,
+    arguments: Map<String, Value>,
+    round: Option<Round>,
     mut event: CallEvent,
     parent: Option<&Parent>,
 ) -> Said {
@@ -67,13 +80,16 @@ pub(super) async fn carry_out(
         event.intend();
     }
     match &entry.tool.call {
-        Call::Rest(plan) => request(caller, entry, plan, opened, arguments, event).await,
+        Call::Rest(plan) => request(caller, entry, plan, opened, &arguments, event).await,
         Call::Composite(composite) => {
-            composite::run(caller, entry, composite, arguments, event, parent).await
+            composite::run(caller, entry, composite, &arguments, event, parent).await
         }
         Call::Upstream(_) => {
-            event.finish(Outcome::UpstreamFailed, "");
-            Said::Failed(Thrown::new("unavailable", "This server cannot be called yet.".to_owned()))
+            let params =
+                [("name", Value::from(entry.tool.name.clone())), ("arguments", Value::Object(arguments))];
+            let params = params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let question = Question { method: "tools/call", params, round };
+            upstream::pass(caller, &entry.installation, opened, question, event).await
         }
     }
 }
@@ -87,8 +103,12 @@ async fn request(
     arguments: &Map<String, Value>,
     mut event: CallEvent,
 ) -> Said {
-    let Execution { result, aside, trace } =
-        caller.app.executor.call(&entry.installation, plan, opened, arguments).await;
+    let start = Instant::now();
+    let calling = caller.app.executor.call(&entry.installation, plan, opened, arguments);
+    let Some(execution) = caller.line.hung_up().run_until_cancelled(calling).await else {
+        return upstream::hung_up(event, start.elapsed(), &entry.installation.connector.spoken());
+    };
+    let Execution { result, aside, trace } = execution;
     note(&mut event, &trace, &result);
     match result {
         Ok(content) => {

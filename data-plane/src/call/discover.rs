@@ -144,7 +144,10 @@ impl<'a> Shop<'a> {
         let mut all = all.into_iter().flat_map(|one| self.tools(one));
         all.find(|entry| {
             let spelled = spelling::spelled(entry);
-            entry.name == name || spelled == name || spelled.strip_prefix("tools.") == Some(name)
+            entry.name == name
+                || entry.alias.as_deref() == Some(name)
+                || spelled == name
+                || spelled.strip_prefix("tools.") == Some(name)
         })
     }
 
@@ -166,9 +169,9 @@ impl<'a> Shop<'a> {
             }
         }
         for entry in self.tools(installation) {
-            let text: String = entry.tool.description.split_whitespace().collect::<Vec<_>>().join(" ");
+            let text: String = entry.description().split_whitespace().collect::<Vec<_>>().join(" ");
             let line: String = text.chars().take(LINE_CHARS).collect();
-            out.add_line(&format!("{} ({}) {line}", spelling::member(&entry.tool.name), entry.tool.access));
+            out.add_line(&format!("{} ({}) {line}", spelling::member(entry.own_name()), entry.tool.access));
         }
         out.end("Use a query to find the others.")
     }
@@ -185,7 +188,7 @@ impl<'a> Shop<'a> {
             let names: Vec<String> = self
                 .tools(installation)
                 .take(NAMES)
-                .map(|entry| spelling::member(&entry.tool.name))
+                .map(|entry| spelling::member(entry.own_name()))
                 .collect();
             out.add_line(&format!(
                 "tools.{} ({}): {count} tools, such as {}",
@@ -199,11 +202,11 @@ impl<'a> Shop<'a> {
 }
 
 fn described(entry: &ToolEntry, description_chars: usize) -> String {
-    let schema: Value = serde_json::from_str(entry.tool.schema.get()).unwrap_or_default();
+    let schema: Value = serde_json::from_str(entry.schema().get()).unwrap_or_default();
     let returns = entry.tool.returns.as_ref().and_then(|json| serde_json::from_str(json.get()).ok());
     signature(&Described {
         spelled: &spelling::spelled(entry),
-        description: &entry.tool.description,
+        description: entry.description(),
         description_chars,
         access: entry.tool.access.as_str(),
         schema: &schema,

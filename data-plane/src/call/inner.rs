@@ -9,9 +9,14 @@ use serde_json::{Map, Value};
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::names;
 
-use super::{Caller, Said, make};
+use super::line::Line;
+use super::{Caller, Said, make, upstream};
+use crate::catalog::Installation;
 use crate::execute::code::{Answering, Budget, Room, Thrown};
 use crate::execute::rest::response::Content;
+
+const NEEDS_CLIENT: &str =
+    "The tool asks something of the client first, which code cannot answer. Call it from the list of tools.";
 
 /// A call on whose behalf others are made.
 #[derive(Clone)]
@@ -124,13 +129,24 @@ async fn inner(
     let room = caller.app.capacity.call(tenant.id);
     let _room = room.map_err(|full| Thrown::new("busy", full.to_string()))?;
     let installed = tenant.installations.iter().find(|one| one.id == target.installation);
+    let found = installed.and_then(|one| tenant.tool_of(one.id, &target.tool));
     let name =
-        installed.map_or_else(|| target.spelled.clone(), |one| names::tool_name(&one.name, &target.tool));
-    let found = installed.and_then(|_| tenant.tool(&name));
-    match make(&caller, &name, found, Value::Object(arguments), Some(parent)).await {
+        found.map_or_else(|| public_name(installed.map(|one| &**one), target), |entry| entry.name.clone());
+    // Code has no client to ask; its caller may still hang up on it.
+    let line = Line::silent(caller.line.hung_up().clone());
+    let caller = Caller { line, ..caller.clone() };
+    match make(&caller, &name, found, Value::Object(arguments), None, Some(parent)).await {
         Said::Result(content, _) => Ok(content),
-        Said::Failed(thrown) => Err(thrown),
+        Said::Passed(result) => upstream::content(&result),
+        Said::Failed(thrown) | Said::Reconnect(thrown) => Err(thrown),
         Said::Unfit(text) => Err(Thrown::new("invalid_arguments", text)),
         Said::Refused(text) => Err(Thrown::new("denied", text)),
+        Said::InputRequired(_) => Err(Thrown::new("input_required", NEEDS_CLIENT)),
+        Said::Rpc(error) => Err(Thrown::new("upstream_error", error.message)),
     }
+}
+
+/// For the log, where a tool is not there any more.
+fn public_name(installed: Option<&Installation>, target: &Target) -> String {
+    installed.map_or_else(|| target.spelled.clone(), |one| names::tool_name(&one.name, &target.tool))
 }

@@ -30,6 +30,8 @@ pub struct Client {
     pub meta: Map<String, Value>,
     /// Lowest level of log messages that it wants; `None` for none.
     pub log_level: Option<String>,
+    /// It answers what it is asked with its next request, not while this one waits (2026-07-28).
+    pub rounds: bool,
 }
 
 /// What a call says on its way.

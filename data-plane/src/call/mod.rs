@@ -1,8 +1,9 @@
 //! One call on its way, whoever makes it: a client, or code that runs for one.
 //!
 //! A call goes its whole way, in this order, and ends where a step does not say yes: identity, policy, arguments,
-//! credential, upstream, result; then it is recorded, then answered. It runs to its end even if the client goes away: what
-//! was sent cannot be called back, and must be in the log.
+//! credential, upstream, result; then it is recorded, then answered. Whoever made it may hang up on the line: its request is
+//! dropped then, and what was sent is in the log as cancelled. Otherwise it runs to its end, though nobody may wait for it any
+//! more.
 //!
 //! Architecture invariant: nothing reaches an API but through [`make`]. The protocol that a call came
 //! by is not known here.
@@ -13,12 +14,15 @@ mod composite;
 mod discover;
 mod inner;
 pub mod line;
+mod offers;
 mod permit;
+mod upstream;
 mod workspace_code;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use toolmesh_proto::claims::Subject;
 use toolmesh_proto::v1::{AuditEvent, Outcome};
@@ -26,13 +30,17 @@ use toolmesh_proto::v1::{AuditEvent, Outcome};
 use self::carry_out::{carry_out, fitting};
 pub use self::code_mode::listings as code_mode_listings;
 use self::inner::Parent;
+use self::line::Line;
+pub use self::offers::{Reference, complete, get_prompt, read_resource, servers_in_reach};
 pub use self::permit::too_narrow;
 use self::permit::{Refused, permit};
+pub use self::upstream::capability;
 use crate::catalog::ToolEntry;
 use crate::execute::Aside;
 use crate::execute::code::Thrown;
 use crate::execute::credentials::Opened;
 use crate::execute::rest::response::Content;
+use crate::execute::upstream::Round;
 use crate::identity::{Method, Principal};
 use crate::ingress::{Standing, Visit};
 use crate::node::App;
@@ -48,6 +56,8 @@ pub struct Caller {
     pub standing: Standing,
     /// How long it took to find out who is calling.
     pub identified_in: Duration,
+    /// Between this call and whoever makes it.
+    pub line: Line,
 }
 
 /// What is called.
@@ -56,18 +66,45 @@ pub struct Asked {
     /// The tool's public name.
     pub name: String,
     pub arguments: Option<Value>,
+    /// The client's answers to what an earlier round asked it.
+    pub round: Option<Round>,
 }
 
 /// What the caller is told.
 #[derive(Debug)]
 pub enum Said {
     Result(Content, Aside),
+    /// Another server's own result, as it came.
+    Passed(Box<RawValue>),
+    /// Another server needs answers of the client first, which come with the client's next request.
+    InputRequired(InputRequired),
     /// A result that is an error: its message is for the model to read.
     Failed(Thrown),
+    /// The same, where somebody has to connect to the service first.
+    Reconnect(Thrown),
     /// Arguments that do not fit; what that is depends on the protocol.
     Unfit(String),
     /// An error of the protocol.
     Refused(String),
+    /// Another server's own error of the protocol.
+    Rpc(RpcError),
+}
+
+/// What another server wants to be answered.
+#[derive(Debug)]
+pub struct InputRequired {
+    /// By the server's keys; each with `method` and `params`.
+    pub requests: Map<String, Value>,
+    /// What it wants back.
+    pub state: Option<String>,
+}
+
+/// An error of the protocol, by its code.
+#[derive(Debug)]
+pub struct RpcError {
+    pub code: i64,
+    pub message: String,
+    pub data: Option<Value>,
 }
 
 impl Caller {
@@ -81,7 +118,7 @@ impl Caller {
 
 /// Makes a client's call; `None` is a question that names no tool.
 pub async fn run(caller: &Caller, asked: Option<Asked>) -> Said {
-    let Some(Asked { name, arguments }) = asked else {
+    let Some(Asked { name, arguments, round }) = asked else {
         let reason = "params.name must be the name of a tool.";
         begin(caller, "", None).finish(Outcome::Invalid, reason);
         return Said::Refused(reason.to_owned());
@@ -92,7 +129,7 @@ pub async fn run(caller: &Caller, asked: Option<Asked>) -> Said {
     }
     // What is hidden is for code; to a client there is no such tool.
     let found = caller.visit.tenant.tool(&name).filter(|entry| !entry.tool.hidden);
-    make(caller, &name, found, arguments, None).await
+    make(caller, &name, found, arguments, round, None).await
 }
 
 /// Makes a call of the tool that was found under a name, if one was.
@@ -101,6 +138,7 @@ async fn make(
     name: &str,
     found: Option<&ToolEntry>,
     arguments: Value,
+    round: Option<Round>,
     parent: Option<&Parent>,
 ) -> Said {
     let mut event = begin(caller, name, parent);
@@ -117,7 +155,7 @@ async fn make(
             return Said::Unfit(unfit.told);
         }
     };
-    carry_out(caller, entry, &opened, &arguments, event, parent).await
+    carry_out(caller, entry, &opened, arguments, round, event, parent).await
 }
 
 /// Records a call that is not made.

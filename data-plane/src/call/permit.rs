@@ -64,6 +64,8 @@ pub(super) fn permit<'a>(
         let facts = event.facts();
         facts.installation_id = entry.installation.id.to_string();
         facts.access = entry.tool.access.to_string();
+        // One tool is one name in the log, by whichever it was called.
+        facts.tool.clone_from(&entry.name);
     }
     let refused = match decision {
         Some((entry, Decision::Allow)) => {

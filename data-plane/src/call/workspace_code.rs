@@ -174,7 +174,7 @@ impl Api for WorkspaceTools {
         }
         let Some(installation) = self.installation(namespace) else { return Vec::new() };
         let shown = self.tools(installation).filter(|entry| !entry.tool.hidden);
-        shown.map(|entry| spelling::member(&entry.tool.name)).collect()
+        shown.map(|entry| spelling::member(entry.own_name())).collect()
     }
 
     fn namespace(&self, name: &str) -> Result<(), String> {
@@ -190,9 +190,9 @@ impl Api for WorkspaceTools {
     fn find(&self, namespace: &str, tool: &str) -> Result<u32, String> {
         let none = || format!("tools has no {namespace:?}");
         let installation = self.installation(namespace).ok_or_else(none)?;
-        let named = self.tools(installation).find(|entry| entry.tool.name == tool);
+        let named = self.tools(installation).find(|entry| entry.own_name() == tool);
         let found = named
-            .or_else(|| self.tools(installation).find(|entry| spelling::member(&entry.tool.name) == tool));
+            .or_else(|| self.tools(installation).find(|entry| spelling::member(entry.own_name()) == tool));
         let Some(entry) = found else {
             return Err(unknown(namespace, tool, &self.names(namespace)));
         };

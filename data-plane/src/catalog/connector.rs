@@ -14,10 +14,12 @@ use toolmesh_proto::v1::tool::Call as Kind;
 
 use super::composite::{Composite, CompositeError};
 use super::search::{Index, Text};
+use super::server::Server;
 use crate::execute::arguments::{self, SchemaError};
 use crate::execute::credentials::{Auth, AuthError};
 use crate::execute::rest::Plan;
 use crate::execute::rest::plan::{Param, PlanError, Programs, default_headers};
+use crate::members::Members;
 
 /// Most characters of a description that clients are shown.
 const DESCRIPTION_CHARS: usize = 1000;
@@ -36,8 +38,8 @@ pub struct Connector {
     pub examples: Vec<v1::Example>,
     /// The call that tells whether the API is well.
     pub health: Option<Arc<Tool>>,
-    /// Where it is another MCP server.
-    pub server: Option<v1::McpServer>,
+    /// Set where it is another MCP server.
+    pub server: Option<Server>,
 }
 
 /// One tool of a connector.
@@ -52,7 +54,8 @@ pub struct Tool {
     pub schema: Box<RawValue>,
     /// The schema of what it gives, where the connector says so.
     pub returns: Option<Box<RawValue>>,
-    pub validator: jsonschema::Validator,
+    /// `None` for a tool of another MCP server, which checks for itself.
+    pub validator: Option<jsonschema::Validator>,
     pub call: Call,
     /// Not for clients: for composites and for code.
     pub hidden: bool,
@@ -148,7 +151,7 @@ impl Connector {
             examples: definition.examples.clone(),
             tools,
             health,
-            server: definition.server.clone(),
+            server: definition.server.as_ref().map(Server::compile),
         })
     }
 
@@ -201,14 +204,13 @@ impl Tool {
             // A kind that this version does not know.
             None => return Err(ConnectorError::Kind(name())),
         };
-        let schema: Value =
-            serde_json::from_str(&tool.input_schema_json).map_err(|_| ConnectorError::NoObject(name()))?;
-        if schema.get("type").and_then(Value::as_str) != Some("object") {
-            return Err(ConnectorError::NoObject(name()));
-        }
-        let validator = arguments::compile(&schema).map_err(|error| ConnectorError::Schema(name(), error))?;
-        let schema =
-            serde_json::value::to_raw_value(&schema).map_err(|_| ConnectorError::NoObject(name()))?;
+        let (schema, validator) = match &call {
+            Call::Upstream(definition) => (upstream_schema(definition), None),
+            Call::Rest(_) | Call::Composite(_) => {
+                let (schema, validator) = own_schema(tool)?;
+                (schema, Some(validator))
+            }
+        };
         Ok(Self {
             name: name(),
             title: tool.title.clone(),
@@ -221,6 +223,29 @@ impl Tool {
             hidden: tool.hidden,
         })
     }
+}
+
+fn own_schema(tool: &v1::Tool) -> Result<(Box<RawValue>, jsonschema::Validator), ConnectorError> {
+    let no_object = || ConnectorError::NoObject(tool.name.clone());
+    let schema: Value = serde_json::from_str(&tool.input_schema_json).map_err(|_| no_object())?;
+    if schema.get("type").and_then(Value::as_str) != Some("object") {
+        return Err(no_object());
+    }
+    let validator =
+        arguments::compile(&schema).map_err(|error| ConnectorError::Schema(tool.name.clone(), error))?;
+    Ok((serde_json::value::to_raw_value(&schema).map_err(|_| no_object())?, validator))
+}
+
+/// The schema as the server sent it; it is not ours to judge.
+fn upstream_schema(definition: &RawValue) -> Box<RawValue> {
+    let sent: Option<Members> = Members::read(definition.get()).and_then(|tool| tool.read_as("inputSchema"));
+    sent.map_or_else(any_object, |schema| schema.write())
+}
+
+fn any_object() -> Box<RawValue> {
+    let mut schema = Members::default();
+    schema.set_value("type", &"object");
+    schema.write()
 }
 
 /// What a tool is found by.

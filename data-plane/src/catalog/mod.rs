@@ -4,13 +4,22 @@
 
 pub mod composite;
 pub mod connector;
+mod entries;
+pub mod mirrored;
+pub mod offers;
+mod presets;
 #[cfg(test)]
 pub mod samples;
 pub mod search;
+pub mod server;
 pub mod spelling;
+mod template;
 pub mod tenant;
 pub mod typescript;
 
 pub use composite::Composite;
 pub use connector::{Call, Connector, Tool};
-pub use tenant::{ApiKey, Exposure, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry};
+pub use entries::ToolEntry;
+pub use offers::{Offer, Offers};
+pub use server::Server;
+pub use tenant::{ApiKey, Exposure, Installation, KeptOut, Member, ServiceAccount, Tenant};

@@ -29,10 +29,10 @@ pub fn member(tool: &str) -> String {
 /// A tool, whole: `tools.github.create_issue`.
 #[must_use]
 pub fn spelled(entry: &ToolEntry) -> String {
-    let (own, all) = (&entry.tool.name, &entry.installation.connector.tools);
+    let (own, all) = (entry.own_name(), &entry.installation.connector.tools);
     let (space, member) = (namespace(&entry.installation.name), self::member(own));
     let taken =
-        member != *own && all.iter().any(|other| other.name != *own && self::member(&other.name) == member);
+        member != own && all.iter().any(|other| other.name != own && self::member(&other.name) == member);
     if taken { format!("tools.{space}[{own:?}]") } else { format!("tools.{space}.{member}") }
 }
 

@@ -1,20 +1,21 @@
 //! A tenant as a node serves it: its bundle, compiled, with everything looked up at run time laid out for one look.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use toolmesh_proto::claims::{self, Subject};
 use toolmesh_proto::ids::{ApiKeyId, GroupId, InstallationId, ServiceAccountId, TenantId, UserId};
 use toolmesh_proto::{names, slug, v1};
 use url::Url;
 
-use super::connector::{Connector, Tool};
+use super::connector::Connector;
+use super::entries::{ToolEntry, entries};
+use super::offers::Offers;
+use super::server::Server;
 
 /// One tenant, whole; never changed, only replaced.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Tenant {
     /// In the order clients are shown them: by installation, then as in the connector.
     pub tools: Vec<ToolEntry>,
     by_name: HashMap<String, usize>,
+    /// What the MCP servers among the installations offer beside tools.
+    pub offers: Offers,
     /// Where in `tools` those of an installation are.
     ranges: HashMap<InstallationId, Range<usize>>,
     /// Whether an identity provider may vouch for its people.
@@ -69,7 +72,11 @@ pub struct Installation {
     pub credentials: Vec<v1::SealedCredential>,
     /// Access tokens of an earlier epoch are no longer used.
     pub grant_epoch: u64,
-    /// Longest wait for the answer to one call, where an admin has set it.
+    /// Its tools' and prompts' names have no prefix.
+    pub bare_names: bool,
+    /// Each caller uses an account of their own.
+    pub personal: bool,
+    /// Longest wait for the answer to one call, where the installation says so.
     pub timeout: Option<Duration>,
 }
 
@@ -81,19 +88,6 @@ pub enum Exposure {
     /// From code.
     Code,
     Both,
-}
-
-/// A tool under the name that clients call.
-#[derive(Debug)]
-pub struct ToolEntry {
-    pub name: String,
-    pub installation: Arc<Installation>,
-    pub tool: Arc<Tool>,
-    pub enabled: bool,
-    /// Whether it stands in the list of tools, for whoever may use it.
-    pub listed: bool,
-    /// Its entry in `tools/list`.
-    pub listing: Box<RawValue>,
 }
 
 /// A person in the workspace.
@@ -142,8 +136,10 @@ pub enum BundleError {
     NoConnector { installation: String, hash: String },
     #[error("installation {installation:?}: connector refused: {reason}")]
     BadConnector { installation: String, reason: String },
-    #[error("two tools are named {0:?}")]
+    #[error("two tools, prompts or installations are named {0:?}")]
     Twice(String),
+    #[error("the alias {0:?} names no tool, or is reserved or taken")]
+    Alias(String),
 }
 
 /// Finds a connector by its hash; an error says why it was refused.
@@ -160,19 +156,34 @@ impl Tenant {
         let mut faults = Vec::new();
         let (mut installations, mut tools, mut by_name) = (Vec::new(), Vec::new(), HashMap::new());
         let mut ranges = HashMap::new();
+        let mut offers = Offers::default();
         for sent in &bundle.installations {
+            let taken = installations.iter().any(|one: &Arc<Installation>| one.name == sent.name);
             let compiled = Installation::compile(id, sent, connectors).map(Arc::new);
-            let entries = compiled.and_then(|one| Ok((entries(&one, sent, &by_name)?, one)));
-            match entries {
-                Ok((entries, installation)) => {
-                    ranges.insert(installation.id, tools.len()..tools.len() + entries.len());
-                    for entry in entries {
-                        by_name.insert(entry.name.clone(), tools.len());
-                        tools.push(entry);
-                    }
-                    installations.push(installation);
+            let installation = match compiled {
+                Ok(_) if taken => {
+                    faults.push(BundleError::Twice(sent.name.clone()));
+                    continue;
                 }
-                Err(fault) => faults.push(fault),
+                Ok(installation) => installation,
+                Err(fault) => {
+                    faults.push(fault);
+                    continue;
+                }
+            };
+            let entries = entries(&installation, sent, &by_name, &mut faults);
+            ranges.insert(installation.id, tools.len()..tools.len() + entries.len());
+            for entry in entries {
+                // Of two with one name, the first keeps it.
+                by_name.entry(entry.name.clone()).or_insert(tools.len());
+                tools.push(entry);
+            }
+            offers.add(&installation, sent, &mut faults);
+            installations.push(installation);
+        }
+        for alias in &bundle.aliases {
+            if !set_alias(alias, &mut tools, &mut by_name) {
+                faults.push(BundleError::Alias(alias.alias.clone()));
             }
         }
         Ok(Self {
@@ -187,6 +198,7 @@ impl Tenant {
             installations,
             tools,
             by_name,
+            offers,
             ranges,
             trusts_identity_provider: bundle.trusts_identity_provider,
             writes_need_scope: bundle.writes_need_scope,
@@ -219,6 +231,17 @@ impl Tenant {
     #[must_use]
     pub fn entries_of(&self, installation: InstallationId) -> &[ToolEntry] {
         self.ranges.get(&installation).and_then(|range| self.tools.get(range.clone())).unwrap_or_default()
+    }
+
+    /// The tool of an installation that has this name in its connector.
+    #[must_use]
+    pub fn tool_of(&self, installation: InstallationId, own: &str) -> Option<&ToolEntry> {
+        self.entries_of(installation).iter().find(|entry| entry.tool.name == own)
+    }
+
+    /// The installations of MCP servers.
+    pub fn servers(&self) -> impl Iterator<Item = (&Arc<Installation>, &Server)> {
+        self.installations.iter().filter_map(|one| Some((one, one.connector.server.as_ref()?)))
     }
 
     /// The member with an id.
@@ -284,9 +307,8 @@ impl Installation {
         };
         let base = Url::parse(&installation.base_url)
             .ok()
-            // The address of an MCP server is used as it is; below others there are paths.
-            .filter(|url| url.query().is_none() || connector.server.is_some())
-            .filter(|url| url.has_host() && url.fragment().is_none());
+            .filter(|url| url.has_host() && url.fragment().is_none())
+            .filter(|url| url.query().is_none() || connector.server.is_some());
         Ok(Self {
             tenant,
             id: parse("installation id", &installation.id)?,
@@ -296,9 +318,10 @@ impl Installation {
             exposure: Exposure::of(installation.exposure()),
             credentials: installation.credentials.clone(),
             grant_epoch: installation.grant_epoch,
-            timeout: Some(installation.timeout_seconds)
-                .filter(|seconds| *seconds > 0)
-                .map(|seconds| Duration::from_secs(seconds.into())),
+            bare_names: installation.bare_names,
+            personal: installation.personal,
+            timeout: (installation.timeout_seconds > 0)
+                .then(|| Duration::from_secs(installation.timeout_seconds.into())),
         })
     }
 }
@@ -329,69 +352,21 @@ fn host(origin: &str) -> Result<String, BundleError> {
     slug::host_of(authority).ok_or_else(malformed)
 }
 
-/// The tools of an installation, under names that are not taken yet.
-fn entries(
-    installation: &Arc<Installation>,
-    sent: &v1::Installation,
-    taken: &HashMap<String, usize>,
-) -> Result<Vec<ToolEntry>, BundleError> {
-    let (mut entries, mut names) = (Vec::new(), HashSet::new());
-    for tool in &installation.connector.tools {
-        let name = names::tool_name(&installation.name, &tool.name);
-        let ours = [names::DISCOVER_TOOLS, names::EXECUTE_CODE].contains(&name.as_str());
-        if ours || taken.contains_key(&name) || !names.insert(name.clone()) {
-            return Err(BundleError::Twice(name));
+/// Gives a tool another name without a prefix, which stands in the list instead.
+fn set_alias(alias: &v1::ToolAlias, tools: &mut [ToolEntry], by_name: &mut HashMap<String, usize>) -> bool {
+    let name = &alias.alias;
+    let found = tools.iter().position(|entry| {
+        entry.installation.id.to_string() == alias.installation_id && entry.tool.name == alias.tool
+    });
+    let sound = names::bare_name("", name) == *name && !name.is_empty();
+    match found.and_then(|at| Some((at, tools.get_mut(at)?))) {
+        Some((at, entry)) if sound && !by_name.contains_key(name) => {
+            entry.set_alias(name);
+            by_name.insert(name.clone(), at);
+            true
         }
-        let listing = listing(&name, tool).ok_or_else(|| BundleError::Malformed("tool", name.clone()))?;
-        entries.push(ToolEntry {
-            enabled: !sent.disabled_tools.contains(&tool.name),
-            listed: !tool.hidden
-                && (installation.exposure != Exposure::Code || sent.promoted_tools.contains(&tool.name)),
-            installation: Arc::clone(installation),
-            tool: Arc::clone(tool),
-            name,
-            listing,
-        });
+        _ => false,
     }
-    Ok(entries)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Listing<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    title: &'a str,
-    description: &'a str,
-    input_schema: &'a RawValue,
-    annotations: Annotations<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Annotations<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    title: &'a str,
-    read_only_hint: bool,
-    destructive_hint: bool,
-    open_world_hint: bool,
-}
-
-fn listing(name: &str, tool: &Tool) -> Option<Box<RawValue>> {
-    let hints = tool.access.hints();
-    let listing = Listing {
-        name,
-        title: &tool.title,
-        description: &tool.description,
-        input_schema: &tool.schema,
-        annotations: Annotations {
-            title: &tool.title,
-            read_only_hint: hints.read_only,
-            destructive_hint: hints.destructive,
-            open_world_hint: hints.open_world,
-        },
-    };
-    serde_json::value::to_raw_value(&listing).ok()
 }
 
 /// What can be used; a member or a key that cannot be read gives nobody any rights.

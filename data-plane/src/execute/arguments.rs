@@ -49,11 +49,17 @@ pub fn compile(schema: &Value) -> Result<Validator, SchemaError> {
 }
 
 /// Checks arguments against a tool's schema and its known parameters. An argument may come under another of its names, and
-/// null stands for leaving it out, or in a body for null itself.
+/// null stands for leaving it out, or in a body for null itself. What has no validator is checked by whoever it is sent to.
 ///
 /// # Errors
 /// Names every field that does not fit, up to a few.
-pub fn check(tool: &str, validator: &Validator, call: &Call, arguments: &Value) -> Result<(), Unfit> {
+pub fn check<'v>(
+    tool: &str,
+    validator: impl Into<Option<&'v Validator>>,
+    call: &Call,
+    arguments: &Value,
+) -> Result<(), Unfit> {
+    let Some(validator) = validator.into() else { return Ok(()) };
     let renamed = renamed(call.params(), arguments);
     let arguments = renamed.as_ref().unwrap_or(arguments);
     let unknown = unknown(call, arguments);

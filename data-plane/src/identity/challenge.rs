@@ -38,6 +38,15 @@ pub fn step_up(origin: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
+/// Says in a tool's result that somebody has to connect an account anew (the form that ChatGPT reads).
+#[must_use]
+pub fn reconnect(origin: &str) -> String {
+    format!(
+        "Bearer {}, error=\"insufficient_scope\", error_description=\"the account behind this tool must be connected again\"",
+        metadata(origin)
+    )
+}
+
 fn metadata(origin: &str) -> String {
     format!("resource_metadata=\"{origin}/.well-known/oauth-protected-resource/mcp\"")
 }

@@ -17,11 +17,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::admit::refresh;
 use super::capacity::Capacity;
 use super::{Standing, Visit, page, problem, refused};
 use crate::call::Caller;
+use crate::call::line::Line;
 use crate::identity::Principal;
 use crate::mcp;
 use crate::node::App;
@@ -92,7 +94,9 @@ async fn post(app: Arc<App>, mut visit: Visit, parts: &Parts, body: Body) -> Res
     match refresh(&app, &mut visit, headers) {
         Ok(principal) => {
             let standing = Standing::new(Arc::clone(&app), visit.tenant.id, headers);
-            let caller = Caller { app, visit, principal, standing, identified_in };
+            // Whoever reads the message says how its caller is reached.
+            let line = Line::silent(CancellationToken::new());
+            let caller = Caller { app, visit, principal, standing, identified_in, line };
             match stream_of(&parts.uri) {
                 None => mcp::answer(caller, headers, &body).await,
                 Some(stream) => mcp::http_sse::post(caller, headers, body, stream).await,
@@ -108,7 +112,9 @@ async fn open_stream(app: Arc<App>, mut visit: Visit, headers: &HeaderMap) -> Re
     match admitted(&app, &mut visit, headers, Body::empty()).await {
         Ok((principal, _)) => {
             let standing = Standing::new(Arc::clone(&app), visit.tenant.id, headers);
-            mcp::http_sse::open(&Caller { app, visit, principal, standing, identified_in: start.elapsed() })
+            let line = Line::silent(CancellationToken::new());
+            let identified_in = start.elapsed();
+            mcp::http_sse::open(&Caller { app, visit, principal, standing, identified_in, line })
         }
         Err(response) => response,
     }

@@ -3,17 +3,21 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-pub(super) const PARSE_ERROR: i32 = -32700;
-pub(super) const INVALID_REQUEST: i32 = -32600;
-pub(super) const METHOD_NOT_FOUND: i32 = -32601;
-pub(super) const INVALID_PARAMS: i32 = -32602;
-pub(super) const INTERNAL_ERROR: i32 = -32603;
+use crate::call::line::Answered;
+
+pub(super) const PARSE_ERROR: i64 = -32700;
+pub(super) const INVALID_REQUEST: i64 = -32600;
+pub(super) const METHOD_NOT_FOUND: i64 = -32601;
+pub(super) const INVALID_PARAMS: i64 = -32602;
+pub(super) const INTERNAL_ERROR: i64 = -32603;
 /// A header is missing or says something else than the body (2026-07-28, error codes).
-pub(super) const HEADER_MISMATCH: i32 = -32020;
+pub(super) const HEADER_MISMATCH: i64 = -32020;
+/// The client did not declare what a request needs (2026-07-28, error codes).
+pub(super) const MISSING_CAPABILITY: i64 = -32021;
 /// A revision that is not spoken here (2026-07-28, error codes).
-pub(super) const UNSUPPORTED_VERSION: i32 = -32022;
+pub(super) const UNSUPPORTED_VERSION: i64 = -32022;
 /// The first of the codes that JSON-RPC leaves to servers: no room now, come back.
-pub(super) const BUSY: i32 = -32000;
+pub(super) const BUSY: i64 = -32000;
 
 /// Deepest nesting of a body.
 const DEPTH: usize = 64;
@@ -41,8 +45,16 @@ pub(super) enum Message {
         method: String,
         params: Option<Box<RawValue>>,
     },
-    /// A notification, or a response to a request we never sent; neither is answered.
-    Notification,
+    /// Is not answered.
+    Notification {
+        method: String,
+        params: Option<Box<RawValue>>,
+    },
+    /// An answer to a request of ours; is not answered.
+    Response {
+        id: Option<Id>,
+        answered: Answered,
+    },
     /// JSON, but no JSON-RPC; the id, if one could be read.
     Invalid {
         id: Option<Id>,
@@ -66,7 +78,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const fn code(self) -> i32 {
+    pub(super) const fn code(self) -> i64 {
         match self {
             Self::NotJson | Self::TooDeep => PARSE_ERROR,
             Self::NotAMessage | Self::BatchSize | Self::Batch => INVALID_REQUEST,
@@ -83,7 +95,7 @@ impl Message {
         match self {
             Self::Request { id, .. } => Some(id),
             Self::Invalid { id, .. } => id.as_ref(),
-            Self::Notification => None,
+            Self::Notification { .. } | Self::Response { .. } => None,
         }
     }
 }
@@ -146,8 +158,12 @@ fn message(raw: &RawValue) -> Message {
         return invalid("jsonrpc must be \"2.0\"");
     }
     let Some(method) = wire.method else {
-        let response = wire.result.is_some() || wire.error.is_some();
-        return if response { Message::Notification } else { invalid("method is missing") };
+        let answered = match (wire.result, wire.error) {
+            (Some(result), _) => Answered::Result(result.to_owned()),
+            (None, Some(error)) => Answered::Error(error.to_owned()),
+            (None, None) => return invalid("method is missing"),
+        };
+        return Message::Response { id, answered };
     };
     let Ok(method) = serde_json::from_str::<String>(method.get()) else {
         return invalid("method must be a string");
@@ -157,7 +173,7 @@ fn message(raw: &RawValue) -> Message {
         Some(_) => return invalid("params must be an object"),
     }
     match (wire.id, id.clone()) {
-        (None, _) => Message::Notification,
+        (None, _) => Message::Notification { method, params: wire.params.map(ToOwned::to_owned) },
         (Some(_), None) => invalid("id must be a string or a number"),
         (Some(_), Some(id)) => Message::Request { id, method, params: wire.params.map(ToOwned::to_owned) },
     }
@@ -218,7 +234,10 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}"#,
         ] {
-            assert!(matches!(single(body), Message::Notification), "{body}");
+            assert!(
+                matches!(single(body), Message::Notification { .. } | Message::Response { .. }),
+                "{body}"
+            );
         }
     }
 

@@ -18,8 +18,8 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::ongoing::{comment, event, event_stream};
 use super::reply;
-use super::stream::{comment, event, event_stream};
 use crate::call::Caller;
 use crate::ingress::{ListenPermit, Standing};
 use crate::peer::{OpenStream, Owner, Peers, Undeliverable};

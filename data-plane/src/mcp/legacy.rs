@@ -1,18 +1,24 @@
-//! The era of `initialize`: revisions 2024-11-05 to 2025-11-25, without sessions.
+//! The era of `initialize`: revisions 2024-11-05 to 2025-11-25.
 //!
-//! No session id is given out (every revision allows that), so any node answers any request.
+//! Nothing is kept between requests, so any node answers any of them. A client that can be asked something carries what it said
+//! of itself in its session id; a request without one is answered too, and then nothing can be asked of its client.
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
-use super::envelope::{BUSY, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::envelope::{BUSY, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::lists::{self, List};
+use super::offered::{self, Offered};
+use super::ongoing::{self, Asking, Ongoing};
+use super::questions::{self, Question, Wanted};
 use super::reply;
 use super::revision::Revision;
-use super::tools::{self, Pending};
+use super::session::Session;
 use crate::call::Caller;
-use crate::catalog::Tenant;
+use crate::call::line::{Answered, Client};
+use crate::identity::Method;
 
 /// Most characters of a method's name that are repeated in an error.
 const METHOD_CHARS: usize = 100;
@@ -22,45 +28,138 @@ pub(super) enum Answer {
     /// Nothing: it was a notification.
     None,
     Ready(Bytes),
+    /// The answer to `initialize`, with the session's id if the client gets one.
+    Begun(Bytes, Option<String>),
     /// A call that is on its way.
-    Pending(Pending),
+    Pending(Box<Ongoing>),
     /// A call that there is no room for.
     Busy(Bytes),
     /// A call that the caller's token is too narrow for; the client may ask for a wider one.
     NeedsScope(Bytes),
 }
 
+/// A client of this era, as far as a request tells.
+pub(super) struct Talk<'a> {
+    pub caller: &'a Caller,
+    pub revision: Revision,
+    pub session: Option<Session>,
+}
+
 /// Answers one message.
-pub(super) fn handle(caller: &Caller, revision: Revision, message: Message) -> Answer {
+pub(super) async fn handle(talk: &Talk<'_>, message: Message) -> Answer {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
-        Message::Notification => return Answer::None,
+        Message::Notification { method, params } => {
+            talk.notified(&method, params.as_deref()).await;
+            return Answer::None;
+        }
+        Message::Response { id, answered } => {
+            talk.answered(id, answered).await;
+            return Answer::None;
+        }
         Message::Invalid { id, reason } => {
             return Answer::Ready(reply::error(id.as_ref(), INVALID_REQUEST, reason));
         }
     };
     let params = params.as_deref();
+    let caller = talk.caller;
     match method.as_str() {
-        "initialize" => Answer::Ready(initialize(&caller.visit.tenant, &id, params)),
-        "ping" => Answer::Ready(reply::result(&id, json!({}))),
-        "tools/list" => Answer::Ready(list(caller, &id, params)),
-        "tools/call" => call(caller, revision, id, params),
-        // `server/discover` without that era's `_meta` is among these: to a client that speaks both eras it means this one.
-        _ => {
-            let method: String = method.chars().take(METHOD_CHARS).collect();
-            Answer::Ready(reply::error(Some(&id), METHOD_NOT_FOUND, &format!("Method not found: {method}")))
+        "initialize" => return initialize(caller, &id, params),
+        "ping" => return Answer::Ready(reply::result(&id, json!({}))),
+        _ => {}
+    }
+    if Offered::includes(caller, &method) {
+        if let Some(list) = List::named(&method) {
+            return Answer::Ready(lists::answer(caller, &id, list, params, talk.revision, ""));
+        }
+        if questions::kind(&method).is_some() {
+            return talk.call(id, &method, params);
+        }
+        if matches!(method.as_str(), "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe") {
+            return Answer::Ready(reply::result(&id, json!({})));
         }
     }
+    // `server/discover` without that era's `_meta` is among these: to a client that speaks both eras it means this one.
+    let method: String = method.chars().take(METHOD_CHARS).collect();
+    Answer::Ready(reply::error(Some(&id), METHOD_NOT_FOUND, &format!("Method not found: {method}")))
 }
 
-fn call(caller: &Caller, revision: Revision, id: Id, params: Option<&RawValue>) -> Answer {
-    // Told apart before the call begins: it is a matter of HTTP, and the headers are still to be written.
-    if let Some(reason) = tools::too_narrow(caller, params) {
-        return Answer::NeedsScope(reply::error(Some(&id), INVALID_REQUEST, &reason));
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cancelled<'a> {
+    #[serde(borrow)]
+    request_id: &'a RawValue,
+}
+
+impl Talk<'_> {
+    /// What tells the caller's clients apart. Two of one person may count their requests alike.
+    fn scope(&self) -> String {
+        match (&self.session, &self.caller.principal.method) {
+            (Some(session), _) => session.id.clone(),
+            (None, Method::OAuth { client }) => client.clone(),
+            (None, Method::ApiKey { id }) => id.to_string(),
+        }
     }
-    match caller.app.capacity.call(caller.visit.tenant.id) {
-        Ok(permit) => Answer::Pending(tools::call(caller.clone(), revision, id, params, permit)),
-        Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
+
+    async fn notified(&self, method: &str, params: Option<&RawValue>) {
+        if method != "notifications/cancelled" {
+            return;
+        }
+        let cancelled = params.and_then(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()).ok());
+        if let Some(Cancelled { request_id }) = cancelled {
+            let home = self.session.as_ref().map(|session| session.home.as_str()).unwrap_or_default();
+            let peers = &self.caller.app.peers;
+            peers.cancel(ongoing::owner(self.caller), &self.scope(), request_id.get(), home).await;
+        }
+    }
+
+    /// An answer to a question of ours, for whichever node waits for it.
+    async fn answered(&self, id: Option<Id>, answered: Answered) {
+        let Some(id) = id.and_then(|id| serde_json::from_str::<String>(id.0.get()).ok()) else { return };
+        let delivered = self.caller.app.peers.deliver(ongoing::owner(self.caller), &id, answered).await;
+        if let Err(error) = delivered {
+            tracing::debug!(tenant = %self.caller.visit.tenant.id, %error, "a client's answer was not taken");
+        }
+    }
+
+    fn call(&self, id: Id, method: &str, params: Option<&RawValue>) -> Answer {
+        let caller = self.caller;
+        let Some(kind) = questions::kind(method) else { return Answer::None };
+        // Told apart before the call begins: it is a matter of HTTP, and the headers are still to be written.
+        if let Some(reason) = questions::too_narrow(caller, kind, params) {
+            return Answer::NeedsScope(reply::error(Some(&id), INVALID_REQUEST, &reason));
+        }
+        let question = match Question::read(caller, kind, self.revision, params) {
+            Ok(Wanted::Call(question)) => question,
+            // Of the newest revision alone.
+            Ok(Wanted::Resumption(_)) => return Answer::None,
+            Err(finished) => return Answer::Ready(finished.body(&id)),
+        };
+        match caller.app.capacity.call(caller.visit.tenant.id) {
+            Ok(permit) => {
+                let (client, scope) = (self.client(params), self.scope());
+                let asking = Asking { caller, revision: self.revision, id, client, scope };
+                Answer::Pending(Box::new(asking.begin(question, permit)))
+            }
+            Err(full) => Answer::Busy(reply::error(Some(&id), BUSY, &full.to_string())),
+        }
+    }
+
+    fn client(&self, params: Option<&RawValue>) -> Client {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Params {
+            #[serde(rename = "_meta")]
+            meta: Map<String, Value>,
+        }
+        let Params { meta } = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        Client {
+            capabilities: self.session.as_ref().map(|one| one.capabilities.clone()).unwrap_or_default(),
+            meta: ongoing::passed_on(meta),
+            // Which level it set, a node cannot know; the client leaves out what it does not want.
+            log_level: Some("debug".to_owned()),
+            rounds: false,
+        }
     }
 }
 
@@ -68,67 +167,20 @@ fn call(caller: &Caller, revision: Revision, id: Id, params: Option<&RawValue>) 
 #[serde(rename_all = "camelCase", default)]
 struct Initialize {
     protocol_version: String,
+    capabilities: Map<String, Value>,
 }
 
-fn initialize(tenant: &Tenant, id: &Id, params: Option<&RawValue>) -> Bytes {
+fn initialize(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Answer {
     let asked: Initialize = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let revision = Revision::negotiate(&asked.protocol_version);
-    reply::result(
-        id,
-        json!({
-            "protocolVersion": revision.as_str(),
-            "capabilities": { "tools": { "listChanged": false } },
-            "serverInfo": { "name": tenant.slug, "title": tenant.name, "version": env!("CARGO_PKG_VERSION") },
-            "instructions": instructions(tenant),
-        }),
-    )
-}
-
-/// Clients give weight to the first few hundred characters.
-pub(super) fn instructions(tenant: &Tenant) -> String {
-    if tenant.installations.is_empty() {
-        return format!(
-            "The workspace {} has no connectors yet; an admin can enable some in the console.",
-            tenant.name
-        );
-    }
-    let listed: Vec<String> = tenant
-        .installations
-        .iter()
-        .take(12)
-        .map(|installation| format!("{} ({}_…)", installation.connector.title, installation.name))
-        .collect();
-    let code = tenant.installations.iter().any(|installation| installation.exposure.in_code());
-    let how = if code {
-        " Tools that are not in the list are found with discover_tools and called in execute_code."
-    } else {
-        ""
-    };
-    format!(
-        "Tools of the workspace {}: {}. A tool's name begins with its connector's.{how}",
-        tenant.name,
-        listed.join(", ")
-    )
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct List {
-    cursor: Option<String>,
-}
-
-/// Everything is on the first page, so no cursor was ever given out.
-pub(super) const UNKNOWN_CURSOR: &str = "Unknown cursor; ask for the list without one.";
-
-/// Whether a request for a list asks for a further page.
-pub(super) fn has_cursor(params: Option<&RawValue>) -> bool {
-    let asked: List = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    asked.cursor.is_some()
-}
-
-fn list(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Bytes {
-    if has_cursor(params) {
-        return reply::error(Some(id), INVALID_PARAMS, UNKNOWN_CURSOR);
-    }
-    tools::list(caller, id, "")
+    let (tenant, subject) = (&caller.visit.tenant, caller.principal.subject);
+    let session = Session::begin(revision, &asked.capabilities, caller.app.peers.address());
+    let session = session.and_then(|session| session.seal(&caller.app.seals, tenant.id, subject));
+    let result = json!({
+        "protocolVersion": revision.as_str(),
+        "capabilities": Offered::to(caller).capabilities(revision),
+        "serverInfo": offered::server_info(tenant, revision),
+        "instructions": offered::instructions(tenant),
+    });
+    Answer::Begun(reply::result(id, result), session)
 }

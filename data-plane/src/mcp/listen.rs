@@ -1,9 +1,9 @@
-//! `subscriptions/listen`: a stream that tells a client when its list of tools is another one.
+//! `subscriptions/listen`: a stream that tells a client when one of its lists is another one.
 //!
 //! Nothing is kept for a client beyond its stream, so any node serves it. What is compared is what this caller would be shown:
 //! a change that is not theirs wakes nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -19,8 +19,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{BUSY, INVALID_PARAMS, Id};
-use super::stream::{comment, event, event_stream};
-use super::{modern, reply, tools};
+use super::lists::List;
+use super::offered::Offered;
+use super::ongoing::{comment, event, event_stream};
+use super::revision::Revision;
+use super::{modern, reply};
 use crate::call::Caller;
 use crate::ingress::{ListenPermit, Standing};
 
@@ -36,7 +39,33 @@ struct Listen {
 #[serde(rename_all = "camelCase", default)]
 struct Wanted {
     tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
 }
+
+/// The lists that can change, as a client is told of them.
+const KINDS: [Kind; 3] = [
+    Kind { accepted: "toolsListChanged", told: "notifications/tools/list_changed", lists: &[List::Tools] },
+    Kind {
+        accepted: "promptsListChanged",
+        told: "notifications/prompts/list_changed",
+        lists: &[List::Prompts],
+    },
+    Kind {
+        accepted: "resourcesListChanged",
+        told: "notifications/resources/list_changed",
+        lists: &[List::Resources, List::Templates],
+    },
+];
+
+struct Kind {
+    accepted: &'static str,
+    told: &'static str,
+    lists: &'static [List],
+}
+
+/// A mark of each kind of list as a caller would be shown it.
+type Shown = [u64; KINDS.len()];
 
 /// Opens the stream.
 pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Response {
@@ -52,12 +81,18 @@ pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Respo
     let beat_every = caller.app.limits.stream_beat;
     let mut beat = tokio::time::interval_at(Instant::now() + beat_every, beat_every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let offered = Offered::to(&caller);
     let listener = Listener {
         changes: caller.app.table.access_changes(),
         stop: caller.app.stopping.clone(),
         seen: shown(&caller.standing),
         standing: caller.standing,
-        tools: notifications.tools_list_changed,
+        wanted: [
+            notifications.tools_list_changed,
+            notifications.prompts_list_changed && offered.prompts,
+            notifications.resources_list_changed && offered.resources,
+        ],
+        told: VecDeque::new(),
         server: Value::Object(modern::meta(&caller.visit.tenant)),
         id,
         beat,
@@ -72,9 +107,11 @@ struct Listener {
     changes: watch::Receiver<()>,
     stop: CancellationToken,
     beat: Interval,
-    tools: bool,
+    wanted: [bool; KINDS.len()],
     /// What the caller would be shown, when it was last looked at; `None` for a caller who is nobody any more.
-    seen: Option<u64>,
+    seen: Option<Shown>,
+    /// What is to be said next.
+    told: VecDeque<Bytes>,
     server: Value,
     _permit: ListenPermit,
 }
@@ -106,6 +143,9 @@ impl Listener {
     /// What comes next: a change, a sign of life, or the end.
     async fn wait(&mut self) -> Said {
         loop {
+            if let Some(bytes) = self.told.pop_front() {
+                return more(bytes);
+            }
             let alive = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.end(),
@@ -115,14 +155,12 @@ impl Listener {
                     return if self.standing.principal().is_some() { more(comment()) } else { self.end() };
                 }
             };
-            let shown = shown(&self.standing).filter(|_| alive);
-            if shown.is_none() {
-                return self.end();
-            }
-            if shown != self.seen {
-                self.seen = shown;
-                if self.tools {
-                    return more(self.notification("notifications/tools/list_changed", json!({})));
+            let Some(shown) = shown(&self.standing).filter(|_| alive) else { return self.end() };
+            let before = self.seen.replace(shown);
+            for (at, kind) in KINDS.iter().enumerate() {
+                let changed = before.is_none_or(|before| before.get(at) != shown.get(at));
+                if changed && self.wanted.get(at) == Some(&true) {
+                    self.told.push_back(self.notification(kind.told, json!({})));
                 }
             }
         }
@@ -130,10 +168,8 @@ impl Listener {
 
     /// The first word says what will be told.
     fn acknowledged(&self) -> Bytes {
-        let mut accepted = BTreeMap::new();
-        if self.tools {
-            accepted.insert("toolsListChanged", true);
-        }
+        let wanted = KINDS.iter().zip(self.wanted).filter(|(_, wanted)| *wanted);
+        let accepted: BTreeMap<&str, bool> = wanted.map(|(kind, _)| (kind.accepted, true)).collect();
         self.notification("notifications/subscriptions/acknowledged", json!({ "notifications": accepted }))
     }
 
@@ -159,12 +195,16 @@ const fn more(bytes: Bytes) -> Said {
     Said { bytes, is_last: false }
 }
 
-/// A mark of what the caller would be shown now.
-fn shown(standing: &Standing) -> Option<u64> {
+/// What the caller would be shown now.
+fn shown(standing: &Standing) -> Option<Shown> {
     let (tenant, principal) = standing.principal()?;
-    let mut hasher = DefaultHasher::new();
-    for listing in tools::listed(&tenant, &principal) {
-        listing.get().hash(&mut hasher);
-    }
-    Some(hasher.finish())
+    Some(KINDS.map(|kind| {
+        let mut hasher = DefaultHasher::new();
+        for list in kind.lists {
+            for listing in list.entries(&tenant, &principal, Revision::MODERN) {
+                listing.get().hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }))
 }

@@ -7,12 +7,17 @@ mod envelope;
 pub mod http_sse;
 mod legacy;
 mod listen;
+mod lists;
 mod modern;
+mod offered;
+mod ongoing;
+mod pass;
+mod questions;
 mod reply;
 mod result;
 mod revision;
-mod stream;
-mod tools;
+mod rounds;
+mod session;
 mod unread;
 
 use std::time::Duration;
@@ -25,8 +30,9 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
-use self::legacy::Answer;
+use self::legacy::{Answer, Talk};
 use self::revision::Revision;
+use self::session::Session;
 pub use self::unread::refuse as refuse_unread;
 use crate::call::Caller;
 use crate::ingress;
@@ -59,6 +65,11 @@ async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, mess
     if modern::is_meant(version, &message) {
         return modern::answer(caller, headers, message, takes_stream).await;
     }
+    let session = match session(&caller, headers, &message) {
+        Ok(session) => session,
+        Err(session::Gone) => return reply::no_session(message.id()),
+    };
+    let version = version.or_else(|| session.as_ref().map(|session| session.revision.as_str()));
     // `initialize` negotiates in its body; whatever a client put into the header beside it is no agreement yet.
     let revision = match Revision::of_header(version) {
         Ok(revision) => revision,
@@ -68,15 +79,29 @@ async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, mess
     if let Message::Invalid { id, reason } = &message {
         return reply::invalid(id.as_ref(), reason);
     }
-    let limits = caller.app.limits;
-    match legacy::handle(&caller, revision, message) {
+    let talk = Talk { caller: &caller, revision, session };
+    match legacy::handle(&talk, message).await {
         Answer::None => reply::accepted(),
         Answer::Ready(body) => reply::json(body),
-        Answer::Pending(pending) if takes_stream => stream::answer(pending, caller.standing, &limits).await,
-        Answer::Pending(pending) => reply::json(pending.wait().await),
+        Answer::Begun(body, session) => reply::begun(body, session.as_deref()),
+        Answer::Pending(ongoing) => ongoing.response(takes_stream).await,
         Answer::Busy(body) => reply::busy(body),
         Answer::NeedsScope(body) => reply::step_up(body, &caller.visit.tenant.origin),
     }
+}
+
+/// The session that a request names. One that begins has none yet, whatever its client still carries.
+fn session(
+    caller: &Caller,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Result<Option<Session>, session::Gone> {
+    let Some(id) = headers.get(session::HEADER).filter(|_| !message.is_initialize()) else { return Ok(None) };
+    let id = id.to_str().map_err(|_| session::Gone)?;
+    let (tenant, subject) = (caller.visit.tenant.id, caller.principal.subject);
+    let session = Session::open(&caller.app.seals, tenant, subject, id)?;
+    caller.app.peers.learn(&session.home);
+    Ok(Some(session))
 }
 
 /// Batches are of revision 2025-03-26 alone, which is also what a request without the header is taken for.
@@ -116,20 +141,23 @@ async fn part(caller: &Caller, revision: Revision, message: Message, deadline: I
         return refuse(&message, INVALID_REQUEST, "initialize must not be in a batch");
     }
     let id = message.id().cloned();
-    match legacy::handle(caller, revision, message) {
+    let talk = Talk { caller, revision, session: None };
+    match legacy::handle(&talk, message).await {
         Answer::None => None,
-        Answer::Ready(body) | Answer::Busy(body) | Answer::NeedsScope(body) => Some(body),
-        Answer::Pending(pending) => {
-            let answer = tokio::time::timeout_at(deadline, pending.wait()).await;
+        Answer::Ready(body) | Answer::Begun(body, _) | Answer::Busy(body) | Answer::NeedsScope(body) => {
+            Some(body)
+        }
+        Answer::Pending(ongoing) => {
+            let answer = tokio::time::timeout_at(deadline, ongoing.reply()).await;
             Some(answer.unwrap_or_else(|_| reply::error(id.as_ref(), INTERNAL_ERROR, CALL_TOO_LONG)))
         }
     }
 }
 
 /// An error for a message that is not carried out; a notification gets no answer.
-fn refuse(message: &Message, code: i32, reason: &str) -> Option<Bytes> {
+fn refuse(message: &Message, code: i64, reason: &str) -> Option<Bytes> {
     match message {
-        Message::Notification => None,
+        Message::Notification { .. } | Message::Response { .. } => None,
         Message::Request { .. } | Message::Invalid { .. } => Some(reply::error(message.id(), code, reason)),
     }
 }

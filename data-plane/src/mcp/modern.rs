@@ -16,14 +16,20 @@ use super::envelope::{
     BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message,
     UNSUPPORTED_VERSION,
 };
+use super::lists::{self, List};
+use super::offered::{self, Offered};
+use super::ongoing::{Asking, passed_on};
+use super::questions::{self, Finished, Question, Wanted};
 use super::revision::Revision;
-use super::{legacy, listen, reply, stream, tools};
+use super::{listen, reply};
 use crate::call::Caller;
+use crate::call::line::Client;
 use crate::catalog::Tenant;
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-const SERVER: &str = "io.modelcontextprotocol/serverInfo";
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+pub(super) const SERVER: &str = "io.modelcontextprotocol/serverInfo";
 
 /// How long a client may keep a list, in milliseconds. A change is told on `subscriptions/listen`; this is for clients that do
 /// not listen.
@@ -40,18 +46,20 @@ struct Params {
     name: Option<Value>,
     #[serde(default)]
     uri: Option<Value>,
+    #[serde(default)]
+    arguments: Option<Value>,
 }
 
 /// Why a request is not carried out.
 struct Refusal {
     status: StatusCode,
-    code: i32,
+    code: i64,
     message: String,
     data: Option<Value>,
 }
 
 impl Refusal {
-    const fn bad(code: i32, message: String) -> Self {
+    const fn bad(code: i64, message: String) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message, data: None }
     }
 
@@ -65,7 +73,7 @@ impl Refusal {
 pub(super) fn is_meant(header: Option<&str>, message: &Message) -> bool {
     let body = match message {
         Message::Request { params, .. } => version(&read(params.as_deref())),
-        Message::Notification | Message::Invalid { .. } => None,
+        Message::Notification { .. } | Message::Response { .. } | Message::Invalid { .. } => None,
     };
     match (header, body) {
         (Some(header), Some(body)) => header != body || Revision::legacy(header).is_none(),
@@ -99,25 +107,32 @@ pub(super) async fn answer(
 ) -> Response {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
-        Message::Notification => return reply::accepted(),
+        Message::Notification { .. } | Message::Response { .. } => return reply::accepted(),
         Message::Invalid { id, reason } => return reply::invalid(id.as_ref(), reason),
     };
     let params = params.as_deref();
     if let Err(refusal) = check(headers, &method, params) {
         return refusal.response(&id);
     }
-    match method.as_str() {
-        "server/discover" => reply::json(discover(&caller.visit.tenant, &id)),
-        "tools/list" => list(&caller, &id, params),
-        "tools/call" => call(caller, id, params, takes_stream).await,
-        "subscriptions/listen" => listen::answer(caller, id, params),
-        _ => {
-            let message = format!("Method not found: {}", cut(&method));
-            let refusal =
-                Refusal { status: StatusCode::NOT_FOUND, code: METHOD_NOT_FOUND, message, data: None };
-            refusal.response(&id)
-        }
+    if let Err(refusal) = check_mirrored(headers, &caller, &method, params) {
+        return refusal.response(&id);
     }
+    match method.as_str() {
+        "server/discover" => reply::json(discover(&caller, &id)),
+        "subscriptions/listen" => listen::answer(caller, id, params),
+        method if !Offered::includes(&caller, method) => not_found(&id, method),
+        method => match (List::named(method), questions::kind(method)) {
+            (Some(list), _) => self::list(&caller, &id, list, params),
+            (None, Some(_)) => call(&caller, id, method, params, takes_stream).await,
+            (None, None) => not_found(&id, method),
+        },
+    }
+}
+
+fn not_found(id: &Id, method: &str) -> Response {
+    let message = format!("Method not found: {}", cut(method));
+    let refusal = Refusal { status: StatusCode::NOT_FOUND, code: METHOD_NOT_FOUND, message, data: None };
+    refusal.response(id)
 }
 
 /// What every request must say, in the order in which clients expect to be told.
@@ -179,8 +194,55 @@ fn check_name(headers: &HeaderMap, method: &str, params: &Params) -> Result<(), 
     }
 }
 
+/// Arguments that a tool's definition has clients repeat in headers (`Mcp-Param-…`).
+fn check_mirrored(
+    headers: &HeaderMap,
+    caller: &Caller,
+    method: &str,
+    params: Option<&RawValue>,
+) -> Result<(), Refusal> {
+    if method != "tools/call" {
+        return Ok(());
+    }
+    let params = read(params);
+    let entry = params.name.as_ref().and_then(Value::as_str).and_then(|name| caller.visit.tenant.tool(name));
+    for mirrored in entry.into_iter().flat_map(|entry| &entry.mirrored) {
+        let name = format!("mcp-param-{}", mirrored.header.to_ascii_lowercase());
+        let mut meant = params.arguments.as_ref();
+        for part in &mirrored.path {
+            meant = meant.and_then(|value| value.get(part));
+        }
+        let meant = match meant {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(value @ (Value::Bool(_) | Value::Number(_))) => Some(value.to_string()),
+            // What is no plain value is for the server to refuse.
+            Some(Value::Array(_) | Value::Object(_)) => continue,
+        };
+        let header = format!("Mcp-Param-{}", mirrored.header);
+        match (one(headers, &name)?, meant) {
+            (None, None) => {}
+            (None, Some(meant)) => return Err(missing(&header, &cut(&meant))),
+            (Some(said), None) => return Err(differs(&header, &said, "")),
+            (Some(said), Some(meant)) => match decoded(&said) {
+                Some(said) if said == meant || is_same_number(&said, &meant) => {}
+                Some(said) => return Err(differs(&header, &said, &meant)),
+                None => {
+                    let text = format!("The header {header} holds no sound Base64.");
+                    return Err(Refusal::bad(HEADER_MISMATCH, text));
+                }
+            },
+        }
+    }
+    Ok(())
+}
+
+fn is_same_number(said: &str, meant: &str) -> bool {
+    matches!((said.parse::<f64>(), meant.parse::<f64>()), (Ok(said), Ok(meant)) if said.to_bits() == meant.to_bits())
+}
+
 /// The one value of a header, without white space around it.
-fn one(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Refusal> {
+fn one(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
@@ -212,18 +274,18 @@ fn cut(text: &str) -> String {
 
 /// Who answers, as `_meta` of every result.
 pub(super) fn meta(tenant: &Tenant) -> Map<String, Value> {
-    let info = json!({ "name": tenant.slug, "title": tenant.name, "version": env!("CARGO_PKG_VERSION") });
-    Map::from_iter([(SERVER.to_owned(), info)])
+    Map::from_iter([(SERVER.to_owned(), offered::server_info(tenant, Revision::MODERN))])
 }
 
-fn discover(tenant: &Tenant, id: &Id) -> bytes::Bytes {
+fn discover(caller: &Caller, id: &Id) -> bytes::Bytes {
+    let tenant = &caller.visit.tenant;
     reply::result(
         id,
         json!({
             "resultType": "complete",
             "supportedVersions": Revision::ALL.map(Revision::as_str),
-            "capabilities": { "tools": { "listChanged": true } },
-            "instructions": legacy::instructions(tenant),
+            "capabilities": Offered::to(caller).capabilities(Revision::MODERN),
+            "instructions": offered::instructions(tenant),
             "ttlMs": TTL_MS,
             "cacheScope": "private",
             "_meta": meta(tenant),
@@ -231,32 +293,53 @@ fn discover(tenant: &Tenant, id: &Id) -> bytes::Bytes {
     )
 }
 
-fn list(caller: &Caller, id: &Id, params: Option<&RawValue>) -> Response {
-    if legacy::has_cursor(params) {
-        return reply::json(reply::error(Some(id), INVALID_PARAMS, legacy::UNKNOWN_CURSOR));
-    }
+fn list(caller: &Caller, id: &Id, list: List, params: Option<&RawValue>) -> Response {
     // What one person sees is no other's: a cache between must not share it.
     let meta = Value::Object(meta(&caller.visit.tenant));
     let more = format!(r#","resultType":"complete","ttlMs":{TTL_MS},"cacheScope":"private","_meta":{meta}"#);
-    reply::json(tools::list(caller, id, &more))
+    reply::json(lists::answer(caller, id, list, params, Revision::MODERN, &more))
 }
 
-async fn call(caller: Caller, id: Id, params: Option<&RawValue>, takes_stream: bool) -> Response {
-    if let Some(reason) = tools::too_narrow(&caller, params) {
+async fn call(
+    caller: &Caller,
+    id: Id,
+    method: &str,
+    params: Option<&RawValue>,
+    takes_stream: bool,
+) -> Response {
+    let Some(kind) = questions::kind(method) else { return not_found(&id, method) };
+    if let Some(reason) = questions::too_narrow(caller, kind, params) {
         let body = reply::error(Some(&id), INVALID_REQUEST, &reason);
         return reply::step_up(body, &caller.visit.tenant.origin);
     }
-    let permit = match caller.app.capacity.call(caller.visit.tenant.id) {
-        Ok(permit) => permit,
-        Err(full) => return reply::busy(reply::error(Some(&id), BUSY, &full.to_string())),
+    let revision = Revision::MODERN;
+    let refused =
+        |id: &Id, finished: &Finished| reply::with_status(finished.status(revision), finished.body(id));
+    let wanted = match Question::read(caller, kind, revision, params) {
+        Ok(wanted) => wanted,
+        Err(finished) => return refused(&id, &finished),
     };
-    let (limits, standing) = (caller.app.limits, caller.standing.clone());
-    let pending = tools::call(caller, Revision::MODERN, id, params, permit);
-    if takes_stream {
-        stream::answer(pending, standing, &limits).await
-    } else {
-        reply::json(pending.wait().await)
-    }
+    let (client, scope) = (client(params), String::new());
+    let asking = Asking { caller, revision, id: id.clone(), client, scope };
+    let begun = match wanted {
+        Wanted::Call(question) => match caller.app.capacity.call(caller.visit.tenant.id) {
+            Ok(permit) => asking.begin(question, permit),
+            Err(full) => return reply::busy(reply::error(Some(&id), BUSY, &full.to_string())),
+        },
+        Wanted::Resumption(resumption) => match asking.resume(resumption).await {
+            Ok(begun) => begun,
+            Err(finished) => return refused(&id, &finished),
+        },
+    };
+    begun.response(takes_stream).await
+}
+
+/// What the client said of itself in a request.
+fn client(params: Option<&RawValue>) -> Client {
+    let Some(Value::Object(meta)) = read(params).meta else { return Client::default() };
+    let capabilities = meta.get(CAPABILITIES).and_then(Value::as_object).cloned().unwrap_or_default();
+    let log_level = meta.get(LOG_LEVEL).and_then(Value::as_str).map(str::to_owned);
+    Client { capabilities, meta: passed_on(meta), log_level, rounds: true }
 }
 
 #[cfg(test)]
@@ -276,7 +359,7 @@ mod tests {
         json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": "a_b", "_meta": meta}})
     }
 
-    fn code(headers: &[(&'static str, &str)], body: &Value) -> i32 {
+    fn code(headers: &[(&'static str, &str)], body: &Value) -> i64 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());

@@ -30,7 +30,7 @@ struct Failure<'a> {
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    code: i32,
+    code: i64,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<serde_json::Value>,
@@ -45,12 +45,19 @@ pub(super) fn result<T: Serialize>(id: &Id, result: T) -> Bytes {
     )
 }
 
-/// The result of `tools/list`, put together from entries that are written already; `more` are further members of the
-/// result, each with a comma before it.
-pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>, more: &str) -> Bytes {
+/// The result that is a list, put together from entries that are written already; `more` are further members of the result,
+/// each with a comma before it.
+pub(super) fn list<'a>(
+    id: &Id,
+    member: &str,
+    entries: impl Iterator<Item = &'a RawValue>,
+    more: &str,
+) -> Bytes {
     let mut body = Vec::from(b"{\"jsonrpc\":\"2.0\",\"id\":");
     body.extend_from_slice(id.0.get().as_bytes());
-    body.extend_from_slice(b",\"result\":{\"tools\":[");
+    body.extend_from_slice(b",\"result\":{\"");
+    body.extend_from_slice(member.as_bytes());
+    body.extend_from_slice(b"\":[");
     for (index, entry) in entries.enumerate() {
         if index > 0 {
             body.push(b',');
@@ -64,14 +71,14 @@ pub(super) fn tools<'a>(id: &Id, entries: impl Iterator<Item = &'a RawValue>, mo
 }
 
 /// An error; without an id that could be read, it has none.
-pub(super) fn error(id: Option<&Id>, code: i32, message: &str) -> Bytes {
+pub(super) fn error(id: Option<&Id>, code: i64, message: &str) -> Bytes {
     error_with(id, code, message, None)
 }
 
 /// An error with data for the client's code.
 pub(super) fn error_with(
     id: Option<&Id>,
-    code: i32,
+    code: i64,
     message: &str,
     data: Option<serde_json::Value>,
 ) -> Bytes {
@@ -90,6 +97,21 @@ pub(super) fn array(replies: &[Bytes]) -> Bytes {
 
 pub(super) fn json(body: Bytes) -> Response {
     with_status(StatusCode::OK, body)
+}
+
+/// The answer to `initialize`.
+pub(super) fn begun(body: Bytes, session: Option<&str>) -> Response {
+    let mut response = json(body);
+    if let Some(session) = session.and_then(|session| HeaderValue::from_str(session).ok()) {
+        response.headers_mut().insert(super::session::HEADER, session);
+    }
+    response
+}
+
+/// For a session that is over; the client begins again.
+pub(super) fn no_session(id: Option<&Id>) -> Response {
+    let text = "The session is over or was never here. Begin again with initialize.";
+    with_status(StatusCode::NOT_FOUND, error(id, INVALID_REQUEST, text))
 }
 
 /// For a notification.
@@ -150,7 +172,8 @@ mod tests {
         for count in 0..3 {
             let entries: Vec<_> = (0..count).map(|n| to_raw_value(&json!({ "name": n })).unwrap()).collect();
             let body: Value =
-                serde_json::from_slice(&tools(&id, entries.iter().map(|e| &**e), ",\"ttlMs\":1")).unwrap();
+                serde_json::from_slice(&list(&id, "tools", entries.iter().map(|e| &**e), ",\"ttlMs\":1"))
+                    .unwrap();
             assert_eq!((&body["jsonrpc"], &body["id"]), (&json!("2.0"), &json!("a")));
             assert_eq!(body["result"]["tools"].as_array().unwrap().len(), count);
             assert_eq!(body["result"]["ttlMs"], 1);

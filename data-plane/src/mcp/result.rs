@@ -60,6 +60,9 @@ struct Blob<'a> {
 struct Meta<'a> {
     #[serde(rename = "toolmesh/metadata", skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
+    /// That somebody has to connect an account anew.
+    #[serde(rename = "mcp/www_authenticate", skip_serializing_if = "Option::is_none")]
+    challenge: Option<[String; 1]>,
     /// Who answers, for the modern era.
     #[serde(flatten)]
     server: Option<Map<String, Value>>,
@@ -68,7 +71,7 @@ struct Meta<'a> {
 impl<'a> Meta<'a> {
     fn of(metadata: Option<&'a RawValue>, revision: Revision, tenant: &Tenant) -> Option<Self> {
         let server = (revision == Revision::MODERN).then(|| modern::meta(tenant));
-        (metadata.is_some() || server.is_some()).then_some(Self { metadata, server })
+        (metadata.is_some() || server.is_some()).then_some(Self { metadata, challenge: None, server })
     }
 }
 
@@ -104,6 +107,15 @@ impl<'a> CallResult<'a> {
             is_error: true,
             meta: Meta::of(None, revision, tenant),
         }
+    }
+
+    /// With a challenge beside it.
+    pub(super) fn with_challenge(mut self, challenge: Option<String>) -> Self {
+        if let Some(challenge) = challenge {
+            let meta = self.meta.get_or_insert(Meta { metadata: None, challenge: None, server: None });
+            meta.challenge = Some([challenge]);
+        }
+        self
     }
 }
 

@@ -4,7 +4,7 @@
 
 use toolmesh_proto::access::Access;
 
-use crate::catalog::{Tenant, ToolEntry};
+use crate::catalog::{Installation, Tenant, ToolEntry};
 use crate::identity::{Principal, Reach};
 
 /// What policy says.
@@ -60,14 +60,9 @@ impl Decision {
 /// Decides. What no rule allows is denied. For a list the feed counts as heard: what waits for it comes back by itself.
 #[must_use]
 pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry, feed: Feed) -> Decision {
-    if principal.tenant != tenant.id || entry.installation.tenant != tenant.id {
-        return Decision::Deny(Reason::Foreign);
-    }
-    if !tenant.knows(principal.subject) {
-        return Decision::Deny(Reason::NotAMember);
-    }
-    if !entry.enabled {
-        return Decision::Deny(Reason::SwitchedOff);
+    let reading = authorize_reading(tenant, principal, &entry.installation, entry.enabled);
+    if !reading.is_allow() {
+        return reading;
     }
     let hard_to_undo = matches!(entry.tool.access, Access::Admin | Access::Dangerous);
     match principal.reach {
@@ -79,6 +74,26 @@ pub fn authorize(tenant: &Tenant, principal: &Principal, entry: &ToolEntry, feed
         Reach::Scoped { write: false } if tenant.writes_need_scope => Decision::Deny(Reason::NeedsWriteScope),
         Reach::Everything | Reach::Scoped { .. } => Decision::Allow,
     }
+}
+
+/// Decides on what only gives something to read: a prompt, a resource, and what every tool needs at least.
+#[must_use]
+pub fn authorize_reading(
+    tenant: &Tenant,
+    principal: &Principal,
+    installation: &Installation,
+    enabled: bool,
+) -> Decision {
+    if principal.tenant != tenant.id || installation.tenant != tenant.id {
+        return Decision::Deny(Reason::Foreign);
+    }
+    if !tenant.knows(principal.subject) {
+        return Decision::Deny(Reason::NotAMember);
+    }
+    if !enabled {
+        return Decision::Deny(Reason::SwitchedOff);
+    }
+    Decision::Allow
 }
 
 #[cfg(test)]

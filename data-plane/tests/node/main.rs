@@ -6,6 +6,7 @@ mod code;
 mod control;
 mod load;
 mod revocation;
+mod upstream;
 mod world;
 
 use serde_json::{Value, json};

@@ -274,13 +274,18 @@ impl Client {
         self
     }
 
-    pub async fn send(&self, method: &str, path: &str, body: impl Into<String>) -> Answer {
+    /// Sends a request and gives the response before its body has come.
+    pub async fn open(&self, method: &str, path: &str, body: impl Into<String>) -> reqwest::Response {
         let method = http::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self.http.request(method, format!("{}{path}", self.url)).body(body.into());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let response = request.send().await.unwrap();
+        request.send().await.unwrap()
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: impl Into<String>) -> Answer {
+        let response = self.open(method, path, body).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }
     }

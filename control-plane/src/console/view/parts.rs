@@ -218,17 +218,19 @@ pub enum Outcome {
     Internal,
     Unknown,
     CodeFailed,
+    Cancelled,
 }
 
 impl Outcome {
     /// All, in the order a filter offers them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Denied,
         Self::Invalid,
         Self::UpstreamError,
         Self::UpstreamFailed,
         Self::CodeFailed,
+        Self::Cancelled,
         Self::Internal,
         Self::Unknown,
     ];
@@ -250,6 +252,7 @@ impl Outcome {
             5 => Self::UpstreamFailed,
             6 => Self::Internal,
             8 => Self::CodeFailed,
+            9 => Self::Cancelled,
             _ => Self::Unknown,
         }
     }
@@ -266,6 +269,7 @@ impl Outcome {
             Self::Internal => "internal",
             Self::Unknown => "unknown",
             Self::CodeFailed => "code_failed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -281,6 +285,7 @@ impl Outcome {
             Self::Internal => "Internal error",
             Self::Unknown => "Not known",
             Self::CodeFailed => "Code failed",
+            Self::Cancelled => "Cancelled",
         }
     }
 
@@ -297,6 +302,9 @@ impl Outcome {
             }
             Self::Internal => "Something failed on our side.",
             Self::CodeFailed => "The code that was run threw an error, or met one of its limits.",
+            Self::Cancelled => {
+                "The client cancelled the call before the answer came. It may have taken effect."
+            }
             Self::Unknown => "The node stopped before it could write down how the call ended.",
         }
     }
@@ -306,7 +314,7 @@ impl Outcome {
     pub const fn tone(self) -> &'static str {
         match self {
             Self::Ok => "fine",
-            Self::Denied | Self::Invalid => "attention",
+            Self::Denied | Self::Invalid | Self::Cancelled => "attention",
             Self::UpstreamError | Self::UpstreamFailed | Self::Internal | Self::CodeFailed => "danger",
             Self::Unknown => "",
         }

@@ -9,7 +9,6 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::mcp_headers::{ParamHeader, param_headers};
-use toolmesh_proto::v1::mcp_server::Transport;
 use toolmesh_proto::v1::upstream_state::State;
 use url::Url;
 
@@ -50,7 +49,7 @@ impl Era {
 
     fn of(connector: &Connector) -> Self {
         let Some(server) = &connector.server else { return Self::Legacy(LEGACY[0]) };
-        if server.transport() == Transport::HttpSse {
+        if server.old_transport {
             return Self::Oldest;
         }
         // An unknown revision is a newer one: what it understands, it says.
@@ -84,8 +83,7 @@ pub(super) struct Server {
 
 impl Servers {
     pub(super) fn new(reporter: Reporter) -> Self {
-        let known =
-            moka::sync::Cache::builder().max_capacity(SERVERS).time_to_idle(REMEMBERED).build();
+        let known = moka::sync::Cache::builder().max_capacity(SERVERS).time_to_idle(REMEMBERED).build();
         Self { known, serial: AtomicU64::new(0), reporter }
     }
 
@@ -97,10 +95,10 @@ impl Servers {
         if let Some(server) = self.known.get(&installation.id).filter(|server| same(server)) {
             return server;
         }
-        let entry = self.known.entry(installation.id).or_insert_with_if(
-            || Arc::new(self.new_server(installation)),
-            |server| !same(server),
-        );
+        let entry = self
+            .known
+            .entry(installation.id)
+            .or_insert_with_if(|| Arc::new(self.new_server(installation)), |server| !same(server));
         entry.into_value()
     }
 
