@@ -24,6 +24,15 @@ async fn members_keys_and_settings_are_finished_pages() -> TestResult {
     browser.go(&page("/settings")).await?;
     browser.read(&workspace.tenant_id).await?;
     browser.inspect("33-settings").await?;
+    browser.go(&page("/settings/endpoint")).await?;
+    browser.fill("browser_origins", "https://chat.example.com/x").await?;
+    browser.submit("/settings/endpoint/origins").await?;
+    browser.read("more than an origin").await?;
+    browser.pictures("36-endpoint-refused").await?;
+    browser.fill("browser_origins", "https://chat.example.com").await?;
+    browser.submit("/settings/endpoint/origins").await?;
+    browser.read("is saved").await?;
+    browser.inspect("37-endpoint").await?;
     browser.go(&page("/keys")).await?;
     browser.fill("name", "laptop").await?;
     browser.submit("/keys").await?;
@@ -75,6 +84,7 @@ async fn a_person_who_opens_the_endpoint_learns_what_it_is() -> TestResult {
     {
         browser.go(&url).await?;
         browser.read(&workspace.mcp_url).await?;
+        browser.see("button[data-copies=address]:not([hidden])").await.context("the address cannot be copied")?;
         browser.inspect(name).await?;
     }
     browser.close().await
