@@ -84,7 +84,10 @@ async fn a_person_who_opens_the_endpoint_learns_what_it_is() -> TestResult {
     {
         browser.go(&url).await?;
         browser.read(&workspace.mcp_url).await?;
-        browser.see("button[data-copies=address]:not([hidden])").await.context("the address cannot be copied")?;
+        browser
+            .see("button[data-copies=address]:not([hidden])")
+            .await
+            .context("the address cannot be copied")?;
         browser.inspect(name).await?;
     }
     browser.close().await
