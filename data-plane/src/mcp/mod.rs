@@ -27,7 +27,7 @@ use http::header::ACCEPT;
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::Answer;
 use self::revision::Revision;
-pub use self::unread::refuse as refuse_unread;
+pub use self::unread::{messages as messages_in, refuse as refuse_unread};
 use crate::call::Caller;
 use crate::ingress;
 
