@@ -232,11 +232,13 @@ pub async fn flood(target: &Target, per_second: f64, connections: usize, lasts: 
     let connections = connections.max(1);
     let pause = Duration::from_secs_f64(connections as f64 / per_second.max(1.0));
     let workers: Vec<_> = (0..connections)
-        .map(|_| {
+        .map(|worker| {
             let target = target.clone();
+            // Evenly, not all connections at once.
+            let first = tokio::time::Instant::now() + pause.mul_f64(worker as f64 / connections as f64);
             tokio::spawn(async move {
                 let (mut connection, mut found) = (target.connect().await?, Flooded::default());
-                let mut beat = tokio::time::interval(pause);
+                let mut beat = tokio::time::interval_at(first, pause);
                 while start.elapsed() < lasts {
                     beat.tick().await;
                     let (status, _) = tokio::time::timeout(PATIENCE, connection.call(&target)).await??;

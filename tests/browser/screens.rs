@@ -24,6 +24,11 @@ async fn members_keys_and_settings_are_finished_pages() -> TestResult {
     browser.go(&page("/settings")).await?;
     browser.read(&workspace.tenant_id).await?;
     browser.inspect("33-settings").await?;
+    browser.go(&page("/settings/endpoint")).await?;
+    browser.fill("browser_origins", "https://chat.example.com").await?;
+    browser.submit("/settings/endpoint/origins").await?;
+    browser.read("is saved").await?;
+    browser.inspect("36-endpoint").await?;
     browser.go(&page("/keys")).await?;
     browser.fill("name", "laptop").await?;
     browser.submit("/keys").await?;
@@ -62,6 +67,12 @@ async fn errors_are_pages_with_a_way_out() -> TestResult {
     ensure!(name.as_deref() == Some("Söhne & Co"), "what was typed is lost: {name:?}");
     browser.pictures("42-slug-taken").await?;
     browser.accessible().await?;
+    browser.go(&system.console_url(&format!("/w/{}/settings/endpoint", workspace.slug))).await?;
+    browser.fill("browser_origins", "https://chat.example.com/x").await?;
+    browser.submit("/settings/endpoint/origins").await?;
+    browser.read("more than an origin").await?;
+    browser.pictures("43-endpoint-refused").await?;
+    browser.accessible().await?;
     browser.close().await
 }
 
@@ -75,6 +86,10 @@ async fn a_person_who_opens_the_endpoint_learns_what_it_is() -> TestResult {
     {
         browser.go(&url).await?;
         browser.read(&workspace.mcp_url).await?;
+        browser
+            .see("button[data-copies=address]:not([hidden])")
+            .await
+            .context("the address cannot be copied")?;
         browser.inspect(name).await?;
     }
     browser.close().await

@@ -118,6 +118,7 @@ async fn a_web_page_may_call_once_its_origin_is_listed() -> TestResult {
         .save("origins", &[("browser_origins", "https://Chat.example.com/\nhttp://localhost:6274")])
         .await?
         .ok()?;
+    let page = world.console.follow(page).await?;
     ensure!(page.text().contains("is saved"), "{}", page.text());
     for (node, mcp) in world.nodes() {
         let mcp = mcp.header("origin", origin);

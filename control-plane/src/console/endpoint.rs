@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use toolmesh_proto::claims;
 
 use super::App;
 use super::forms::Fields;
@@ -94,7 +93,6 @@ async fn view(app: &App, at: &Workspace) -> Result<EndpointPage> {
     Ok(EndpointPage {
         shell: at.shell("Endpoint", Nav::Settings).await?,
         tabs: Tabs::settings(at.path("/settings"), "/endpoint"),
-        url: claims::resource(&origin),
         origins: Field::of(now.browser_origins.join("\n")),
         tenant_per_minute: number(now.limits.tenant_per_minute),
         caller_per_minute: number(now.limits.caller_per_minute),

@@ -93,6 +93,11 @@ async fn post(app: Arc<App>, mut visit: Visit, parts: &Parts, body: Body) -> Res
     };
     match refresh(&app, &mut visit, headers) {
         Ok(principal) => {
+            // The first is counted; a batch is as many requests as it holds messages.
+            let mut more = 1..mcp::messages_in(&body);
+            if let Some(exceeded) = more.find_map(|_| app.rates.take(&visit.tenant, &principal).err()) {
+                return refused::too_often_for(exceeded, &body);
+            }
             let standing = Standing::new(Arc::clone(&app), visit.tenant.id, headers);
             // Whoever reads the message says how its caller is reached.
             let line = Line::silent(CancellationToken::new());

@@ -27,13 +27,18 @@ pub(super) async fn too_often(exceeded: Exceeded, headers: &HeaderMap, body: Bod
         }
     };
     let body = tokio::time::timeout(WITHIN, read).await.ok().flatten().unwrap_or_default();
+    too_often_for(exceeded, &body)
+}
+
+/// The same, for a body that is read already.
+pub(super) fn too_often_for(exceeded: Exceeded, body: &[u8]) -> Response {
     let seconds = exceeded.seconds();
     let data = serde_json::json!({
         "limit": exceeded.limit.as_str(),
         "requestsPerMinute": exceeded.per_minute,
         "retryAfterSeconds": seconds,
     });
-    let mut response = mcp::refuse_unread(&body, StatusCode::TOO_MANY_REQUESTS, &exceeded.to_string(), data);
+    let mut response = mcp::refuse_unread(body, StatusCode::TOO_MANY_REQUESTS, &exceeded.to_string(), data);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }

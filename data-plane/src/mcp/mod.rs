@@ -33,7 +33,7 @@ use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::{Answer, Talk};
 use self::revision::Revision;
 use self::session::Session;
-pub use self::unread::refuse as refuse_unread;
+pub use self::unread::{messages as messages_in, refuse as refuse_unread};
 use crate::call::Caller;
 use crate::ingress;
 

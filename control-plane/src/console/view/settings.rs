@@ -33,8 +33,6 @@ pub struct AccessPage {
 pub struct EndpointPage {
     pub shell: Shell,
     pub tabs: Tabs,
-    /// Address of the MCP server.
-    pub url: String,
     pub origins: Field,
     pub tenant_per_minute: Field,
     pub caller_per_minute: Field,
