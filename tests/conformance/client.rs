@@ -131,8 +131,7 @@ impl Node {
         };
         let listed = node.ask("tools/list", json!({})).await?;
         let all = listed["tools"].as_array().context("no list of tools")?;
-        node.tools =
-            all.iter().filter(|tool| param_headers(&tool["inputSchema"]).is_ok()).cloned().collect();
+        node.tools = all.iter().filter(|tool| param_headers(&tool["inputSchema"]).is_ok()).cloned().collect();
         node.installation = installed(url, revision, &node.tools)?;
         Ok(node)
     }
@@ -163,7 +162,8 @@ impl Node {
                 }
             });
             let placement = Placement::default();
-            let asked = self.upstreams.ask(&self.installation, self.subject, &placement, question.clone(), &line);
+            let asked =
+                self.upstreams.ask(&self.installation, self.subject, &placement, question.clone(), &line);
             let asked = asked.await;
             drop(line);
             person.await?;
@@ -185,7 +185,8 @@ impl Node {
 /// A person who takes every default.
 fn accepted(params: &Value) -> Value {
     let properties = params["requestedSchema"]["properties"].as_object().into_iter().flatten();
-    let defaults = properties.filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())));
+    let defaults =
+        properties.filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())));
     json!({"action": "accept", "content": defaults.collect::<Map<_, _>>()})
 }
 

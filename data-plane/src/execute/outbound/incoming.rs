@@ -39,11 +39,7 @@ impl Outbound {
     ///
     /// # Errors
     /// Says why no answer began; an error status is an answer.
-    pub async fn begin(
-        &self,
-        request: OutboundRequest,
-        head: Duration,
-    ) -> Result<Incoming, OutboundError> {
+    pub async fn begin(&self, request: OutboundRequest, head: Duration) -> Result<Incoming, OutboundError> {
         self.policy.check_url(&request.url).map_err(OutboundError::Refused)?;
         let opened = tokio::time::timeout(head, self.open(request)).await;
         let response = opened.map_err(|_| OutboundError::Timeout(head))??;

@@ -22,8 +22,7 @@ const ASKS: usize = 8;
 /// How long a person has for an answer.
 const ASK_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Severities, least first (RFC 5424).
-const LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// How the client's answers travel to the server.
 #[derive(Clone, Copy)]
@@ -178,12 +177,7 @@ async fn reply(call: &Call<'_>, way: Way<'_>, id: &RawValue, answered: &Answered
 }
 
 /// Passes on what a server tells. `token` is ours, where it stands for the client's.
-pub(super) async fn told(
-    call: &Call<'_>,
-    method: &str,
-    params: Option<Box<RawValue>>,
-    token: Option<Token>,
-) {
+pub(super) async fn told(call: &Call<'_>, method: &str, params: Option<Box<RawValue>>, token: Option<Token>) {
     let line = call.line;
     let params = params.unwrap_or_else(empty);
     match method {

@@ -11,10 +11,20 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub enum Message {
     /// The answer to a request of ours.
-    Answer { id: Box<RawValue>, outcome: Outcome },
+    Answer {
+        id: Box<RawValue>,
+        outcome: Outcome,
+    },
     /// A request to the client.
-    Request { id: Box<RawValue>, method: String, params: Option<Box<RawValue>> },
-    Notification { method: String, params: Option<Box<RawValue>> },
+    Request {
+        id: Box<RawValue>,
+        method: String,
+        params: Option<Box<RawValue>>,
+    },
+    Notification {
+        method: String,
+        params: Option<Box<RawValue>>,
+    },
 }
 
 /// What a request came to.
@@ -134,7 +144,9 @@ mod tests {
         assert!(matches!(answer, Message::Answer { id, outcome: Outcome::Result(result) }
             if id.get() == "7" && result.get() == r#"{"a":1.50}"#));
         let error = read(br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}"#).unwrap();
-        assert!(matches!(error, Message::Answer { outcome: Outcome::Error(error), .. } if error.code == -32700));
+        assert!(
+            matches!(error, Message::Answer { outcome: Outcome::Error(error), .. } if error.code == -32700)
+        );
         let request = read(br#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#).unwrap();
         assert!(matches!(request, Message::Request { params: None, .. }));
         let told = read(br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#).unwrap();

@@ -191,11 +191,7 @@ pub(super) struct Answering {
 
 impl Answering {
     /// Begins to read. An answer that is no stream is read whole.
-    pub(super) async fn read(
-        incoming: Incoming,
-        most: usize,
-        batches: bool,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn read(incoming: Incoming, most: usize, batches: bool) -> Result<Self, Failure> {
         Self::with(incoming, Parser::new(most), batches).await
     }
 
@@ -209,8 +205,7 @@ impl Answering {
         let media = media.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let media = media.to_ascii_lowercase();
         let (ready, bytes, events) = (VecDeque::new(), 0, 0);
-        let mut answering =
-            Self { incoming: None, parser, ready, bytes, events, answers: 0, batches };
+        let mut answering = Self { incoming: None, parser, ready, bytes, events, answers: 0, batches };
         match media.as_str() {
             "text/event-stream" => answering.incoming = Some(incoming),
             "application/json" => {

@@ -176,7 +176,12 @@ pub(super) fn request(call: &Call<'_>, question: &Question, id: u64) -> Vec<u8> 
     json!({"jsonrpc": "2.0", "id": id, "method": question.method, "params": params}).to_string().into_bytes()
 }
 
-pub(super) async fn exchange(call: &Call<'_>, session: &Session, id: u64, body: Vec<u8>) -> Result<Outcome, Unasked> {
+pub(super) async fn exchange(
+    call: &Call<'_>,
+    session: &Session,
+    id: u64,
+    body: Vec<u8>,
+) -> Result<Outcome, Unasked> {
     let incoming = call.send(call.door().post(session.headers(), body)).await?;
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
@@ -328,10 +333,12 @@ async fn greet(call: &Call<'_>, session: &Session, logs: bool) -> Result<(), Fai
     let level = call.line.client().log_level.as_deref().filter(|_| logs);
     if let Some(level) = level {
         let id = session.next_id();
-        let body = json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": {"level": level}});
+        let body =
+            json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": {"level": level}});
         match exchange(call, session, id, body.to_string().into_bytes()).await {
             // Whatever it says, its messages are filtered here too.
-            Ok(_) | Err(Unasked::SessionLost | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {}
+            Ok(_)
+            | Err(Unasked::SessionLost | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {}
             Err(Unasked::Failed(failure)) => return Err(failure),
         }
     }

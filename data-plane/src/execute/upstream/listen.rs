@@ -3,8 +3,8 @@
 //! A server that cannot be listened to is silent, which is no failure. One that ends its stream is listened to again, less and
 //! less often; nothing here counts towards how it fares with calls.
 
-use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -179,7 +179,8 @@ impl Listener {
             ("promptsListChanged", self.wanted.prompts),
             ("resourcesListChanged", self.wanted.resources),
         ];
-        wanted.extend(kinds.into_iter().filter(|kind| kind.1).map(|(name, _)| (name.to_owned(), true.into())));
+        wanted
+            .extend(kinds.into_iter().filter(|kind| kind.1).map(|(name, _)| (name.to_owned(), true.into())));
         if !self.wanted.uris.is_empty() {
             wanted.insert("resourceSubscriptions".to_owned(), self.wanted.uris.clone().into());
         }
@@ -290,12 +291,15 @@ impl Listener {
     fn is_wanted(&self, params: &RawValue) -> bool {
         let params: Value = serde_json::from_str(params.get()).unwrap_or_default();
         // A server may name a part of what was subscribed to.
-        params["uri"].as_str().is_some_and(|uri| self.wanted.uris.iter().any(|wanted| uri.starts_with(wanted.as_str())))
+        params["uri"]
+            .as_str()
+            .is_some_and(|uri| self.wanted.uris.iter().any(|wanted| uri.starts_with(wanted.as_str())))
     }
 }
 
 fn subscribe(id: u64, uri: &str) -> Vec<u8> {
     let params = json!({"uri": uri});
-    json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": params}).to_string().into_bytes()
+    json!({"jsonrpc": "2.0", "id": id, "method": "resources/subscribe", "params": params})
+        .to_string()
+        .into_bytes()
 }
-

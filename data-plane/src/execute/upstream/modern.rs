@@ -87,7 +87,8 @@ fn headers(call: &Call<'_>, question: &Question) -> Result<HeaderMap, Failure> {
 }
 
 fn value(text: &str) -> Result<HeaderValue, Failure> {
-    HeaderValue::try_from(encode(text).as_ref()).map_err(|_| Failure::broken("has a name that cannot be sent"))
+    HeaderValue::try_from(encode(text).as_ref())
+        .map_err(|_| Failure::broken("has a name that cannot be sent"))
 }
 
 /// Whether a refusal says that the server speaks an older revision.

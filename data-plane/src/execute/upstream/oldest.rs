@@ -132,11 +132,7 @@ impl Drop for Waits<'_> {
 
 impl Connection {
     /// A message for the server.
-    pub(super) fn post(
-        &self,
-        door: Door<'_>,
-        body: Vec<u8>,
-    ) -> crate::execute::outbound::OutboundRequest {
+    pub(super) fn post(&self, door: Door<'_>, body: Vec<u8>) -> crate::execute::outbound::OutboundRequest {
         Door { base: &self.endpoint, ..door }.post(HeaderMap::new(), body)
     }
 
@@ -332,7 +328,9 @@ mod tests {
         let at = |data: &str| endpoint(&base, &event(data)).map(|url| url.to_string());
         assert_eq!(at("/messages?session=1").unwrap(), "https://mcp.example.com/messages?session=1");
         assert_eq!(at("https://mcp.example.com:443/m").unwrap(), "https://mcp.example.com/m");
-        for bad in ["https://other.example.com/m", "//other.example.com/m", "http://mcp.example.com/m", "https://"] {
+        for bad in
+            ["https://other.example.com/m", "//other.example.com/m", "http://mcp.example.com/m", "https://"]
+        {
             assert!(at(bad).is_err(), "{bad}");
         }
         let other = Event { kind: "message".into(), data: "/messages".into() };

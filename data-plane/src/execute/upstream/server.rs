@@ -84,8 +84,7 @@ pub(super) struct Server {
 
 impl Servers {
     pub(super) fn new(reporter: Reporter) -> Self {
-        let known =
-            moka::sync::Cache::builder().max_capacity(SERVERS).time_to_idle(REMEMBERED).build();
+        let known = moka::sync::Cache::builder().max_capacity(SERVERS).time_to_idle(REMEMBERED).build();
         Self { known, serial: AtomicU64::new(0), reporter }
     }
 
@@ -97,10 +96,10 @@ impl Servers {
         if let Some(server) = self.known.get(&installation.id).filter(|server| same(server)) {
             return server;
         }
-        let entry = self.known.entry(installation.id).or_insert_with_if(
-            || Arc::new(self.new_server(installation)),
-            |server| !same(server),
-        );
+        let entry = self
+            .known
+            .entry(installation.id)
+            .or_insert_with_if(|| Arc::new(self.new_server(installation)), |server| !same(server));
         entry.into_value()
     }
 

@@ -179,8 +179,7 @@ mod tests {
     fn fields_are_read_as_the_standard_says() {
         let text = "\u{feff}: a comment\nevent: endpoint\ndata:/x\n\ndata\n\ndata: a\nevent\n\nevent: x\n\ndata:  b\n\ndata: cut";
         let events = read(text.as_bytes(), 1 << 10).unwrap();
-        let read: Vec<_> =
-            events.iter().map(|event| (event.kind.as_str(), event.data.as_str())).collect();
+        let read: Vec<_> = events.iter().map(|event| (event.kind.as_str(), event.data.as_str())).collect();
         assert_eq!(read, [("endpoint", "/x"), ("message", ""), ("message", "a"), ("message", " b")]);
     }
 

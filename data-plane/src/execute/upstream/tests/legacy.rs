@@ -104,7 +104,8 @@ async fn a_question_in_the_middle_of_a_call_reaches_the_client_and_its_answer_th
                 let (write, response) = open_stream();
                 let token = &seen.body["params"]["_meta"]["progressToken"];
                 let progress = json!({"progressToken": token, "progress": 1});
-                let ask = json!({"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}});
+                let ask =
+                    json!({"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}});
                 for message in [
                     json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress}),
                     json!({"jsonrpc": "2.0", "id": "q-1", "method": "ping"}),
@@ -144,9 +145,7 @@ async fn a_question_in_the_middle_of_a_call_reaches_the_client_and_its_answer_th
         }
         told
     });
-    let asked = upstreams
-        .ask(&server, somebody(), &Placement::default(), question(&json!({})), &line)
-        .await;
+    let asked = upstreams.ask(&server, somebody(), &Placement::default(), question(&json!({})), &line).await;
     assert_eq!(text(asked), r#"{"action":"accept","content":{}}"#);
     drop(line);
     assert_eq!(person.await.unwrap(), [r#"{"progressToken":"p","progress":1}"#]);
@@ -283,7 +282,8 @@ async fn who_listens_to_an_older_server_hears_of_its_resources() {
         (_, "resources/subscribe") => {
             let write = stream.lock().unwrap().clone().unwrap();
             let params = json!({"uri": seen.body["params"]["uri"]});
-            let updated = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params});
+            let updated =
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params});
             write.try_send(event(&updated)).unwrap();
             result(seen, &json!({}))
         }
@@ -293,7 +293,8 @@ async fn who_listens_to_an_older_server_hears_of_its_resources() {
     let wanted = listen::Wanted { uris: vec!["test://a".into()], ..listen::Wanted::default() };
     let show: listen::Show = Arc::new(|| Box::pin(async { Some(Placement::default()) }));
     let mut heard = Box::pin(upstreams().listen(server(&played.url), somebody(), show, wanted));
-    let notice = tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
+    let notice =
+        tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
     assert!(matches!(notice, listen::Notice::Resource(params) if params.get().contains("test://a")));
     drop(heard);
     let ended = async {

@@ -38,12 +38,8 @@ fn installed(url: &str, revision: &str, transport: v1::mcp_server::Transport) ->
         capabilities_json: "{}".into(),
         ..Default::default()
     };
-    let definition = v1::Connector {
-        name: "other".into(),
-        tools: vec![tool],
-        server: Some(server),
-        ..Default::default()
-    };
+    let definition =
+        v1::Connector { name: "other".into(), tools: vec![tool], server: Some(server), ..Default::default() };
     let mut bundle = samples::bundle();
     bundle.installations = vec![v1::Installation {
         id: toolmesh_proto::ids::InstallationId::new().to_string(),

@@ -24,7 +24,9 @@ async fn a_call_is_one_request_that_says_everything() {
         )
         .await;
     assert_eq!(asked.requests, 1);
-    assert!(matches!(asked.result, Ok(Answer::Result(raw)) if raw.get().contains(r#""vendor":{"kept":1.5}"#)));
+    assert!(
+        matches!(asked.result, Ok(Answer::Result(raw)) if raw.get().contains(r#""vendor":{"kept":1.5}"#))
+    );
     let seen = &played.seen()[0];
     assert_eq!(seen.path, "/mcp?team=1");
     assert_eq!(seen.header("mcp-protocol-version"), Some("2026-07-28"));
@@ -45,7 +47,8 @@ async fn a_call_is_one_request_that_says_everything() {
 #[tokio::test]
 async fn what_a_server_tells_on_the_way_reaches_the_client() {
     let played = Played::start(|seen, _| {
-        let told = |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
+        let told =
+            |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
         events(&[
             told("notifications/progress", json!({"progressToken": "p", "progress": 1})),
             told("notifications/message", json!({"level": "info", "data": "not wanted"})),

@@ -61,7 +61,13 @@ async fn calls_share_a_stream_and_a_stream_that_ended_is_opened_again() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(requests, [4, 1, 4, 1]);
-    assert!(played.seen().iter().filter(|seen| seen.method == Method::POST).all(|seen| seen.path == "/messages?s=1"));
+    assert!(
+        played
+            .seen()
+            .iter()
+            .filter(|seen| seen.method == Method::POST)
+            .all(|seen| seen.path == "/messages?s=1")
+    );
 }
 
 #[tokio::test]
@@ -70,7 +76,9 @@ async fn a_server_of_another_kind_is_no_such_stream() {
         |seen: &super::played::Seen| initialized(seen, None),
         |_: &super::played::Seen| of_type("text/event-stream", "data: {}\n\n"),
         |_: &super::played::Seen| of_type("text/event-stream", ""),
-        |_: &super::played::Seen| of_type("text/event-stream", "event: endpoint\ndata: https://evil.example/\n\n"),
+        |_: &super::played::Seen| {
+            of_type("text/event-stream", "event: endpoint\ndata: https://evil.example/\n\n")
+        },
     ] {
         let played = Played::start(move |seen, _| answer(seen)).await;
         let asked = call(&upstreams(), &server(&played.url), somebody()).await;
