@@ -21,7 +21,7 @@ use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::catalog::Catalog;
 use crate::connectors::private::PrivateConnectors;
-use crate::connectors::{Grants, Installations, Upstreams};
+use crate::connectors::{Connections, Grants, Installations, Upstreams};
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
@@ -279,6 +279,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         accounts: core.accounts,
         factors: core.factors,
         installations: core.installations,
+        connections: Connections::new(core.grants.clone()),
         grants: core.grants,
         upstreams: core.upstreams,
         catalog: core.catalog,

@@ -15,6 +15,7 @@ mod code_mode;
 
 mod company_groups;
 mod connected_apps;
+mod connections;
 mod cut_off;
 mod emulated_apis;
 mod endpoint;

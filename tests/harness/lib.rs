@@ -17,6 +17,7 @@ pub mod emulate;
 pub mod factors;
 pub mod github;
 pub mod google;
+pub mod guarded;
 pub mod html;
 pub mod mailbox;
 pub mod mcp;

@@ -13,4 +13,6 @@ pub mod typescript;
 
 pub use composite::Composite;
 pub use connector::{Call, Connector, Tool};
-pub use tenant::{ApiKey, Exposure, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry};
+pub use tenant::{
+    ApiKey, Exposure, Holder, Installation, KeptOut, Member, ServiceAccount, Tenant, ToolEntry,
+};
