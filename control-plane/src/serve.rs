@@ -89,15 +89,23 @@ impl Core {
             console_origin: config.console_origin.clone(),
             dns_server: config.dns_server,
         })?;
-        let installations = Installations::new(
+        let grants = Grants::new(
             db.clone(),
             vault.clone(),
             sealer.clone(),
-            Arc::clone(&catalog),
-            config.egress,
+            outbound.clone(),
+            config.console_origin.clone(),
         );
+        let installations =
+            Installations::new(db.clone(), vault.clone(), sealer, Arc::clone(&catalog), config.egress);
         let core = Self {
-            upstreams: Upstreams::new(db.clone(), vault.clone(), outbound.clone(), installations.clone()),
+            upstreams: Upstreams::new(
+                db.clone(),
+                vault.clone(),
+                outbound.clone(),
+                installations.clone(),
+                grants.clone(),
+            ),
             installations,
             accounts: Accounts::new(
                 db.clone(),
@@ -106,13 +114,7 @@ impl Core {
                 mailer.clone(),
                 config.console_origin.clone(),
             ),
-            grants: Grants::new(
-                db.clone(),
-                vault.clone(),
-                sealer,
-                outbound.clone(),
-                config.console_origin.clone(),
-            ),
+            grants,
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
             private: PrivateConnectors::new(db.clone(), outbound.clone()),
             outbound,

@@ -43,6 +43,7 @@ mod rest;
 mod revocation;
 mod routes;
 mod second_factor;
+mod server_accounts;
 mod sign_in;
 mod signup_and_mail;
 mod take_back;

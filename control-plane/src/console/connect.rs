@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use secrecy::SecretString;
 use time::OffsetDateTime;
-use toolmesh_proto::ids::InstallationId;
+use toolmesh_proto::ids::{InstallationId, UserId};
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 
@@ -16,12 +16,13 @@ use super::installations::{InstallationPath, client_refused};
 use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{LoggedIn, Visitor, Workspace, flash, person};
 use super::view::{ConnectFailedPage, Connection, Field, LeavingPage, Moment, ProviderView};
-use crate::accounts::members::Permission;
+use crate::accounts::members::{self, Permission};
 use crate::connectors::Installation;
-use crate::connectors::grants::consent::Callback;
+use crate::connectors::grants::consent::{Arrived, Callback};
 use crate::connectors::grants::provider::{is_found, registration};
 use crate::connectors::grants::{GivenBack, GrantFacts, Kind};
 use crate::connectors::installation::oauth2;
+use crate::connectors::upstream::Looked;
 use crate::error::{Error, Result};
 use crate::tenants;
 
@@ -72,6 +73,7 @@ pub(super) async fn callback(State(app): State<App>, at: LoggedIn, Query(callbac
         Ok(()) => {
             let said = format!("It is connected. {whose} use this account from now on.");
             flash(&at.visitor.session, said).await?;
+            let here = looked_at(&app, &arrived, at.user.id, &slug).await?.unwrap_or(here);
             see_other(&here)
         }
         Err(error @ Error::Refused(_)) => {
@@ -110,6 +112,23 @@ pub(super) async fn enter_client(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What an MCP server offers that was connected: it is looked at now, and who may decide about it is shown what there is.
+async fn looked_at(
+    app: &App,
+    arrived: &Arrived,
+    user: UserId,
+    slug: &impl std::fmt::Display,
+) -> Result<Option<String>> {
+    let member = members::membership(&app.db, arrived.tenant, user).await?;
+    let installation = app.installations.get(arrived.tenant, arrived.installation).await?;
+    if installation.connector.server.is_none() || !member.may(Permission::Connectors) {
+        return Ok(None);
+    }
+    let looked = app.upstreams.connected(arrived.tenant, arrived.installation, user).await?;
+    let waits = matches!(looked, Looked::Well { waiting } if waiting > 0);
+    Ok(waits.then(|| format!("/w/{slug}/servers/{}", arrived.installation)))
 }
 
 /// Ends the connection.

@@ -17,6 +17,7 @@ mod for_tests;
 mod giving_back;
 mod held;
 mod jwt;
+mod looks;
 mod nodes;
 pub mod provider;
 mod store;

@@ -361,6 +361,23 @@ pub(super) async fn connected(tx: &mut TenantTx, id: InstallationId) -> Result<i
     Ok(sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_one(tx.conn()).await?)
 }
 
+/// Whose own account a server is looked at with: that of who wants to, or of one who may decide about it.
+pub(super) async fn looker(
+    tx: &mut TenantTx,
+    id: InstallationId,
+    by: Option<UserId>,
+) -> Result<Option<UserId>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT g.member_id FROM upstream_grants g
+               JOIN memberships m ON m.tenant_id = g.tenant_id AND m.user_id = g.member_id
+               WHERE g.tenant_id = $1 AND g.installation_id = $2 AND g.connected_at IS NOT NULL
+                 AND m.suspended_at IS NULL AND m.role IN ('owner', 'admin', 'connector_manager')
+               ORDER BY (g.member_id = $3) DESC NULLS LAST, g.connected_at LIMIT 1";
+    let query = sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).bind(by.map(UserId::uuid));
+    let found: Option<Uuid> = query.fetch_optional(tx.conn()).await?;
+    Ok(found.map(Into::into))
+}
+
 /// What people may know of a grant.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct GrantFacts {
