@@ -21,7 +21,7 @@ use crate::accounts::password::Passwords;
 use crate::config::Config;
 use crate::connectors::catalog::Catalog;
 use crate::connectors::private::PrivateConnectors;
-use crate::connectors::{Grants, Installations, Upstreams};
+use crate::connectors::{Connections, Grants, Installations, Upstreams};
 use crate::console::{self, Console, FormTokens, Route, Routes, get, post};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
@@ -89,15 +89,23 @@ impl Core {
             console_origin: config.console_origin.clone(),
             dns_server: config.dns_server,
         })?;
-        let installations = Installations::new(
+        let grants = Grants::new(
             db.clone(),
             vault.clone(),
             sealer.clone(),
-            Arc::clone(&catalog),
-            config.egress,
+            outbound.clone(),
+            config.console_origin.clone(),
         );
+        let installations =
+            Installations::new(db.clone(), vault.clone(), sealer, Arc::clone(&catalog), config.egress);
         let core = Self {
-            upstreams: Upstreams::new(db.clone(), vault.clone(), outbound.clone(), installations.clone()),
+            upstreams: Upstreams::new(
+                db.clone(),
+                vault.clone(),
+                outbound.clone(),
+                installations.clone(),
+                grants.clone(),
+            ),
             installations,
             accounts: Accounts::new(
                 db.clone(),
@@ -106,13 +114,7 @@ impl Core {
                 mailer.clone(),
                 config.console_origin.clone(),
             ),
-            grants: Grants::new(
-                db.clone(),
-                vault.clone(),
-                sealer,
-                outbound.clone(),
-                config.console_origin.clone(),
-            ),
+            grants,
             factors: Factors::new(db.clone(), vault.clone(), mailer.clone(), config.console_origin.clone())?,
             private: PrivateConnectors::new(db.clone(), outbound.clone()),
             outbound,
@@ -279,6 +281,7 @@ fn router(config: &Config, core: Core, oauth: Oauth, hub: Hub) -> Result<Router>
         accounts: core.accounts,
         factors: core.factors,
         installations: core.installations,
+        connections: Connections::new(core.grants.clone()),
         grants: core.grants,
         upstreams: core.upstreams,
         catalog: core.catalog,

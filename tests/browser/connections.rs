@@ -43,3 +43,34 @@ async fn a_person_connects_an_account_sees_what_is_wrong_and_reconnects() -> Tes
     browser.inspect("38-connection-ended").await?;
     browser.close().await
 }
+
+#[tokio::test]
+async fn a_member_connects_an_account_of_their_own() -> TestResult {
+    let (system, server) = (System::shared().await?, TokenServer::start()?);
+    let workspace = system.workspace().await?;
+    let credentials = [("client_id", CLIENT), ("client_secret", SECRET)];
+    let made = system.enable_file(&workspace.slug, &document()?, "demo", &server.url, &credentials).await?;
+    let connector = format!("/w/{}/connectors/{}", workspace.slug, made.id);
+    let list = format!("/w/{}/connections", workspace.slug);
+    let page = format!("{list}/{}", made.id);
+    let browser = Browser::open().await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    browser.go(&system.console_url(&list)).await?;
+    browser.read("No connector asks for an account of your own").await?;
+    browser.inspect("77-no-connections").await?;
+    let owner = system.console(&workspace.owner).await?;
+    owner.submit(&connector, &format!("{connector}/accounts"), &[("accounts", "personal")]).await?.ok()?;
+    browser.go(&system.console_url(&connector)).await?;
+    browser.read("Whose account is used").await?;
+    browser.inspect("78-whose-account").await?;
+    browser.go(&system.console_url(&list)).await?;
+    browser.read("Not connected").await?;
+    browser.inspect("79-connections").await?;
+    browser.go(&system.console_url(&page)).await?;
+    browser.read("Your account").await?;
+    browser.inspect("80-connection-waits").await?;
+    browser.submit(&format!("{page}/connect")).await?;
+    browser.read("ada@provider.example").await?;
+    browser.inspect("81-own-connection").await?;
+    browser.close().await
+}

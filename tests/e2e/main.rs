@@ -16,6 +16,7 @@ mod code_mode;
 
 mod company_groups;
 mod connected_apps;
+mod connections;
 mod cut_off;
 mod emulated_apis;
 mod endpoint;
@@ -43,6 +44,7 @@ mod rest;
 mod revocation;
 mod routes;
 mod second_factor;
+mod server_accounts;
 mod sign_in;
 mod signup_and_mail;
 mod take_back;

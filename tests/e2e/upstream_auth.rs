@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use toolmesh_tests::cable::Cable;
 use toolmesh_tests::emulate::{Emulate, Service};
 use toolmesh_tests::node::Node;
+use toolmesh_tests::system::Options;
 use toolmesh_tests::token_server::{CLIENT, PASSWORD, REFRESH, SECRET, TokenServer, USER};
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::workspace::Installation;
-use toolmesh_tests::{Console, Mcp, Page, System, TestResult, Workspace, eventually, html, paths};
+use toolmesh_tests::{Console, Mcp, Page, System, TestResult, Workspace, eventually, html, net, paths};
 use url::Url;
 
 /// A connector with one kind of authentication and two tools, as a file.
@@ -203,6 +204,62 @@ async fn an_answer_that_is_lost_is_asked_for_again_where_the_provider_forgives_a
         }
     }
     Ok(())
+}
+
+/// A control plane that is killed after the provider has answered and before it could keep the answer.
+async fn killed_while_a_token_is_on_its_way(forgives: bool) -> TestResult {
+    let (folder, port) = (paths::scratch("toolmesh-killed-")?, net::free_port()?);
+    let options = || Options { data: Some(folder.path().join("data")), nodes: 1, port, ..Options::default() };
+    let (system, server) = (System::start(options()).await?, TokenServer::start()?);
+    let workspace = system.workspace().await?;
+    let auth = "{type: oauth2, token_url: /token, client_id_credential: id, client_secret_credential: secret, flow: refresh_token, refresh_token_credential: refresh, rotates_refresh_token: true}";
+    let credentials = [CREDENTIALS[0], CREDENTIALS[1], ("refresh", REFRESH)];
+    let dadl = document(auth, "/api/me")?;
+    system.enable_file(&workspace.slug, &dadl, "demo", &server.url, &credentials).await?;
+    system.offered_everywhere(&workspace, "demo_whoami").await?;
+    system.mcp(&workspace, &workspace.key).call("demo_whoami", json!({})).await?.text()?;
+
+    server.behave(|manners| {
+        (manners.rotates, manners.forgives) = (true, forgives);
+        manners.answers_after = Duration::from_secs(5);
+    });
+    server.end_all();
+    let (before, mcp) = (server.exchanges().len(), system.mcp(&workspace, &workspace.key));
+    let call = tokio::spawn(async move { mcp.call("demo_whoami", json!({})).await });
+    eventually("the provider has answered", SOON, || async {
+        Ok((server.exchanges().len() > before).then_some(()))
+    })
+    .await?;
+    let control = nix::unistd::Pid::from_raw(system.ready.control_plane.pid);
+    nix::sys::signal::kill(control, nix::sys::signal::Signal::SIGKILL)?;
+    call.abort();
+    drop(system);
+    server.behave(|manners| manners.answers_after = Duration::ZERO);
+
+    let system = System::start(options()).await?;
+    system.offered_everywhere(&workspace, "demo_whoami").await?;
+    let mcp = system.mcp(&workspace, &workspace.key);
+    let refusal = eventually("what was lost is tried again", Duration::from_secs(60), || async {
+        let refusal = mcp.call("demo_whoami", json!({})).await?.refusal()?;
+        // The turn of the process that died has to end first.
+        Ok((!refusal.as_ref().is_some_and(|text| text.contains("Try again in a moment"))).then_some(refusal))
+    })
+    .await?;
+    match refusal {
+        None => ensure!(forgives, "a token that was used before was taken"),
+        Some(text) => ensure!(!forgives && text.contains("has to be connected again"), "{text}"),
+    }
+    system.stop()
+}
+
+#[tokio::test]
+async fn a_token_that_is_lost_with_the_control_plane_is_asked_for_again() -> TestResult {
+    killed_while_a_token_is_on_its_way(true).await
+}
+
+#[tokio::test]
+async fn a_token_that_is_lost_for_good_is_told_and_not_lost_silently() -> TestResult {
+    killed_while_a_token_is_on_its_way(false).await
 }
 
 #[tokio::test]

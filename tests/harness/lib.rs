@@ -20,6 +20,7 @@ pub mod everywhere;
 pub mod factors;
 pub mod github;
 pub mod google;
+pub mod guarded;
 pub mod html;
 pub mod mailbox;
 pub mod mcp;

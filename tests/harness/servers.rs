@@ -12,6 +12,24 @@ pub enum ServerAuth<'a> {
     Bearer(&'a str),
     /// Name of the header, and the secret.
     Header(&'a str, &'a str),
+    /// Somebody logs in for all.
+    Login,
+    /// Each member logs in for themselves.
+    OwnLogin,
+}
+
+impl ServerAuth<'_> {
+    /// As the form has it.
+    #[must_use]
+    pub const fn way(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Bearer(_) => "bearer",
+            Self::Header(..) => "header",
+            Self::Login => "login",
+            Self::OwnLogin => "own-login",
+        }
+    }
 }
 
 impl System {
@@ -47,7 +65,7 @@ impl Console {
     ) -> Result<String> {
         let form = format!("/w/{slug}/servers/new");
         let (way, header, credential) = match auth {
-            ServerAuth::None => ("none", "", ""),
+            ServerAuth::None | ServerAuth::Login | ServerAuth::OwnLogin => (auth.way(), "", ""),
             ServerAuth::Bearer(secret) => ("bearer", "", secret),
             ServerAuth::Header(header, secret) => ("header", header, secret),
         };

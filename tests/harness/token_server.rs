@@ -45,6 +45,8 @@ pub struct Manners {
     pub refuses: Option<(u16, &'static str)>,
     /// How long an exchange takes.
     pub takes: Duration,
+    /// How long its answer is on the way, once it is made.
+    pub answers_after: Duration,
 }
 
 impl Default for Manners {
@@ -56,6 +58,7 @@ impl Default for Manners {
             loses_answer: false,
             refuses: None,
             takes: Duration::from_millis(50),
+            answers_after: Duration::ZERO,
         }
     }
 }
@@ -198,10 +201,13 @@ async fn token(
 ) -> Response {
     let takes = held(&inner).manners.takes;
     tokio::time::sleep(takes).await;
-    let mut inner = held(&inner);
-    inner.exchanges.push(form.clone());
-    let lost = std::mem::take(&mut inner.manners.loses_answer);
-    let answer = inner.exchange(&headers, &form);
+    let (answer, lost, after) = {
+        let mut inner = held(&inner);
+        inner.exchanges.push(form.clone());
+        let lost = std::mem::take(&mut inner.manners.loses_answer);
+        (inner.exchange(&headers, &form), lost, inner.manners.answers_after)
+    };
+    tokio::time::sleep(after).await;
     if lost {
         return StatusCode::BAD_GATEWAY.into_response();
     }

@@ -93,6 +93,7 @@ mod tests {
             disabled: std::collections::BTreeSet::from(["t0".to_owned()]),
             credentials: Vec::new(),
             exposure,
+            personal: false,
             promoted: std::collections::BTreeSet::from(["t0".to_owned(), "t1".to_owned()]),
             bare_names: false,
             timeout_seconds: 0,

@@ -33,6 +33,8 @@ pub struct Installation {
     /// What is known of its access tokens, where it lives on such.
     pub grant: Option<GrantFacts>,
     pub exposure: Exposure,
+    /// Each member uses an account of their own.
+    pub personal: bool,
     /// Tools that stand in the list though the others are for code.
     pub promoted: BTreeSet<String>,
     /// Its tools' names have no prefix.
@@ -110,9 +112,12 @@ impl Installation {
         self.connector.tools.iter().filter(|tool| !tool.hidden && !self.disabled.contains(&tool.name)).count()
     }
 
-    /// Credentials that the connector asks for and nobody has given.
+    /// Credentials that the connector asks for and nobody has given; those that members enter for themselves are not among them.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
+        if self.personal && oauth2(&self.connector).is_none() {
+            return Vec::new();
+        }
         let has = |name: &String| self.credentials.iter().any(|c| &c.name == name);
         required_credentials(&self.connector).into_iter().filter(|name| !has(name)).collect()
     }

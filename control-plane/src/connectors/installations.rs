@@ -288,11 +288,12 @@ impl Installations {
         let epochs = grants::epochs(tx).await?;
         let mut overrides = overrides::store::all(tx, None).await?;
         let mut not_offered = upstream::store::switched_off(tx).await?;
+        let mut connections = grants::changed_lately(tx).await?;
         let pushed = |row: store::InstallationRow| {
             let connector = decode(&row)?;
             // What access tokens are got with stays here; a node asks for the tokens.
             let lends = oauth2(&connector).is_some();
-            let sealed = credentials.remove(&row.id).filter(|_| !lends);
+            let sealed = credentials.remove(&row.id).filter(|_| !lends && !row.personal);
             let installation = v1::Installation {
                 id: row.id.to_string(),
                 name: row.name,
@@ -300,6 +301,8 @@ impl Installations {
                 base_url: row.base_url,
                 credentials: sealed.unwrap_or_default(),
                 disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
+                personal: row.personal,
+                connections: connections.remove(&row.id).filter(|_| row.personal).unwrap_or_default(),
                 grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
                 exposure: exposure(&row.exposure).sent().into(),
                 promoted_tools: promoted.remove(&row.id).unwrap_or_default().into_iter().collect(),
@@ -492,15 +495,15 @@ impl Installations {
 }
 
 /// Adds what stands in other tables, with one query each; `only` where the rows are those of one installation.
-async fn complete(
+pub(super) async fn complete(
     tx: &mut TenantTx,
     rows: Vec<store::InstallationRow>,
     only: Option<InstallationId>,
 ) -> Result<Vec<Installation>> {
     let mut disabled = store::disabled_tools(tx, only).await?;
     let mut promoted = store::promoted_tools(tx, only).await?;
-    let mut credentials = credentials::facts(tx, only).await?;
-    let mut granted = grants::facts(tx, only).await?;
+    let mut credentials = credentials::facts(tx, only, None).await?;
+    let mut granted = grants::facts(tx, only, None).await?;
     let mut overrides = overrides::store::all(tx, only).await?;
     let with_both = |row: store::InstallationRow| {
         let overrides = overrides.remove(&row.id).unwrap_or_default();
@@ -511,6 +514,7 @@ async fn complete(
             grant: granted.remove(&row.id),
             promoted: promoted.remove(&row.id).unwrap_or_default(),
             exposure: exposure(&row.exposure),
+            personal: row.personal,
             id: row.id,
             name: row.name,
             base_url: row.base_url,
@@ -544,7 +548,7 @@ fn same_origin(a: &str, b: &str) -> bool {
 }
 
 /// The secrets that were filled in; one that the connector does not know is a mistake worth telling.
-fn given(
+pub(super) fn given(
     connector: &v1::Connector,
     secrets: Vec<(String, SecretString)>,
 ) -> Result<Vec<(String, SecretString)>> {

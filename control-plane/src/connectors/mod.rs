@@ -7,6 +7,7 @@ pub mod aliases;
 pub mod built_in;
 pub mod catalog;
 pub mod changes;
+pub mod connections;
 pub mod dadl;
 pub mod exposure;
 pub mod grants;
@@ -19,6 +20,7 @@ pub mod store;
 pub mod update;
 pub mod upstream;
 
+pub use connections::Connections;
 pub use grants::Grants;
 pub use installation::{Installation, ToolRow};
 pub use installations::{Install, Installations, Source};

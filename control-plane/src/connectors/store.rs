@@ -26,6 +26,7 @@ pub(super) struct InstallationRow {
     pub exposure: String,
     pub bare_names: bool,
     pub timeout_seconds: i32,
+    pub personal: bool,
 }
 
 pub(super) async fn count(tx: &mut TenantTx) -> Result<usize> {
@@ -124,7 +125,8 @@ pub(super) async fn delete_unused(tx: &mut TenantTx, hash: &str) -> Result<()> {
 pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds
+                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds,
+                 i.personal
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by
@@ -135,7 +137,8 @@ pub(super) async fn all(tx: &mut TenantTx) -> Result<Vec<InstallationRow>> {
 pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<InstallationRow>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT i.id, i.name, i.base_url, i.connector_hash, c.compiled, c.built_in, i.private_connector_id, i.created_at,
-                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds
+                 u.name AS created_by, u.email AS created_by_email, i.exposure, i.bare_names, i.timeout_seconds,
+                 i.personal
                FROM installations i
                JOIN connectors c ON c.tenant_id = i.tenant_id AND c.hash = i.connector_hash
                JOIN users u ON u.id = i.created_by
@@ -191,6 +194,17 @@ pub(super) async fn set_exposure(tx: &mut TenantTx, id: InstallationId, exposure
         .bind(tenant)
         .bind(id.uuid())
         .bind(exposure)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_personal(tx: &mut TenantTx, id: InstallationId, personal: bool) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    sqlx::query("UPDATE installations SET personal = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
+        .bind(id.uuid())
+        .bind(personal)
         .execute(tx.conn())
         .await?;
     Ok(())

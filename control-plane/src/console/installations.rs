@@ -17,7 +17,7 @@ use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
     InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
 };
-use super::{App, connect, servers};
+use super::{App, connect, connections, servers};
 use crate::accounts::members::Permission;
 use crate::connectors::exposure::Exposure;
 use crate::connectors::{Installation, installation};
@@ -196,6 +196,27 @@ async fn refused(
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
 }
 
+/// The page again, with what was wrong of a client that was entered.
+pub(super) async fn client_refused(
+    app: &App,
+    at: &Workspace,
+    id: InstallationId,
+    typed: &str,
+    (field, message): (&str, String),
+) -> Page {
+    let mend = |view: &mut InstallationPage| {
+        if let Some(provider) = &mut view.provider {
+            provider.field = Field::of(typed);
+            if field == "client_id" {
+                provider.field = Field::of(typed).refused(message);
+            } else {
+                provider.secret = Field::empty().refused(message);
+            }
+        }
+    };
+    refused(app, at, id, mend).await
+}
+
 pub(super) fn row(installation: &Installation) -> InstallationRow {
     let all = installation.connector.tools.iter().filter(|tool| !tool.hidden).count();
     let on = installation.tools_on();
@@ -220,6 +241,9 @@ pub(super) fn row(installation: &Installation) -> InstallationRow {
 
 /// What keeps an installation from getting access tokens, where it lives on such.
 fn unconnected(installation: &Installation) -> Option<InstallationState> {
+    if installation.personal {
+        return None;
+    }
     let by_consent = installation::oauth2(&installation.connector)?.flow() == Flow::AuthorizationCode;
     let problem = installation.grant.as_ref().and_then(|facts| connect::problem(facts, by_consent));
     let connected = installation.grant.as_ref().is_some_and(|facts| facts.connected);
@@ -229,7 +253,7 @@ fn unconnected(installation: &Installation) -> Option<InstallationState> {
     }
 }
 
-fn host(base_url: &str) -> String {
+pub(super) fn host(base_url: &str) -> String {
     let url = url::Url::parse(base_url).ok();
     let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port())));
     match host {
@@ -269,6 +293,8 @@ async fn detail(
         added_by: person(&installation.created_by, &installation.created_by_email),
         credentials: facts(installation, &fields, now),
         connection: connect::connection(app, installation, now),
+        accounts: connections::accounts(app, at, installation).await?,
+        provider: connect::provider(app, at, installation).await?,
         credential_fields: fields,
         help,
         classes: classes(&tools, &filter.access),
@@ -295,7 +321,7 @@ async fn detail(
 }
 
 /// Fields for a connector that is not in the catalog, named as its auth names them.
-fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
+pub(super) fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
     let required = installation::required_credentials(&installation.connector);
     let field = |name: String| CredentialField {
         label: name.replace('_', " "),

@@ -16,6 +16,7 @@ mod clients;
 mod confirm;
 mod connect;
 mod connected_apps;
+mod connections;
 mod consent;
 mod csrf;
 mod endpoint;
@@ -64,7 +65,7 @@ use crate::accounts::factors::Factors;
 use crate::accounts::{Accounts, sessions as session_store};
 use crate::connectors::catalog::Catalog;
 use crate::connectors::private::PrivateConnectors;
-use crate::connectors::{Grants, Installations, Upstreams};
+use crate::connectors::{Connections, Grants, Installations, Upstreams};
 use crate::credentials::envelope::Vault;
 use crate::db::Db;
 use crate::mail::Mailer;
@@ -85,6 +86,8 @@ pub struct Console {
     pub grants: Grants,
     /// Other MCP servers.
     pub upstreams: Upstreams,
+    /// Members' own accounts.
+    pub connections: Connections,
     pub catalog: Arc<Catalog>,
     /// Connectors of workspaces' own.
     pub private: PrivateConnectors,
@@ -181,6 +184,7 @@ fn pages() -> Routes<App> {
         .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
         .nest("/account/security", security_pages())
         .route("/connections/callback", get(connect::callback))
+        .route("/oauth-client.json", get(connect::client_document))
         .route("/invitation", get(invitations::show).post(invitations::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))
@@ -239,7 +243,9 @@ fn workspace_pages() -> Routes<App> {
         .route("/connectors/{id}/tools/bulk", post(installations::set_access))
         .route("/connectors/{id}/credential", post(installations::replace_credential))
         .route("/connectors/{id}/connect", post(connect::start))
+        .route("/connectors/{id}/client", post(connect::enter_client))
         .route("/connectors/{id}/disconnect", post(connect::disconnect))
+        .route("/connectors/{id}/accounts", post(connections::set_accounts))
         .route("/connectors/{id}/settings", post(installations::set_base_url))
         .route("/connectors/{id}/exposure", post(exposure::set))
         .route("/connectors/{id}/promote", post(exposure::promote))
@@ -251,6 +257,12 @@ fn workspace_pages() -> Routes<App> {
         .route("/servers/{id}", get(servers::show).post(servers::decide))
         .route("/servers/{id}/switch", post(servers::switch))
         .route("/servers/{id}/refresh", post(servers::refresh))
+        .route("/connections", get(connections::list))
+        .route("/connections/{id}", get(connections::show))
+        .route("/connections/{id}/connect", post(connections::connect))
+        .route("/connections/{id}/enter", post(connections::enter))
+        .route("/connections/{id}/lend", post(connections::lend))
+        .route("/connections/{id}/disconnect", post(connections::disconnect))
         .route("/add", get(add::show))
         .route("/members", get(members::list))
         .route("/members/invite", post(invitations::invite))

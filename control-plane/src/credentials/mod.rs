@@ -3,6 +3,7 @@
 //! Plaintext lives in memory only, in types that do not print. This capability knows nothing of what a secret is for: a
 //! connector's auth says that.
 
+mod account;
 pub mod envelope;
 pub mod store;
 pub mod token;
@@ -17,6 +18,7 @@ use toolmesh_proto::v1;
 
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
+pub use account::Account;
 use envelope::{Sealed, TenantKey, Vault};
 
 /// Longest secret that is kept, in bytes; a PEM key fits.
@@ -33,18 +35,19 @@ pub struct CredentialFacts {
     pub set_at: OffsetDateTime,
 }
 
-/// Stores or replaces a credential of an installation.
+/// Stores or replaces a credential of an installation: the workspace's, or a member's own.
 ///
 /// # Errors
 /// When the secret is empty, too long, or holds line breaks where a header would break.
 pub async fn set(
     tx: &mut TenantTx,
     vault: &Vault,
-    installation: InstallationId,
+    account: impl Into<Account>,
     name: &str,
     secret: &SecretString,
     by: UserId,
 ) -> Result<()> {
+    let account = account.into();
     let text = secret.expose_secret().trim();
     if text.is_empty() {
         return Err(Error::field("credential", "Enter the credential."));
@@ -59,13 +62,13 @@ pub async fn set(
         ));
     }
     let key = tenant_key(tx, vault).await?;
-    let version = store::current_version(tx, installation, name).await?.unwrap_or(0) + 1;
-    let sealed = key.seal(&place(tx, installation, name, version), text.as_bytes())?;
-    store::upsert(tx, installation, name, version, &sealed, &last4(text), by).await?;
+    let version = store::current_version(tx, account, name).await?.unwrap_or(0) + 1;
+    let sealed = key.seal(&place(tx, account, name, version), text.as_bytes())?;
+    store::upsert(tx, account, name, version, &sealed, &last4(text), by).await?;
     Ok(())
 }
 
-/// The credentials of all installations, or of one, resealed for the deployment's nodes.
+/// The workspace's credentials of all installations, or of one, resealed for the deployment's nodes.
 ///
 /// # Errors
 /// When one cannot be opened: it was sealed under another key-encryption key.
@@ -75,7 +78,7 @@ pub async fn for_nodes(
     sealer: &Sealer,
     only: Option<InstallationId>,
 ) -> Result<HashMap<InstallationId, Vec<v1::SealedCredential>>> {
-    let rows = store::all(tx, only).await?;
+    let rows = store::all(tx, only, None).await?;
     let mut resealed: HashMap<_, Vec<_>> = HashMap::new();
     if rows.is_empty() {
         return Ok(resealed);
@@ -83,7 +86,8 @@ pub async fn for_nodes(
     let key = tenant_key(tx, vault).await?;
     for row in rows {
         let (installation, name) = (row.installation_id, row.name.as_str());
-        let plain = key.open(&place(tx, installation, name, row.version), &row.nonce, &row.ciphertext)?;
+        let plain =
+            key.open(&place(tx, installation.into(), name, row.version), &row.nonce, &row.ciphertext)?;
         let place = CredentialPlace { tenant: tx.tenant(), installation, name };
         let sealed = sealer.seal(place, row.version.cast_unsigned(), &plain).map_err(Error::internal)?;
         resealed.entry(installation).or_default().push(sealed);
@@ -91,44 +95,54 @@ pub async fn for_nodes(
     Ok(resealed)
 }
 
-/// The credentials of an installation, open, by name and with their versions.
+/// The credentials of an account, open, by name and with their versions.
 ///
 /// # Errors
 /// When one cannot be opened: it was sealed under another key-encryption key.
 pub async fn open_all(
     tx: &mut TenantTx,
     vault: &Vault,
-    installation: InstallationId,
+    account: impl Into<Account>,
 ) -> Result<HashMap<String, (i64, SecretString)>> {
-    let rows = store::all(tx, Some(installation)).await?;
+    let account = account.into();
+    let rows = store::all(tx, Some(account.installation), account.member).await?;
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
     let key = tenant_key(tx, vault).await?;
     let opened = rows.into_iter().map(|row| {
-        let place = place(tx, installation, &row.name, row.version);
+        let place = place(tx, account, &row.name, row.version);
         let secret = key.open(&place, &row.nonce, &row.ciphertext)?;
         Ok((row.name, (row.version, secret)))
     });
     opened.collect()
 }
 
-/// What the console shows of the credentials of all installations, or of one.
+/// What the console shows of the workspace's credentials of all installations, or of one; or of a member's own.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn facts(
     tx: &mut TenantTx,
     only: Option<InstallationId>,
+    member: Option<UserId>,
 ) -> Result<HashMap<InstallationId, Vec<CredentialFacts>>> {
     let mut facts: HashMap<_, Vec<_>> = HashMap::new();
-    for row in store::facts(tx, only).await? {
+    for row in store::facts(tx, only, member).await? {
         facts.entry(row.installation_id).or_default().push(row.facts);
     }
     Ok(facts)
 }
 
-/// Deletes an installation's credentials.
+/// Deletes what is stored of one account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_account(tx: &mut TenantTx, account: Account) -> Result<()> {
+    store::delete_account(tx, account).await
+}
+
+/// Deletes an installation's credentials, the members' own too.
 ///
 /// # Errors
 /// When the database fails.
@@ -173,8 +187,8 @@ async fn tenant_key(tx: &mut TenantTx, vault: &Vault) -> Result<TenantKey> {
     vault.unwrap_tenant_key(tx.tenant(), &wrapped)
 }
 
-fn place(tx: &TenantTx, installation: InstallationId, name: &str, version: i64) -> String {
-    format!("{}|{installation}|{name}|{version}", tx.tenant())
+fn place(tx: &TenantTx, account: Account, name: &str, version: i64) -> String {
+    format!("{}|{account}|{name}|{version}", tx.tenant())
 }
 
 /// The end of a secret, to tell it from another; nothing of a short one.

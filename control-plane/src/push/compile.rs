@@ -124,6 +124,7 @@ fn member(group_ids: Vec<String>, member: members::Member) -> v1::Member {
         user_id: member.user_id.to_string(),
         email: member.email,
         role: member.role.as_str().to_owned(),
+        since: u64::try_from(member.created_at.unix_timestamp_nanos() / 1000).unwrap_or_default(),
     }
 }
 
@@ -139,8 +140,8 @@ fn kept_out(let_in: &[members::Member], without_factor: &[members::Member]) -> V
     told.map(|(m, why)| v1::KeptOut { user_id: m.user_id.to_string(), reason: why.into() }).collect()
 }
 
-fn service_account((id, name): (uuid::Uuid, String)) -> v1::ServiceAccount {
-    v1::ServiceAccount { id: id.to_string(), name }
+fn service_account((id, name, owner): (uuid::Uuid, String, uuid::Uuid)) -> v1::ServiceAccount {
+    v1::ServiceAccount { id: id.to_string(), name, owner_user_id: owner.to_string() }
 }
 
 /// A key, and while it is rolled the secret before once more, which ends with the grace or with the key.

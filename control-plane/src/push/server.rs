@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 use toolmesh_proto::MAX_GRPC_MESSAGE;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::access_token_answer::Answer;
 use toolmesh_proto::v1::config_server::{Config, ConfigServer};
@@ -24,7 +25,7 @@ use super::stream::Report;
 use super::{Hub, stream};
 use crate::audit;
 use crate::connectors::Grants;
-use crate::connectors::grants::NoToken;
+use crate::connectors::grants::{Handed, NoToken};
 use crate::db::Db;
 use crate::error::Error;
 
@@ -87,18 +88,18 @@ impl Credentials for NodeDoor {
         let (Ok(tenant), Ok(id)) = (asked.tenant_id.parse(), asked.installation_id.parse()) else {
             return Err(Status::invalid_argument("an id is malformed"));
         };
-        let none = |reason: Reason, detail: String| {
-            Answer::None(v1::NoAccessToken { reason: reason.into(), detail })
+        let Some(caller) = caller(&asked.caller) else {
+            return Err(Status::invalid_argument("the caller is malformed"));
         };
-        let answer = match self.grants.access_token(tenant, id, asked.refused_version).await {
-            Ok(Ok(token)) => Answer::Token(v1::AccessToken {
-                sealed: Some(token.sealed),
-                epoch: token.epoch,
-                expires_in_seconds: token.expires_in,
-                refresh_after_seconds: token.refresh_after,
-            }),
-            Ok(Err(NoToken::Person(detail))) => none(Reason::Unspecified, detail),
-            Ok(Err(NoToken::Later(detail))) => none(Reason::Later, detail),
+        let none = |reason: Reason, detail: String| {
+            Answer::None(v1::NoAccessToken { reason: reason.into(), detail, connect_url: String::new() })
+        };
+        let answer = match self
+            .grants
+            .for_node(tenant, id, caller, asked.refused_version, &asked.challenge)
+            .await
+        {
+            Ok(handed) => answer(handed),
             // The next bundle says so too.
             Err(Error::NotFound) => none(Reason::Later, "it is no longer enabled".to_owned()),
             Err(error) => {
@@ -107,6 +108,37 @@ impl Credentials for NodeDoor {
             }
         };
         Ok(Response::new(v1::AccessTokenAnswer { answer: Some(answer) }))
+    }
+}
+
+/// Nobody where all use the workspace's account; `None` for what cannot be read.
+fn caller(text: &str) -> Option<Option<Subject>> {
+    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+fn answer(handed: Handed) -> Answer {
+    match handed {
+        Handed::Token(token) => Answer::Token(v1::AccessToken {
+            sealed: Some(token.sealed),
+            epoch: token.epoch,
+            expires_in_seconds: token.expires_in,
+            refresh_after_seconds: token.refresh_after,
+        }),
+        Handed::Entered(entered) => Answer::Own(v1::OwnCredentials {
+            sealed: entered.sealed,
+            version: entered.version,
+            epoch: entered.epoch,
+            expires_in_seconds: entered.expires_in,
+            refresh_after_seconds: entered.refresh_after,
+        }),
+        Handed::None(why, connect_url) => {
+            let (reason, detail) = match why {
+                NoToken::Person(detail) => (Reason::Unspecified, detail),
+                NoToken::Later(detail) => (Reason::Later, detail),
+                NoToken::Connect(detail) => (Reason::Connect, detail),
+            };
+            Answer::None(v1::NoAccessToken { reason: reason.into(), detail, connect_url })
+        }
     }
 }
 

@@ -146,7 +146,8 @@ async fn make(
         Ok(entry) => entry,
         Err(refused) => return deny(refused, &arguments, event),
     };
-    let opened = caller.app.executor.open(&entry.installation);
+    let holder = caller.visit.tenant.holder(&entry.installation, caller.principal.subject);
+    let opened = caller.app.executor.open_for(&entry.installation, holder);
     event.arguments(&arguments, &opened);
     let arguments = match fitting(entry, arguments, &mut event) {
         Ok(arguments) => arguments,

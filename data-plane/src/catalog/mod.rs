@@ -22,4 +22,4 @@ pub use connector::{Call, Connector, Tool};
 pub use entries::ToolEntry;
 pub use offers::{Offer, Offers};
 pub use server::Server;
-pub use tenant::{ApiKey, Exposure, Installation, KeptOut, Member, ServiceAccount, Tenant};
+pub use tenant::{ApiKey, Exposure, Holder, Installation, KeptOut, Member, ServiceAccount, Tenant};

@@ -97,7 +97,11 @@ pub fn bundle() -> v1::TenantBundle {
             scope: "all".into(),
             ..Default::default()
         }],
-        service_accounts: vec![v1::ServiceAccount { id: SERVICE_ACCOUNT.into(), name: "nightly".into() }],
+        service_accounts: vec![v1::ServiceAccount {
+            id: SERVICE_ACCOUNT.into(),
+            name: "nightly".into(),
+            ..v1::ServiceAccount::default()
+        }],
         ..Default::default()
     }
 }

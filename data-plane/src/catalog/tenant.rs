@@ -74,10 +74,20 @@ pub struct Installation {
     pub grant_epoch: u64,
     /// Its tools' and prompts' names have no prefix.
     pub bare_names: bool,
-    /// Each caller uses an account of their own.
-    pub personal: bool,
     /// Longest wait for the answer to one call, where the installation says so.
     pub timeout: Option<Duration>,
+    /// Each caller uses an account of their own.
+    pub personal: bool,
+    /// Members' own accounts that changed lately, each with its epoch.
+    connections: HashMap<UserId, u64>,
+}
+
+/// Whose own account a call uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub subject: Subject,
+    /// What was given in an earlier epoch is no longer used.
+    pub epoch: u64,
 }
 
 /// Where clients find the tools of an installation.
@@ -97,6 +107,8 @@ pub struct Member {
     pub role: String,
     /// In the order of their ids; shared with every principal that is this member.
     pub groups: Arc<[GroupId]>,
+    /// When they joined, in microseconds since the epoch.
+    pub since: u64,
 }
 
 /// Why a member is not let in.
@@ -111,6 +123,8 @@ pub enum KeptOut {
 #[derive(Clone, Debug)]
 pub struct ServiceAccount {
     pub name: String,
+    /// The member who made it and may lend it their own accounts.
+    pub owner: Option<UserId>,
 }
 
 /// A key that acts as a member or a service account.
@@ -265,6 +279,24 @@ impl Tenant {
         self.service_accounts.get(&id)
     }
 
+    /// Whose own account a caller uses at an installation; `None` where all use the workspace's. For an account that is nobody's
+    /// any more, nothing that was given before counts.
+    #[must_use]
+    pub fn holder(&self, installation: &Installation, subject: Subject) -> Option<Holder> {
+        if !installation.personal {
+            return None;
+        }
+        let member = match subject {
+            Subject::User(id) => Some(id),
+            Subject::Service(id) => self.service_account(id).and_then(|account| account.owner),
+        };
+        let epoch = member.and_then(|id| {
+            let since = self.member(id)?.since;
+            Some(installation.connections.get(&id).copied().unwrap_or_default().max(since))
+        });
+        Some(Holder { subject, epoch: epoch.unwrap_or(u64::MAX) })
+    }
+
     /// Whether somebody belongs to this tenant now.
     #[must_use]
     pub fn knows(&self, subject: Subject) -> bool {
@@ -319,9 +351,10 @@ impl Installation {
             credentials: installation.credentials.clone(),
             grant_epoch: installation.grant_epoch,
             bare_names: installation.bare_names,
-            personal: installation.personal,
             timeout: (installation.timeout_seconds > 0)
                 .then(|| Duration::from_secs(installation.timeout_seconds.into())),
+            personal: installation.personal,
+            connections: installation.connections.iter().filter_map(connection).collect(),
         })
     }
 }
@@ -383,7 +416,13 @@ fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
         member.group_ids.iter().map(|id| parse("group id", id)).collect();
     let mut groups = groups?;
     groups.sort_unstable();
-    Ok((user, Member { email: member.email.clone(), role: member.role.clone(), groups: groups.into() }))
+    let (email, role) = (member.email.clone(), member.role.clone());
+    Ok((user, Member { email, role, groups: groups.into(), since: member.since }))
+}
+
+/// One that cannot be read is of nobody who could call.
+fn connection(one: &v1::ConnectionEpoch) -> Option<(UserId, u64)> {
+    Some((one.user_id.parse().ok()?, one.epoch))
 }
 
 /// What cannot be read says nothing; whoever it is has no rights either way.
@@ -398,7 +437,7 @@ fn kept_out(one: &v1::KeptOut) -> Option<(UserId, KeptOut)> {
 
 fn service_account(account: &v1::ServiceAccount) -> Result<(ServiceAccountId, ServiceAccount), BundleError> {
     let id = parse("service account id", &account.id)?;
-    Ok((id, ServiceAccount { name: account.name.clone() }))
+    Ok((id, ServiceAccount { name: account.name.clone(), owner: account.owner_user_id.parse().ok() }))
 }
 
 fn key(key: &v1::ApiKey) -> Result<([u8; 32], ApiKey), BundleError> {
@@ -470,6 +509,28 @@ mod tests {
             let error = Tenant::compile(&bundle, &|_| None).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_caller_was_given_before_they_joined_or_disconnected_no_longer_counts() {
+        let user: UserId = samples::USER.parse().unwrap();
+        let robot = Subject::Service(samples::SERVICE_ACCOUNT.parse().unwrap());
+        let holder = |bundle: &v1::TenantBundle, subject| {
+            let tenant = samples::compile(bundle);
+            tenant.holder(&tenant.installations[0], subject).map(|holder| holder.epoch)
+        };
+        let mut bundle = samples::bundle();
+        assert_eq!(holder(&bundle, Subject::User(user)), None);
+        bundle.installations[0].personal = true;
+        bundle.members[0].since = 7;
+        assert_eq!(holder(&bundle, Subject::User(user)), Some(7));
+        assert_eq!(holder(&bundle, robot), Some(u64::MAX), "nobody lends it anything");
+        bundle.service_accounts[0].owner_user_id = user.to_string();
+        let ended = v1::ConnectionEpoch { user_id: user.to_string(), epoch: 9 };
+        bundle.installations[0].connections.push(ended);
+        assert_eq!(holder(&bundle, Subject::User(user)), Some(9));
+        assert_eq!(holder(&bundle, robot), Some(9));
+        assert_eq!(holder(&bundle, Subject::User(UserId::new())), Some(u64::MAX));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use super::rest::plan::is_reserved;
 use super::sign_in::session::{Session, SessionPlan};
-use super::sign_in::tokens::Held;
+use super::sign_in::tokens::{Held, Secret};
+use crate::catalog::Holder;
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -156,11 +157,20 @@ pub enum CredentialError {
     /// It will mend by itself.
     #[error("{0}")]
     Later(String),
+    /// The caller has to connect an account of their own, on a page of the console.
+    #[error("{why}")]
+    Connect { why: String, url: String },
 }
 
 /// The credentials of one installation, open, for the length of one call.
 #[derive(Debug, Default)]
-pub struct Opened(Vec<OpenedOne>);
+pub struct Opened {
+    all: Vec<OpenedOne>,
+    /// Whose own account the call uses, where that is not the workspace's.
+    holder: Option<Holder>,
+    /// Of what the holder entered; 0 elsewhere.
+    version: u64,
+}
 
 #[derive(Debug)]
 struct OpenedOne {
@@ -187,22 +197,43 @@ impl Opened {
                 .map_err(|_| CredentialError::Sealed(one.name.clone())),
             public: auth.is_public(&one.name),
         };
-        Self(sealed.iter().map(open).collect())
+        Self { all: sealed.iter().map(open).collect(), holder: None, version: 0 }
+    }
+
+    /// The same, for a caller who uses an account of their own.
+    #[must_use]
+    pub fn of(self, holder: Option<Holder>) -> Self {
+        Self { holder, ..self }
+    }
+
+    /// The same, as what its holder entered.
+    pub(super) fn entered(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Whose own account the call uses, where that is not the workspace's.
+    #[must_use]
+    pub const fn holder(&self) -> Option<Holder> {
+        self.holder
+    }
+
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether an access token is among them, as in a test of settings.
     pub(super) fn has_access_token(&self) -> bool {
-        self.0.iter().any(|one| one.name == ACCESS_TOKEN)
+        self.all.iter().any(|one| one.name == ACCESS_TOKEN)
     }
 
     pub(super) fn get(&self, name: &str) -> Result<&SecretString, CredentialError> {
-        let found = self.0.iter().find(|one| one.name == name);
+        let found = self.all.iter().find(|one| one.name == name);
         let one = found.ok_or_else(|| CredentialError::Missing(name.to_owned()))?;
         one.secret.as_ref().map_err(Clone::clone)
     }
 
     fn secrets(&self) -> impl Iterator<Item = &str> {
-        let private = self.0.iter().filter(|one| !one.public);
+        let private = self.all.iter().filter(|one| !one.public);
         private.filter_map(|one| one.secret.as_ref().ok()).map(|secret| secret.expose_secret())
     }
 
@@ -213,7 +244,7 @@ impl Opened {
     pub fn place(&self, auth: &Auth) -> Result<Placement, CredentialError> {
         match auth {
             Auth::None => Ok(Placement::default()),
-            Auth::Optional(_) if self.0.is_empty() => Ok(Placement::default()),
+            Auth::Optional(_) if self.all.is_empty() => Ok(Placement::default()),
             Auth::Optional(auth) => self.place(auth),
             Auth::Header { credential, header, prefix } => {
                 let secret = self.get(credential)?;
@@ -272,7 +303,7 @@ pub struct Placement {
 pub(super) enum Shown {
     #[default]
     Stored,
-    Token(Arc<Held>),
+    Held(Arc<Held>),
     Session(Arc<Session>),
 }
 
@@ -284,11 +315,26 @@ impl Placement {
         Ok(Self { headers: vec![(name, value)], ..Self::default() })
     }
 
-    pub(super) fn token(header: &HeaderName, prefix: &str, held: Arc<Held>) -> Result<Self, CredentialError> {
-        let text = Zeroizing::new(format!("{prefix}{}", held.secret.expose_secret()));
-        let mut placement = Self::header(header.clone(), &text, ACCESS_TOKEN)?;
-        placement.derived.push(Zeroizing::new(held.secret.expose_secret().to_owned()));
-        placement.shown = Shown::Token(held);
+    /// What the control plane has handed out, shown as the connector's auth says.
+    pub(super) fn held(auth: &Auth, held: Arc<Held>) -> Result<Self, CredentialError> {
+        let mut placement = match (&held.secret, auth) {
+            (Secret::Token(token), Auth::OAuth2 { header, prefix }) => {
+                let text = Zeroizing::new(format!("{prefix}{}", token.expose_secret()));
+                let mut placement = Self::header(header.clone(), &text, ACCESS_TOKEN)?;
+                placement.derived.push(Zeroizing::new(token.expose_secret().to_owned()));
+                placement
+            }
+            (Secret::Own(own), auth) => {
+                let mut placement = own.place(auth)?;
+                placement.derived.extend(own.secrets().map(|secret| Zeroizing::new(secret.to_owned())));
+                placement
+            }
+            (Secret::Token(_), _) => {
+                let text = "the control plane has given what its connector does not show";
+                return Err(CredentialError::Later(text.to_owned()));
+            }
+        };
+        placement.shown = Shown::Held(held);
         Ok(placement)
     }
 
@@ -326,7 +372,7 @@ impl Placement {
         match &self.shown {
             _ if status == StatusCode::UNAUTHORIZED => {}
             Shown::Stored => {}
-            Shown::Token(held) => held.prove(),
+            Shown::Held(held) => held.prove(),
             Shown::Session(session) => session.prove(headers),
         }
     }

@@ -31,7 +31,7 @@ use self::sign_in::SignIn;
 use self::sign_in::session::Sessions;
 use self::sign_in::tokens::Tokens;
 use self::upstream::Upstreams;
-use crate::catalog::Installation;
+use crate::catalog::{Holder, Installation};
 use crate::sync::channel::ControlPlane;
 use crate::sync::reports::Reporter;
 
@@ -131,6 +131,16 @@ impl Executor {
         Opened::open(&self.sealer, installation.tenant, installation.id, &installation.credentials, auth)
     }
 
+    /// The same for a caller who uses an account of their own: what they connected is got when it is shown.
+    #[must_use]
+    pub fn open_for(&self, installation: &Installation, holder: Option<Holder>) -> Opened {
+        match holder {
+            None => self.open(installation),
+            // Nothing of the workspace's stands in for it.
+            Some(_) => Opened::default().of(holder),
+        }
+    }
+
     /// Makes the requests of a call, usually one, and reads what comes of them.
     pub async fn call(
         &self,
@@ -212,6 +222,11 @@ impl Failure {
         match self {
             Self::Credential(CredentialError::Later(why)) => {
                 format!("{api} was not called: {why}. Try again in a moment.")
+            }
+            Self::Credential(CredentialError::Connect { why, url }) => {
+                let name = api.strip_prefix("The ").unwrap_or(api);
+                let name = name.strip_suffix(" API").unwrap_or(name);
+                format!("{api} was not called: {why}. Connect your {name} account: {url}")
             }
             Self::Credential(error) => format!("{api} was not called: {error}. Ask {admin} to do so."),
             Self::Argument(error) => format!("{api} was not called. {error}."),
@@ -345,6 +360,17 @@ mod tests {
         let text = told(401, "Bad credentials");
         assert!(text.contains("Bad credentials. It refused the workspace's credential."), "{text}");
         assert!(text.contains("ask an owner or admin of Acme"), "{text}");
+    }
+
+    #[test]
+    fn who_has_connected_nothing_is_told_where_to() {
+        let (why, url) =
+            ("you have not connected an account".to_owned(), "https://console.example/c".to_owned());
+        let text = Failure::Credential(CredentialError::Connect { why, url }).told("The GitHub API", "Acme");
+        assert_eq!(
+            text,
+            "The GitHub API was not called: you have not connected an account. Connect your GitHub account: https://console.example/c"
+        );
     }
 
     #[test]

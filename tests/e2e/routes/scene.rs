@@ -117,6 +117,10 @@ impl Scene {
         let server = Scripted::start(&[tool("look", "Looks.", "at")], None).await?;
         let found = owner.find_mcp_server(&workspace.slug, "orders", &server.url(), ServerAuth::None).await?;
         owner.begin_mcp_server(&workspace.slug, &found).await?;
+        let mine = system.enable_file(&workspace.slug, &dadl, "mine", &upstream.url(), &[]).await?;
+        let (page, accounts) =
+            (format!("{base}/connectors/{}", mine.id), format!("{base}/connectors/{}/accounts", mine.id));
+        owner.submit(&page, &accounts, &[("accounts", "personal")]).await?.ok()?;
         people.insert("owner", (workspace.owner.clone(), owner));
 
         let rows = Rows::of(system, &workspace.tenant_id).await?;

@@ -82,6 +82,7 @@ pub const TABLE: &[Line] = &[
     form("POST /account/email/cancel", Person, &[]),
     // Back from a provider with no state that anybody has.
     page("GET /connections/callback", SECRET),
+    page("GET /oauth-client.json", Anybody(&[200])),
     page("GET /account/email/confirm", Person),
     form("POST /account/email/confirm", Person, &[("token", "no such token")]),
     page("GET /account/email/undo", SECRET),
@@ -180,6 +181,7 @@ pub const TABLE: &[Line] = &[
     // The connector of the scene has a token of its own, so there is nothing to connect for those who may.
     form("POST /w/{slug}/connectors/{id}/connect", CONNECTORS, &[]),
     form("POST /w/{slug}/connectors/{id}/disconnect", CONNECTORS, &[]),
+    form("POST /w/{slug}/connectors/{id}/client", CONNECTORS, &[("client_id", "walked")]),
     form("POST /w/{slug}/connectors/{id}/exposure", CONNECTORS, &[("exposure", "both")]),
     form("POST /w/{slug}/connectors/{id}/promote", CONNECTORS, &[("tool", "whoami"), ("promoted", "true")]),
     form("POST /w/{slug}/connectors/{id}/credential", CONNECTORS, &[("credential.token", "another token")]),
@@ -201,6 +203,14 @@ pub const TABLE: &[Line] = &[
         &[("kind", "prompt"), ("name", "summary"), ("on", "false")],
     ),
     form("POST /w/{slug}/servers/{id}/refresh", CONNECTORS, &[]),
+    // A connector that asks each member for an account of their own.
+    form("POST /w/{slug}/connectors/{id}/accounts", CONNECTORS, &[("accounts", "workspace")]),
+    page("GET /w/{slug}/connections", MEMBERS),
+    page("GET /w/{slug}/connections/{id}", MEMBERS),
+    form("POST /w/{slug}/connections/{id}/connect", MEMBERS, &[]),
+    form("POST /w/{slug}/connections/{id}/enter", MEMBERS, &[("credential.token", "a-token-of-ones-own")]),
+    form("POST /w/{slug}/connections/{id}/lend", MEMBERS, &[("lent", "true")]),
+    form("POST /w/{slug}/connections/{id}/disconnect", MEMBERS, &[]),
     page("GET /w/{slug}/groups", PEOPLE),
     form("POST /w/{slug}/groups", PEOPLE, &[("name", "Walkers")]),
     page("GET /w/{slug}/groups/{id}", PEOPLE),
@@ -320,6 +330,7 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ("groups", "SELECT id::text FROM groups WHERE tenant_id = {tenant} LIMIT 1"),
     ("servers", "SELECT installation_id::text FROM upstream_servers WHERE tenant_id = {tenant} LIMIT 1"),
     ("connectors", "SELECT id::text FROM installations WHERE tenant_id = {tenant} AND name = 'echo'"),
+    ("connections", "SELECT id::text FROM installations WHERE tenant_id = {tenant} AND personal LIMIT 1"),
     (
         "invitations",
         "SELECT id::text FROM invitations WHERE tenant_id = {tenant} AND accepted_at IS NULL LIMIT 1",

@@ -99,12 +99,21 @@ pub(super) async fn delete(tx: &mut TenantTx, id: ServiceAccountId) -> Result<()
     Ok(())
 }
 
-/// Id and name of each that may act.
-pub(crate) async fn for_nodes(tx: &mut TenantTx) -> Result<Vec<(Uuid, String)>> {
+/// Id, name and maker of each that may act.
+pub(crate) async fn for_nodes(tx: &mut TenantTx) -> Result<Vec<(Uuid, String, Uuid)>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT id, name, created_by FROM service_accounts WHERE tenant_id = $1 AND disabled_at IS NULL ORDER BY id";
+    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+}
+
+/// Who made one that may act.
+pub(crate) async fn owner(tx: &mut TenantTx, id: ServiceAccountId) -> Result<Option<UserId>> {
     let tenant = tx.tenant().uuid();
     let sql =
-        "SELECT id, name FROM service_accounts WHERE tenant_id = $1 AND disabled_at IS NULL ORDER BY id";
-    Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
+        "SELECT created_by FROM service_accounts WHERE tenant_id = $1 AND id = $2 AND disabled_at IS NULL";
+    let owner: Option<Uuid> =
+        sqlx::query_scalar(sql).bind(tenant).bind(id.uuid()).fetch_optional(tx.conn()).await?;
+    Ok(owner.map(Into::into))
 }
 
 /// Whether one is there and may act; it stays so until the transaction ends.

@@ -14,13 +14,14 @@ use url::Url;
 use super::super::installation::oauth2;
 use super::super::store::{self as connectors, InstallationRow};
 use super::exchange::{self, Proof, Tokens};
+use super::provider::is_found;
 use super::store::{self, Brought, Left};
 use super::subject::Subject;
 use super::{Grants, Kind, NoToken, Sealed, sentence, told};
 use crate::accounts::external::Browser;
 use crate::accounts::members::{self, Membership, Permission};
-use crate::credentials;
 use crate::credentials::token::{self, Token};
+use crate::credentials::{self, Account};
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
 
@@ -39,12 +40,17 @@ pub struct Callback {
     code: Option<String>,
     #[serde(default)]
     error: Option<String>,
+    /// Who answers (RFC 9207).
+    #[serde(default)]
+    iss: Option<String>,
 }
 
 /// Where somebody came back to.
 pub struct Arrived {
     pub tenant: TenantId,
     pub installation: InstallationId,
+    /// Whether it was for an account of their own.
+    pub personal: bool,
     /// What became of it; `Refused` with what the provider said.
     pub outcome: Result<()>,
 }
@@ -56,18 +62,28 @@ impl Grants {
         format!("{}/connections/callback", self.console_origin)
     }
 
-    /// Begins: the address that the browser goes to.
+    /// Begins: the address that the browser goes to. Where each member uses an account of their own, it is for theirs.
     ///
     /// # Errors
     /// `Refused` while something is missing.
     pub async fn connect(&self, by: &Membership, id: InstallationId, browser: &Browser) -> Result<Url> {
-        by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let row = connected_by_people(&mut tx, id).await?;
-        let (subject, missing) = self.subject(&mut tx, id).await?;
-        let client_id = subject.secret(&subject.auth.client_id_credential);
+        let account = whose(by, &row)?;
+        if is_found(&decode(&row)?) {
+            drop(tx);
+            self.prepare(by.tenant, id, &row.base_url).await?;
+            tx = self.db.tenant(by.tenant).await?;
+        }
+        let (subject, missing) = self.subject(&mut tx, account).await?;
+        let client_id = subject.client_id();
         let (None, Some(client_id)) = (missing, client_id) else {
-            return Err(Error::Refused("Enter the client id and secret first, then connect.".to_owned()));
+            return Err(Error::Refused(match account.member {
+                None => "Enter the client id and secret first, then connect.".to_owned(),
+                Some(_) => {
+                    "Its client id and secret are not entered yet. Ask an owner or admin to do so.".to_owned()
+                }
+            }));
         };
         let url = exchange::resolve(&subject.auth.authorize_url, &row.base_url)?;
         self.outbound
@@ -76,14 +92,16 @@ impl Grants {
             .map_err(|error| Error::Refused(format!("The provider's address cannot be used: {error}.")))?;
         let state = Token::new(&format!("{}.", by.tenant))?;
         let verifier = Token::new("")?.secret;
-        let place = verifier_place(id, &state.hash);
+        let place = verifier_place(account, &state.hash);
         let sealed = credentials::seal_secret(&mut tx, &self.vault, &place, verifier.expose_secret()).await?;
         let left = Left {
             state_hash: &state.hash,
-            installation: id,
+            account,
             user: by.user,
             browser_hash: browser.hash(),
             verifier: &sealed,
+            issuer: &subject.issuer,
+            scope: &subject.auth.scopes.join(" "),
         };
         store::insert_consent(&mut tx, &left, MINUTES).await?;
         tx.commit().await?;
@@ -118,6 +136,9 @@ impl Grants {
             if !scope.is_empty() {
                 query.append_pair("scope", &scope);
             }
+            if !subject.resource.is_empty() {
+                query.append_pair("resource", &subject.resource);
+            }
         }
         url
     }
@@ -138,30 +159,40 @@ impl Grants {
         let hash = token::hash(&callback.state);
         let row = store::take_consent(&mut tx, &hash, browser.hash()).await?.ok_or_else(gone)?;
         let sealed = credentials::envelope::Sealed { nonce: row.nonce, ciphertext: row.verifier };
-        let place = verifier_place(row.installation_id, &hash);
+        let account =
+            Account { installation: row.installation_id, member: Some(row.user_id).filter(|_| row.personal) };
+        let place = verifier_place(account, &hash);
         let verifier = credentials::open_secret(&mut tx, &self.vault, &place, &sealed).await?;
         tx.commit().await?;
         if row.user_id != user {
             return Err(gone());
         }
+        let left = LeftFor { issuer: row.issuer, scope: row.scope };
         let member = members::membership(&self.db, tenant, user).await?;
-        member.require(Permission::Connectors)?;
-        let installation = row.installation_id;
+        if account.member.is_none() {
+            member.require(Permission::Connectors)?;
+        }
         let (this, callback) = (self.clone(), callback.clone());
         // To its end, even if the browser goes away: a code is good once.
         let task =
-            self.tasks.spawn(async move { this.redeem(&member, installation, &callback, verifier).await });
+            self.tasks.spawn(async move { this.redeem(&member, account, &callback, verifier, &left).await });
         let outcome = task.await.map_err(Error::internal)?;
-        Ok(Arrived { tenant, installation, outcome })
+        let installation = account.installation;
+        Ok(Arrived { tenant, installation, personal: account.member.is_some(), outcome })
     }
 
     async fn redeem(
         &self,
         by: &Membership,
-        id: InstallationId,
+        account: Account,
         callback: &Callback,
         verifier: SecretString,
+        left: &LeftFor,
     ) -> Result<()> {
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let (subject, _) = self.subject(&mut tx, account).await?;
+        tx.commit().await?;
+        answers(callback, left, &subject)?;
         if let Some(error) = &callback.error {
             let code = exchange::code_word(error);
             return Err(Error::Refused(match code {
@@ -174,15 +205,20 @@ impl Grants {
         let code = callback.code.as_deref().filter(|code| (1..=MAX_CODE).contains(&code.len()));
         let code =
             code.ok_or_else(|| Error::Refused("The provider sent nobody back: no code.".to_owned()))?;
-        let mut tx = self.db.tenant(by.tenant).await?;
-        let (subject, _) = self.subject(&mut tx, id).await?;
-        tx.commit().await?;
         let proof =
             Proof::Code { code: SecretString::from(code), verifier, redirect_uri: self.redirect_uri() };
+        let tokens = exchange::exchange(&self.outbound, &subject.request(&proof)).await;
+        if let Err(problem) = &tokens
+            && problem.kind == Kind::Client
+            && !subject.issuer.is_empty()
+        {
+            // One that registered itself and is known no more registers again with the next connection.
+            self.forget_client(by.tenant, &subject.issuer).await?;
+        }
         let tokens =
-            exchange::exchange(&self.outbound, &subject.request(&proof)).await.map_err(|problem| {
-                tracing::warn!(installation = %id, code = problem.code, "a consent could not be redeemed");
-                Error::Refused(match (problem.kind, told(problem.kind, &problem.code)) {
+            tokens.map_err(|problem| {
+                tracing::warn!(installation = %account.installation, code = problem.code, "a consent could not be redeemed");
+                Error::Refused(match (problem.kind, told(problem.kind, &problem.code, account)) {
                     (Kind::Reconnect, _) => {
                         format!("The provider does not take the code ({}). Begin again.", problem.code)
                     }
@@ -192,56 +228,42 @@ impl Grants {
                             problem.code
                         )
                     }
-                    (_, NoToken::Person(why) | NoToken::Later(why)) => sentence(&why),
+                    (_, NoToken::Person(why) | NoToken::Later(why) | NoToken::Connect(why)) => sentence(&why),
                 })
             })?;
-        self.keep_consent(by, id, &subject, &tokens).await
+        self.keep_consent(by, account, &subject, &tokens, &left.scope).await
     }
 
     async fn keep_consent(
         &self,
         by: &Membership,
-        id: InstallationId,
+        account: Account,
         subject: &Subject,
         tokens: &Tokens,
+        asked: &str,
     ) -> Result<()> {
         let mut tx = self.db.tenant(by.tenant).await?;
-        let version = store::locked(&mut tx, id).await?.version + 1;
-        let sealed = Sealed::new(&mut tx, &self.vault, id, version, tokens).await?;
-        let asked = subject.auth.scopes.join(" ");
+        let version = store::locked(&mut tx, account).await?.version + 1;
+        let sealed = Sealed::new(&mut tx, &self.vault, account, version, tokens).await?;
         let brought = Brought {
             version,
             access: &sealed.access,
             access_basis: &subject.access_basis,
             life_seconds: tokens.life(tokens.refresh.is_some()).map(f64::from),
             refresh: sealed.refresh.as_ref().map(|sealed| (sealed, subject.refresh_basis.as_str())),
-            scope: tokens.scope.as_deref().or(Some(&asked)),
+            scope: tokens.scope.as_deref().or(Some(asked)),
         };
-        store::connect(&mut tx, id, by.user, &tokens.account, &brought).await?;
+        store::connect(&mut tx, account, by.user, &tokens.account, &brought).await?;
         tx.commit_change().await?;
-        tracing::info!(tenant = %by.tenant, installation = %id, "installation connected to its provider");
-        Ok(())
-    }
-
-    /// Ends a connection: every node forgets its token, and what it was got with is deleted.
-    ///
-    /// # Errors
-    /// `Refused` for an installation that people do not connect.
-    pub async fn disconnect(&self, by: &Membership, id: InstallationId) -> Result<()> {
-        by.require(Permission::Connectors)?;
-        let mut tx = self.db.tenant(by.tenant).await?;
-        connected_by_people(&mut tx, id).await?;
-        super::forget(&mut tx, id).await?;
-        tx.commit_change().await?;
-        tracing::info!(tenant = %by.tenant, installation = %id, "installation disconnected from its provider");
+        tracing::info!(tenant = %by.tenant, installation = %account.installation, "installation connected to its provider");
         Ok(())
     }
 }
 
 /// The row of an installation that people connect; others have nothing to connect.
-async fn connected_by_people(tx: &mut TenantTx, id: InstallationId) -> Result<InstallationRow> {
+pub(super) async fn connected_by_people(tx: &mut TenantTx, id: InstallationId) -> Result<InstallationRow> {
     let row = connectors::get(tx, id).await?.ok_or(Error::NotFound)?;
-    let connector = v1::Connector::decode(row.compiled.as_slice()).map_err(Error::internal)?;
+    let connector = decode(&row)?;
     if oauth2(&connector).is_some_and(|auth| auth.flow() == Flow::AuthorizationCode) {
         return Ok(row);
     }
@@ -250,6 +272,45 @@ async fn connected_by_people(tx: &mut TenantTx, id: InstallationId) -> Result<In
     ))
 }
 
-fn verifier_place(id: InstallationId, state_hash: &[u8]) -> String {
-    format!("upstream verifier|{id}|{}", toolmesh_proto::hex(state_hash))
+fn decode(row: &InstallationRow) -> Result<v1::Connector> {
+    v1::Connector::decode(row.compiled.as_slice()).map_err(Error::internal)
+}
+
+/// Which authorization server somebody left for, and what was asked of it.
+struct LeftFor {
+    issuer: String,
+    scope: String,
+}
+
+/// Whether it is the provider that was left for who answers: otherwise another one's code or error would be taken for its own
+/// (RFC 9207). Its name is compared as it is written.
+fn answers(callback: &Callback, left: &LeftFor, subject: &Subject) -> Result<()> {
+    let other = || {
+        let text = "The answer came from another authorization server than the one that you left for. Nothing was changed.";
+        Error::Refused(text.to_owned())
+    };
+    if left.issuer != subject.issuer {
+        return Err(Error::Refused(
+            "Its authorization server changed while you were there. Begin again.".to_owned(),
+        ));
+    }
+    match &callback.iss {
+        _ if left.issuer.is_empty() => Ok(()),
+        Some(issuer) if *issuer == left.issuer => Ok(()),
+        None if !subject.names_itself => Ok(()),
+        Some(_) | None => Err(other()),
+    }
+}
+
+/// Whose account somebody connects: their own where each member uses their own, which everybody may; otherwise the workspace's.
+pub(super) fn whose(by: &Membership, row: &InstallationRow) -> Result<Account> {
+    if row.personal {
+        return Ok(Account::of_member(row.id, by.user));
+    }
+    by.require(Permission::Connectors)?;
+    Ok(Account::of_workspace(row.id))
+}
+
+fn verifier_place(account: Account, state_hash: &[u8]) -> String {
+    format!("upstream verifier|{account}|{}", toolmesh_proto::hex(state_hash))
 }

@@ -55,6 +55,8 @@ pub(super) struct Request<'a> {
     pub client_id: Option<&'a SecretString>,
     pub client_secret: Option<&'a SecretString>,
     pub proof: &'a Proof,
+    /// What the token is for (RFC 8707); empty where the provider is not told.
+    pub resource: &'a str,
 }
 
 /// What came back.
@@ -123,6 +125,9 @@ fn outgoing(outbound: &Outbound, request: &Request<'_>) -> std::result::Result<O
             add("code_verifier", verifier.expose_secret());
         }
     }
+    if !request.resource.is_empty() {
+        add("resource", request.resource);
+    }
     let secret = request.client_secret;
     let by_header = auth.basic_client_auth && secret.is_some();
     if let (false, Some(id)) = (by_header, request.client_id) {
@@ -139,6 +144,52 @@ fn outgoing(outbound: &Outbound, request: &Request<'_>) -> std::result::Result<O
         outgoing.headers.insert(header::AUTHORIZATION, basic);
     }
     Ok(outgoing)
+}
+
+/// A token that its holder no longer wants.
+pub(super) struct Revocation<'a> {
+    pub url: &'a str,
+    pub token: &'a SecretString,
+    /// `refresh_token` or `access_token`.
+    pub kind: &'static str,
+    pub client_id: Option<&'a SecretString>,
+    pub client_secret: Option<&'a SecretString>,
+    /// The client shows its secret in a header.
+    pub by_header: bool,
+}
+
+/// Takes a token back at its provider (RFC 7009).
+///
+/// # Errors
+/// What kept it from being done.
+pub(super) async fn revoke(
+    outbound: &Outbound,
+    revocation: &Revocation<'_>,
+    answer_bytes: usize,
+    within: Duration,
+) -> std::result::Result<(), Problem> {
+    let url = outbound.policy().parse(revocation.url).map_err(|_| {
+        Problem::new(Kind::Provider, "its revocation endpoint is an address that is not called")
+    })?;
+    let mut fields = vec![("token", revocation.token.expose_secret()), ("token_type_hint", revocation.kind)];
+    let by_header = revocation.by_header && revocation.client_secret.is_some();
+    if !by_header {
+        fields.extend(revocation.client_id.map(|id| ("client_id", id.expose_secret())));
+        fields.extend(revocation.client_secret.map(|secret| ("client_secret", secret.expose_secret())));
+    }
+    let mut outgoing = Outgoing::form(url, &fields, answer_bytes, within);
+    if let (true, Some(id), Some(secret)) = (by_header, revocation.client_id, revocation.client_secret) {
+        let basic = basic(id, secret)
+            .ok_or_else(|| Problem::new(Kind::Client, "its client id or secret cannot be sent"))?;
+        outgoing.headers.insert(header::AUTHORIZATION, basic);
+    }
+    let answer = outbound.send(outgoing).await.map_err(|error| unreachable(&error))?;
+    let status = answer.status.as_u16();
+    if answer.status.is_success() {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::Provider, format!("status {status}")))
+    }
 }
 
 /// RFC 6749, 2.3.1: both halves are form-encoded before they are joined.
@@ -364,6 +415,7 @@ mod tests {
                 client_id: Some(&id),
                 client_secret: Some(&secret),
                 proof: &Proof::Client,
+                resource: "",
             };
             let outgoing = outgoing(&outbound, &request).ok().unwrap();
             let basic = outgoing.headers.get(header::AUTHORIZATION).cloned();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use aws_lc_rs::digest;
 use prost::Message as _;
 use secrecy::SecretString;
-use toolmesh_proto::ids::{InstallationId, TenantId};
+use toolmesh_proto::ids::TenantId;
 use toolmesh_proto::v1::OAuth2Auth;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::exchange::{self, Proof};
 use super::jwt::ServiceAccount;
 use super::store::GrantRow;
+use crate::credentials::Account;
 use crate::error::{Error, Result};
 
 /// An installation as it is when a token is asked for.
@@ -25,12 +26,29 @@ pub(super) struct Subject {
     pub(super) secrets: HashMap<String, (i64, SecretString)>,
     pub(super) access_basis: String,
     pub(super) refresh_basis: String,
+    /// Where tokens are taken back (RFC 7009); empty where the provider names no such place.
+    pub(super) revocation_url: String,
+    /// What the tokens are for (RFC 8707), where the provider is told.
+    pub(super) resource: String,
+    /// Who the provider says it is (RFC 9207); empty where the connector names its addresses.
+    pub(super) issuer: String,
+    /// It says so in its answers too.
+    pub(super) names_itself: bool,
+}
+
+/// What is known of a provider that was found rather than named by the connector.
+pub(super) struct Found {
+    pub(super) issuer: String,
+    pub(super) resource: String,
+    pub(super) revocation_url: String,
+    pub(super) names_itself: bool,
+    pub(super) client_id: String,
 }
 
 /// What one exchange is made from.
 pub(super) struct Work {
     pub(super) tenant: TenantId,
-    pub(super) id: InstallationId,
+    pub(super) account: Account,
     pub(super) lease: Uuid,
     pub(super) auth: OAuth2Auth,
     pub(super) token_url: String,
@@ -41,6 +59,7 @@ pub(super) struct Work {
     pub(super) epoch: u64,
     pub(super) access_basis: String,
     pub(super) refresh_basis: String,
+    pub(super) resource: String,
 }
 
 impl Subject {
@@ -78,6 +97,10 @@ impl Subject {
                 versions.join("|").as_bytes(),
             ]),
             refresh_basis: fingerprint(&[token_url.as_bytes(), authorize.as_bytes(), &refresh.to_be_bytes()]),
+            resource: String::new(),
+            revocation_url: String::new(),
+            issuer: String::new(),
+            names_itself: false,
             auth,
             flow,
             token_url,
@@ -85,8 +108,39 @@ impl Subject {
         })
     }
 
+    /// With an authorization server that was found. What was got as another client, from another issuer or for another resource
+    /// is not used.
+    pub(super) fn found(
+        auth: OAuth2Auth,
+        secrets: HashMap<String, (i64, SecretString)>,
+        found: Found,
+    ) -> Result<Self> {
+        let base = auth.token_url.clone();
+        let subject = Self::new(auth, &base, secrets)?;
+        let with = |basis: &str| {
+            fingerprint(&[basis, &found.issuer, &found.client_id, &found.resource].map(str::as_bytes))
+        };
+        Ok(Self {
+            access_basis: with(&subject.access_basis),
+            refresh_basis: with(&subject.refresh_basis),
+            resource: found.resource,
+            revocation_url: found.revocation_url,
+            issuer: found.issuer,
+            names_itself: found.names_itself,
+            ..subject
+        })
+    }
+
     pub(super) fn secret(&self, name: &str) -> Option<&SecretString> {
         self.secrets.get(name).map(|(_, secret)| secret)
+    }
+
+    pub(super) fn client_id(&self) -> Option<&SecretString> {
+        self.secret(&self.auth.client_id_credential)
+    }
+
+    pub(super) fn client_secret(&self) -> Option<&SecretString> {
+        self.secret(&self.auth.client_secret_credential)
     }
 
     /// What was entered, for the flows that need nobody's consent.
@@ -108,32 +162,34 @@ impl Subject {
         exchange::Request {
             auth: &self.auth,
             token_url: &self.token_url,
-            client_id: self.secret(&self.auth.client_id_credential),
-            client_secret: self.secret(&self.auth.client_secret_credential),
+            client_id: self.client_id(),
+            client_secret: self.client_secret(),
             proof,
+            resource: &self.resource,
         }
     }
 
     pub(super) fn work(
         self,
         tenant: TenantId,
-        id: InstallationId,
+        account: Account,
         lease: Uuid,
         proof: Proof,
         row: &GrantRow,
     ) -> Work {
         Work {
             tenant,
-            id,
+            account,
             lease,
-            client_id: self.secret(&self.auth.client_id_credential).cloned(),
-            client_secret: self.secret(&self.auth.client_secret_credential).cloned(),
+            client_id: self.client_id().cloned(),
+            client_secret: self.client_secret().cloned(),
             token_url: self.token_url,
             proof,
             version: row.version + 1,
             epoch: row.epoch.cast_unsigned(),
             access_basis: self.access_basis,
             refresh_basis: self.refresh_basis,
+            resource: self.resource,
             auth: self.auth,
         }
     }

@@ -18,7 +18,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use time::{Duration, OffsetDateTime};
-use toolmesh_proto::ids::{InstallationId, TenantId};
+use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
+use toolmesh_proto::seal::ACCESS_TOKEN;
 use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 use uuid::Uuid;
@@ -28,6 +29,8 @@ pub use self::deciding::{Choice, Decided};
 use self::review::Known;
 use self::scan::Neighbour;
 pub use self::store::{NodeState, ServerRow};
+use super::grants::{Grants, provider};
+use super::installation::oauth2;
 use super::{Installation, Installations};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
@@ -54,6 +57,10 @@ pub enum Authentication {
     Header {
         name: String,
         secret: SecretString,
+    },
+    /// Somebody logs in at its authorization server, which is found: for the workspace, or each member for themselves.
+    Login {
+        personal: bool,
     },
 }
 
@@ -91,6 +98,7 @@ pub struct Upstreams {
     vault: Vault,
     outbound: Outbound,
     installations: Installations,
+    grants: Grants,
 }
 
 impl Authentication {
@@ -109,13 +117,14 @@ impl Authentication {
                 place: Some(v1::api_key_auth::Place::Header(header_name(name)?.to_string())),
                 prefix: String::new(),
             }),
+            Self::Login { .. } => return Ok(provider::auth()),
         };
         Ok(v1::Auth { kind: Some(kind), optional: false })
     }
 
     fn secret(self) -> Option<SecretString> {
         match self {
-            Self::None => None,
+            Self::None | Self::Login { .. } => None,
             Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
         }
     }
@@ -148,8 +157,14 @@ fn header_name(name: &str) -> Result<HeaderName> {
 
 impl Upstreams {
     #[must_use]
-    pub const fn new(db: Db, vault: Vault, outbound: Outbound, installations: Installations) -> Self {
-        Self { db, vault, outbound, installations }
+    pub const fn new(
+        db: Db,
+        vault: Vault,
+        outbound: Outbound,
+        installations: Installations,
+        grants: Grants,
+    ) -> Self {
+        Self { db, vault, outbound, installations, grants }
     }
 
     /// Looks at a server and adds it with what was found; nothing of that is in use before somebody has decided.
@@ -166,6 +181,9 @@ impl Upstreams {
         self.check_free(by.tenant, &name).await?;
         let url = self.installations.endpoint(&new.url)?;
         let auth = new.authentication.auth()?;
+        if let Authentication::Login { personal } = new.authentication {
+            return self.add_unseen(by, &name, &url, auth, personal).await;
+        }
         let secrets: HashMap<String, SecretString> =
             new.authentication.secret().map(|secret| (TOKEN.to_owned(), secret)).into_iter().collect();
         let credentials = headers(Some(&auth), &[], &secrets)
@@ -186,6 +204,28 @@ impl Upstreams {
         store::insert(&mut tx, id).await?;
         store::save(&mut tx, id, &server).await?;
         store::replace(&mut tx, id, &known, None).await?;
+        tx.commit_change().await?;
+        Ok(id)
+    }
+
+    /// Adds a server that shows nothing before somebody has logged in; it is looked at when they have.
+    async fn add_unseen(
+        &self,
+        by: &Membership,
+        name: &str,
+        url: &Url,
+        auth: v1::Auth,
+        personal: bool,
+    ) -> Result<InstallationId> {
+        let server = ServerRow::default();
+        let like = v1::Connector { auth: Some(auth), ..v1::Connector::default() };
+        let connector = compile::connector(name, &server, &[], &like);
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let id =
+            self.installations.insert_server(&mut tx, by, name, url.as_str(), &connector, Vec::new()).await?;
+        super::store::set_personal(&mut tx, id, personal).await?;
+        store::insert(&mut tx, id).await?;
+        store::save(&mut tx, id, &server).await?;
         tx.commit_change().await?;
         Ok(id)
     }
@@ -227,7 +267,15 @@ impl Upstreams {
     /// `NotFound` for an installation of no or another workspace, or of another kind.
     pub async fn refresh(&self, by: &Membership, id: InstallationId) -> Result<Looked> {
         by.require(Permission::Connectors)?;
-        self.look(by.tenant, id).await
+        self.look_as(by.tenant, id, Some(by.user)).await
+    }
+
+    /// Looks at a server as soon as somebody has connected it, with their account where each member uses their own.
+    ///
+    /// # Errors
+    /// As for [`Self::look`].
+    pub async fn connected(&self, tenant: TenantId, id: InstallationId, by: UserId) -> Result<Looked> {
+        self.look_as(tenant, id, Some(by)).await
     }
 
     /// Looks at a server and keeps what is found. A server that fails keeps what was approved.
@@ -235,6 +283,11 @@ impl Upstreams {
     /// # Errors
     /// `NotFound` for one that is gone; otherwise when the database fails.
     pub async fn look(&self, tenant: TenantId, id: InstallationId) -> Result<Looked> {
+        self.look_as(tenant, id, None).await
+    }
+
+    /// `by` is whose own account is shown where each member uses their own; otherwise one of an admin's is.
+    async fn look_as(&self, tenant: TenantId, id: InstallationId, by: Option<UserId>) -> Result<Looked> {
         let lease = Uuid::new_v4();
         let mut tx = self.db.tenant(tenant).await?;
         store::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -242,10 +295,20 @@ impl Upstreams {
             return Ok(Looked::Busy);
         }
         let installation = self.installations.load(&mut tx, id).await?;
-        let secrets = credentials::open_all(&mut tx, &self.vault, id).await?;
+        let lent = installation.personal || oauth2(&installation.connector).is_some();
+        let stored =
+            if lent { HashMap::new() } else { credentials::open_all(&mut tx, &self.vault, id).await? };
         tx.commit().await?;
-        let secrets = secrets.into_iter().map(|(name, (_, secret))| (name, secret)).collect();
-        match self.ask(&installation, &secrets).await {
+        let secrets = if lent {
+            self.grants.for_look(tenant, id, by).await?.map_err(Trouble::NoCredential)
+        } else {
+            Ok(stored.into_iter().map(|(name, (_, secret))| (name, secret)).collect())
+        };
+        let asked = match secrets {
+            Ok(secrets) => self.ask(&installation, &secrets).await,
+            Err(trouble) => Err(trouble),
+        };
+        match asked {
             Ok(found) => self.keep(tenant, &installation, found, lease).await,
             Err(trouble) => self.note(tenant, id, &trouble, lease).await,
         }
@@ -392,6 +455,7 @@ fn headers(
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
         headers.insert(name, HeaderValue::from_str(&header.value).map_err(|_| unusable())?);
     }
+    let access_token = ACCESS_TOKEN.to_owned();
     let (credential, header, prefix) = match auth.and_then(|auth| auth.kind.as_ref()) {
         None | Some(Kind::None(_)) => return Ok(headers),
         Some(Kind::Bearer(auth)) => (&auth.credential, auth.header.as_str(), &auth.prefix),
@@ -401,7 +465,8 @@ fn headers(
             }
             _ => return Err(unusable()),
         },
-        Some(_) => return Err(Trouble::NoCredential("It is not connected yet.".to_owned())),
+        Some(Kind::Oauth2(auth)) => (&access_token, auth.header.as_str(), &auth.prefix),
+        Some(_) => return Err(unusable()),
     };
     let secret = secrets.get(credential).filter(|secret| !secret.expose_secret().trim().is_empty());
     let secret = secret.ok_or_else(|| Trouble::NoCredential("Enter the credential.".to_owned()))?;

@@ -21,8 +21,13 @@ use crate::connectors::upstream::{
 use crate::error::{Error, Result};
 
 /// Ways in which a server wants to know who asks.
-const AUTHENTICATION: [(&str, &str); 3] =
-    [("none", "None"), ("bearer", "Bearer token"), ("header", "Custom header")];
+const AUTHENTICATION: [(&str, &str); 5] = [
+    ("none", "None"),
+    ("login", "Login, for the workspace"),
+    ("own-login", "Login, each member their own"),
+    ("bearer", "Bearer token"),
+    ("header", "Custom header"),
+];
 
 pub(super) async fn new_form(State(_app): State<App>, at: Workspace) -> Page {
     at.member.require(Permission::Connectors)?;
@@ -49,12 +54,22 @@ pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields
             name: fields.get("header").to_owned(),
             secret: fields.secret("credential"),
         },
+        "login" => Authentication::Login { personal: false },
+        "own-login" => Authentication::Login { personal: true },
         _ => Authentication::None,
     };
     let new =
         NewServer { name: fields.get("name").to_owned(), url: fields.get("url").to_owned(), authentication };
     match app.upstreams.add(&at.member, new).await {
-        Ok(id) => see_other(&at.path(&format!("/servers/{id}"))),
+        Ok(id) => {
+            // What asks for a login is looked at when somebody has logged in.
+            let to = match way {
+                "login" => "connectors",
+                "own-login" => "connections",
+                _ => "servers",
+            };
+            see_other(&at.path(&format!("/{to}/{id}")))
+        }
         Err(Error::Field { field, message }) => {
             let way = if way.is_empty() { "none" } else { way };
             let mut view = new_view(&at, way).await?;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::parts::Moment;
+use super::parts::{Field, Moment};
 use super::shell::{Focus, Person};
 
 /// What an installation's page says of its access tokens.
@@ -25,6 +25,30 @@ pub struct Connection {
     pub problem: Option<String>,
     /// The credentials that a connection begins with are there.
     pub ready: bool,
+    /// Its authorization server is found, and this ToolMesh registers there by itself where it can.
+    pub found: bool,
+}
+
+/// The authorization server of an MCP server, and this ToolMesh as its client.
+#[derive(Clone, Debug)]
+pub struct ProviderView {
+    pub issuer: String,
+    /// Empty before there is one.
+    pub client_id: String,
+    pub entered: bool,
+    /// The provider registers no clients by itself.
+    pub has_to_be_entered: bool,
+    pub redirect_uri: String,
+    pub field: Field,
+    pub secret: Field,
+}
+
+impl ProviderView {
+    /// Whether the form stands open.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.has_to_be_entered || self.field.error.is_some() || self.secret.error.is_some()
+    }
 }
 
 impl Connection {

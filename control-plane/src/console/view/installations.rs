@@ -2,7 +2,8 @@
 
 use askama::Template;
 
-use super::connect::Connection;
+use super::connect::{Connection, ProviderView};
+use super::connections::AccountsView;
 use super::enable::{CredentialField, SetupHelp};
 use super::parts::{Access, Choice, Field, Moment};
 use super::servers::ServerFacts;
@@ -173,6 +174,10 @@ pub struct InstallationPage {
     pub credentials: Vec<CredentialFact>,
     /// What is known of its access tokens, where it lives on such.
     pub connection: Option<Connection>,
+    /// Whose account is used, where that can be chosen.
+    pub accounts: Option<AccountsView>,
+    /// The authorization server that was found for it.
+    pub provider: Option<ProviderView>,
     pub help: SetupHelp,
     /// The tools that pass the filter.
     pub tools: Vec<ToolRow>,
@@ -217,6 +222,24 @@ impl InstallationPage {
     #[must_use]
     pub fn confirm_label(&self) -> String {
         format!("Type {} to confirm", self.row.name)
+    }
+
+    /// Whether each member uses an account of their own.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.accounts.as_ref().is_some_and(|accounts| accounts.personal)
+    }
+
+    /// Whether its authorization server is found rather than named by the connector.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.found)
+    }
+
+    /// Whether the workspace has credentials here: of an app at the provider also where members connect their own accounts.
+    #[must_use]
+    pub fn has_credential(&self) -> bool {
+        (!self.is_personal() || self.connection.is_some()) && !self.is_found()
     }
 
     /// Whether the form for a new credential stands open: there is none, or what was given was refused.

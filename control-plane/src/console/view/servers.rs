@@ -29,6 +29,10 @@ impl ServerNewPage {
         match value {
             "bearer" => "Sent as Authorization: Bearer with every request.",
             "header" => "A key in a header of the server's own.",
+            "login" => "Where to log in is found at the server. Calls of all members use one account.",
+            "own-login" => {
+                "Calls use the account of whoever calls. You connect yours first, to see what it offers."
+            }
             _ => "The server is open to whoever reaches it.",
         }
     }

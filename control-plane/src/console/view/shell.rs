@@ -177,6 +177,7 @@ pub enum Nav {
     Overview,
     Connectors,
     Catalog,
+    Connections,
     Add,
     Members,
     Clients,
@@ -200,6 +201,7 @@ impl Nav {
             Self::Overview => ("Overview", "home", ""),
             Self::Connectors => ("Connectors", "plug", "/connectors"),
             Self::Catalog => ("Catalog", "grid", "/catalog"),
+            Self::Connections => ("Connections", "person", "/connections"),
             Self::Add => ("Add to ChatGPT", "chat", "/add"),
             Self::Members => ("Members", "people", "/members"),
             Self::Clients => ("Clients", "bolt", "/clients"),
@@ -213,7 +215,7 @@ impl Nav {
     /// Whether somebody who may do this has any use for the page.
     const fn is_for(self, may: May) -> bool {
         match self {
-            Self::Overview | Self::Add | Self::ConnectedApps | Self::Keys => true,
+            Self::Overview | Self::Connections | Self::Add | Self::ConnectedApps | Self::Keys => true,
             Self::Connectors | Self::Catalog => may.connectors,
             Self::Members => may.members,
             Self::Clients => may.clients,
@@ -266,7 +268,7 @@ impl Shell {
                 .map(|entry| self.link(*entry))
                 .collect()
         };
-        let daily = shown(&[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Add]);
+        let daily = shown(&[Nav::Overview, Nav::Connectors, Nav::Catalog, Nav::Connections, Nav::Add]);
         let running =
             shown(&[Nav::Members, Nav::Clients, Nav::ConnectedApps, Nav::Keys, Nav::Audit, Nav::Settings]);
         // One entry is no group.
@@ -361,17 +363,20 @@ mod tests {
     fn the_navigation_offers_what_may_be_done() {
         assert_eq!(
             words(May::default()),
-            [vec!["Overview", "Add to ChatGPT"], vec!["Connected apps", "Keys"]]
+            [vec!["Overview", "Connections", "Add to ChatGPT"], vec!["Connected apps", "Keys"]]
         );
         let auditor = May { audit: true, ..May::default() };
         assert_eq!(
             words(auditor),
-            [vec!["Overview", "Add to ChatGPT"], vec!["Connected apps", "Keys", "Audit"]]
+            [vec!["Overview", "Connections", "Add to ChatGPT"], vec!["Connected apps", "Keys", "Audit"]]
         );
         let manager = May { connectors: true, ..May::default() };
         assert_eq!(
             words(manager),
-            [vec!["Overview", "Connectors", "Catalog", "Add to ChatGPT"], vec!["Connected apps", "Keys"]]
+            [
+                vec!["Overview", "Connectors", "Catalog", "Connections", "Add to ChatGPT"],
+                vec!["Connected apps", "Keys"]
+            ]
         );
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::credentials::{Auth, CredentialError, Opened, Placement, Shown};
 use crate::catalog::Installation;
 use session::Sessions;
-use tokens::Tokens;
+use tokens::{Held, Secret, Tokens};
 
 /// What was got so lately in place of something refused, and is refused too, is not at fault itself: getting it again would
 /// help nobody.
@@ -39,7 +39,7 @@ impl SignIn {
         Self { tokens, sessions }
     }
 
-    /// The credential of a call, ready to be put in its place.
+    /// The credential of a call, ready to be put in its place: the workspace's, or the holder's own where the call has one.
     ///
     /// # Errors
     /// When there is none that could be shown now.
@@ -48,17 +48,32 @@ impl SignIn {
         installation: &Installation,
         opened: &Opened,
     ) -> Result<Placement, CredentialError> {
-        match &installation.connector.auth {
-            // A test of settings brings its own token.
-            auth @ Auth::OAuth2 { .. } if opened.has_access_token() => opened.place(auth),
-            Auth::OAuth2 { header, prefix } => {
-                Placement::token(header, prefix, self.tokens.get(installation).await?)
+        let auth = &installation.connector.auth;
+        match (auth, opened.holder()) {
+            // An open API knows nobody.
+            (Auth::None, _) => opened.place(auth),
+            (Auth::Session(plan), Some(holder)) => {
+                let held = self.tokens.get(installation, Some(holder)).await?;
+                let own = entered(&held)?;
+                match self.sessions.get(installation, plan, own).await {
+                    Ok(session) => Ok(Placement::session(session)),
+                    // A login that is refused is for its holder to mend, not for an admin.
+                    Err(CredentialError::Person(why)) => {
+                        self.tokens.instead_of(installation, Some(holder), &held, "").await?;
+                        Err(CredentialError::Later(why))
+                    }
+                    Err(error) => Err(error),
+                }
             }
-            Auth::Session(plan) => {
+            (auth, holder @ Some(_)) => Placement::held(auth, self.tokens.get(installation, holder).await?),
+            // A test of settings brings its own token.
+            (Auth::OAuth2 { .. }, None) if opened.has_access_token() => opened.place(auth),
+            (Auth::OAuth2 { .. }, None) => Placement::held(auth, self.tokens.get(installation, None).await?),
+            (Auth::Session(plan), None) => {
                 let session = self.sessions.get(installation, plan, opened).await?;
                 Ok(Placement::session(session))
             }
-            auth => opened.place(auth),
+            (auth, None) => opened.place(auth),
         }
     }
 
@@ -73,9 +88,23 @@ impl SignIn {
         opened: &Opened,
         refused: &Placement,
     ) -> Result<Option<Placement>, CredentialError> {
-        match self.another(installation, opened, refused).await {
+        self.anew_told(installation, opened, refused, "").await
+    }
+
+    /// The same, with what was said with the refusal (`WWW-Authenticate`): a server may ask for more than what was allowed.
+    ///
+    /// # Errors
+    /// As for [`Self::anew`].
+    pub async fn anew_told(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+        refused: &Placement,
+        challenge: &str,
+    ) -> Result<Option<Placement>, CredentialError> {
+        match self.another(installation, opened, refused, challenge).await {
             Ok(placement) => Ok(placement),
-            Err(error @ CredentialError::Person(_)) => Err(error),
+            Err(error @ (CredentialError::Person(_) | CredentialError::Connect { .. })) => Err(error),
             Err(_) => Ok(None),
         }
     }
@@ -85,17 +114,36 @@ impl SignIn {
         installation: &Installation,
         opened: &Opened,
         refused: &Placement,
+        challenge: &str,
     ) -> Result<Option<Placement>, CredentialError> {
-        match (&installation.connector.auth, refused.shown()) {
-            (Auth::OAuth2 { header, prefix }, Shown::Token(held)) => {
-                let held = self.tokens.instead_of(installation, held).await?;
-                held.map(|held| Placement::token(header, prefix, held)).transpose()
+        let auth = &installation.connector.auth;
+        match (auth, refused.shown()) {
+            (auth, Shown::Held(held)) => {
+                let held = self.tokens.instead_of(installation, opened.holder(), held, challenge).await?;
+                // What stands in the address is shown from the next call on.
+                let held = held.filter(|_| auth.query_name().is_none());
+                held.map(|held| Placement::held(auth, held)).transpose()
             }
             (Auth::Session(plan), Shown::Session(session)) => {
-                let session = self.sessions.instead_of(installation, plan, opened, session).await?;
+                let held = match opened.holder() {
+                    holder @ Some(_) => Some(self.tokens.get(installation, holder).await?),
+                    None => None,
+                };
+                let own = held.as_deref().map(entered).transpose()?.unwrap_or(opened);
+                let session = self.sessions.instead_of(installation, plan, own, session).await?;
                 Ok(session.map(Placement::session))
             }
             _ => Ok(None),
+        }
+    }
+}
+
+/// What a member entered to log in with.
+fn entered(held: &Held) -> Result<&Opened, CredentialError> {
+    match &held.secret {
+        Secret::Own(own) => Ok(own),
+        Secret::Token(_) => {
+            Err(CredentialError::Later("the control plane gave a token where a login is made".to_owned()))
         }
     }
 }

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{InstallationId, TenantId};
 use toolmesh_proto::v1;
 use zeroize::Zeroizing;
@@ -31,7 +32,7 @@ use crate::execute::rest::response::status_text;
 const LIFE: Duration = Duration::from_secs(3600);
 /// Longest wait for a login.
 const WITHIN: Duration = Duration::from_secs(15);
-/// Installations whose logins are kept.
+/// Installations and callers whose logins are kept.
 const KEPT: u64 = 100_000;
 /// Longest value that is taken out of an answer.
 const MAX_VALUE: usize = 12 * 1024;
@@ -282,7 +283,7 @@ struct Slot {
 #[derive(Clone, Debug)]
 pub struct Sessions {
     outbound: Outbound,
-    slots: Cache<(TenantId, InstallationId), Arc<Slot>>,
+    slots: Cache<(TenantId, InstallationId, Option<Subject>), Arc<Slot>>,
 }
 
 impl Sessions {
@@ -312,7 +313,7 @@ impl Sessions {
         in_place: bool,
     ) -> Result<Arc<Session>, CredentialError> {
         let began = Instant::now();
-        let (slot, basis) = (self.slot(installation), basis(installation));
+        let (slot, basis) = (self.slot(installation, opened), basis(installation, opened));
         let good = || slot.session.load_full().filter(|s| s.basis == basis && s.made.elapsed() < LIFE);
         if let Some(session) = good() {
             return Ok(session);
@@ -344,17 +345,18 @@ impl Sessions {
     ) -> Result<Option<Arc<Session>>, CredentialError> {
         let proven = !refused.in_place || refused.taken.load(Ordering::Relaxed);
         if !proven && refused.made.elapsed() < FRESH {
-            let slot = self.slot(installation);
+            let slot = self.slot(installation, opened);
             return Ok(slot.session.load_full().filter(|session| !Arc::ptr_eq(session, refused)));
         }
-        let slot = self.slot(installation);
+        let slot = self.slot(installation, opened);
         // Whoever comes first takes it away; the others find the next one.
         slot.session.rcu(|held| held.clone().filter(|held| !Arc::ptr_eq(held, refused)));
         self.got(installation, plan, opened, true).await.map(Some)
     }
 
-    fn slot(&self, installation: &Installation) -> Arc<Slot> {
-        self.slots.get_with((installation.tenant, installation.id), Arc::default)
+    fn slot(&self, installation: &Installation, opened: &Opened) -> Arc<Slot> {
+        let caller = opened.holder().map(|holder| holder.subject);
+        self.slots.get_with((installation.tenant, installation.id, caller), Arc::default)
     }
 
     async fn log_in(
@@ -401,10 +403,13 @@ fn keep(slot: &Slot, made: Result<Session, CredentialError>) -> Result<Arc<Sessi
 }
 
 /// What a login is made with: another credential, address or definition wants another login.
-fn basis(installation: &Installation) -> String {
+fn basis(installation: &Installation, opened: &Opened) -> String {
     let mut basis = format!("{}|{}", installation.connector.hash, installation.base);
     for credential in &installation.credentials {
         basis.push_str(&format!("|{}={}", credential.name, credential.version));
+    }
+    if let Some(holder) = opened.holder() {
+        basis.push_str(&format!("|{}={}", holder.epoch, opened.version()));
     }
     basis
 }

@@ -1,4 +1,5 @@
-//! Access tokens of OAuth 2, as the control plane hands them out: one for all calls of an installation, in memory until it ends.
+//! What the control plane hands out when a call needs it, in memory until it ends: access tokens of OAuth 2, one for all calls of
+//! an installation, and members' own accounts, each for the calls of one caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use moka::sync::Cache;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
+use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{InstallationId, TenantId};
 use toolmesh_proto::seal::Sealer;
 use toolmesh_proto::v1;
@@ -15,19 +17,26 @@ use toolmesh_proto::v1::access_token_answer::Answer;
 use toolmesh_proto::v1::no_access_token::Reason;
 
 use super::{FRESH, Failed};
-use crate::catalog::Installation;
-use crate::execute::credentials::CredentialError;
+use crate::catalog::{Connector, Holder, Installation};
+use crate::execute::credentials::{CredentialError, Opened};
 use crate::sync::channel::ControlPlane;
 
-/// Installations whose tokens are kept; one that nobody calls for an hour is forgotten.
+/// Installations and callers whose tokens are kept; one that nobody needs for an hour is forgotten.
 const KEPT: u64 = 100_000;
 const IDLE: Duration = Duration::from_secs(3600);
 /// After a failure the next token is not asked for ahead of time for so long.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A token that is good now. Does not print.
+/// What was handed out.
+pub(in crate::execute) enum Secret {
+    Token(SecretString),
+    /// What a member entered for themselves, shown as a stored credential is.
+    Own(Opened),
+}
+
+/// A token, or what a member entered, that is good now. Does not print.
 pub struct Held {
-    pub(in crate::execute) secret: SecretString,
+    pub(in crate::execute) secret: Secret,
     pub(in crate::execute) version: u64,
     epoch: u64,
     ends: Instant,
@@ -84,20 +93,42 @@ pub struct Tokens {
     /// None where nobody could be asked, as on an author's command line.
     control: Option<ControlPlane>,
     sealer: Sealer,
-    slots: Cache<(TenantId, InstallationId), Arc<Slot>>,
+    slots: Cache<(TenantId, InstallationId, Option<Subject>), Arc<Slot>>,
 }
 
-/// Whose token is meant.
+/// Whose token is meant: the workspace's, or a caller's own.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     tenant: TenantId,
     installation: InstallationId,
+    caller: Option<Subject>,
     epoch: u64,
+    /// How what was entered is shown.
+    connector: &'a Arc<Connector>,
+    holder: Option<Holder>,
 }
 
-impl Place {
-    const fn of(installation: &Installation) -> Self {
-        Self { tenant: installation.tenant, installation: installation.id, epoch: installation.grant_epoch }
+/// What an API has just refused, and what it said with it.
+#[derive(Clone, Copy)]
+struct Refused<'a> {
+    version: u64,
+    challenge: &'a str,
+}
+
+impl Refused<'_> {
+    const NOTHING: Self = Self { version: 0, challenge: "" };
+}
+
+impl<'a> Place<'a> {
+    fn of(installation: &'a Installation, holder: Option<Holder>) -> Self {
+        Self {
+            tenant: installation.tenant,
+            installation: installation.id,
+            caller: holder.map(|holder| holder.subject),
+            epoch: holder.map_or(installation.grant_epoch, |holder| holder.epoch),
+            connector: &installation.connector,
+            holder,
+        }
     }
 }
 
@@ -111,20 +142,28 @@ impl Tokens {
     ///
     /// # Errors
     /// Says why there is none.
-    pub async fn get(&self, installation: &Installation) -> Result<Arc<Held>, CredentialError> {
-        let (place, began) = (Place::of(installation), Instant::now());
+    pub async fn get(
+        &self,
+        installation: &Installation,
+        holder: Option<Holder>,
+    ) -> Result<Arc<Held>, CredentialError> {
+        let (place, began) = (Place::of(installation, holder), Instant::now());
         let slot = self.slot(place);
-        let Some(held) = slot.good(place.epoch) else { return self.fetch(&slot, place, began, 0).await };
+        let Some(held) = slot.good(place.epoch) else {
+            return self.fetch(&slot, place, began, Refused::NOTHING).await;
+        };
         let paused = began.checked_sub(PAUSE).is_some_and(|moment| slot.failed_since(moment).is_some());
         if began >= held.due
             && !paused
             && let Ok(turn) = Arc::clone(&slot.turn).try_lock_owned()
         {
-            let this = self.clone();
+            let (this, connector) = (self.clone(), Arc::clone(place.connector));
+            let Place { tenant, installation, caller, epoch, holder, .. } = place;
             tokio::spawn(async move {
                 let _turn = turn;
                 // What goes wrong is told to operators there; the token that is held is still good.
-                let _ = this.ask(&slot, place, 0).await;
+                let place = Place { tenant, installation, caller, epoch, holder, connector: &connector };
+                let _ = this.ask(&slot, place, Refused::NOTHING).await;
             });
         }
         Ok(held)
@@ -137,31 +176,34 @@ impl Tokens {
     pub async fn instead_of(
         &self,
         installation: &Installation,
+        holder: Option<Holder>,
         refused: &Held,
+        challenge: &str,
     ) -> Result<Option<Arc<Held>>, CredentialError> {
-        let (place, began) = (Place::of(installation), Instant::now());
+        let (place, began) = (Place::of(installation, holder), Instant::now());
         let slot = self.slot(place);
-        if !refused.may_be_at_fault() {
+        if challenge.is_empty() && !refused.may_be_at_fault() {
             return Ok(slot.good(place.epoch).filter(|held| held.version > refused.version));
         }
-        let held = self.fetch(&slot, place, began, refused.version).await?;
+        let told = Refused { version: refused.version, challenge };
+        let held = self.fetch(&slot, place, began, told).await?;
         Ok(Some(held).filter(|held| held.version > refused.version))
     }
 
-    fn slot(&self, place: Place) -> Arc<Slot> {
-        self.slots.get_with((place.tenant, place.installation), Arc::default)
+    fn slot(&self, place: Place<'_>) -> Arc<Slot> {
+        self.slots.get_with((place.tenant, place.installation, place.caller), Arc::default)
     }
 
     /// Waits for one's turn and asks, unless somebody before has done so.
     async fn fetch(
         &self,
         slot: &Slot,
-        place: Place,
+        place: Place<'_>,
         began: Instant,
-        refused: u64,
+        refused: Refused<'_>,
     ) -> Result<Arc<Held>, CredentialError> {
         let _turn = slot.turn.lock().await;
-        if let Some(held) = slot.good(place.epoch).filter(|held| held.version > refused) {
+        if let Some(held) = slot.good(place.epoch).filter(|held| held.version > refused.version) {
             return Ok(held);
         }
         match slot.failed_since(began) {
@@ -170,7 +212,12 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self, slot: &Slot, place: Place, refused: u64) -> Result<Arc<Held>, CredentialError> {
+    async fn ask(
+        &self,
+        slot: &Slot,
+        place: Place<'_>,
+        refused: Refused<'_>,
+    ) -> Result<Arc<Held>, CredentialError> {
         match self.answer(place, refused).await {
             Ok(held) => {
                 let held = Arc::new(held);
@@ -186,11 +233,13 @@ impl Tokens {
         }
     }
 
-    async fn answer(&self, place: Place, refused: u64) -> Result<Held, CredentialError> {
+    async fn answer(&self, place: Place<'_>, refused: Refused<'_>) -> Result<Held, CredentialError> {
         let request = v1::AccessTokenRequest {
             tenant_id: place.tenant.to_string(),
             installation_id: place.installation.to_string(),
-            refused_version: refused,
+            refused_version: refused.version,
+            challenge: refused.challenge.to_owned(),
+            caller: place.caller.map(|caller| caller.to_string()).unwrap_or_default(),
         };
         let away = || {
             let text = "its access token has ended, and the control plane, which gets the next one, is away";
@@ -200,8 +249,10 @@ impl Tokens {
         let asked = Instant::now();
         let answer = control.access_token(request).await.map_err(|_| away())?;
         match answer.answer {
-            Some(Answer::Token(token)) => self.held(place, token, asked, refused > 0),
+            Some(Answer::Token(token)) => self.token(place, token, asked, refused.version > 0),
+            Some(Answer::Own(own)) => self.own(place, &own, asked, refused.version > 0),
             Some(Answer::None(none)) => Err(match none.reason() {
+                Reason::Connect => CredentialError::Connect { why: none.detail, url: none.connect_url },
                 Reason::Later => CredentialError::Later(none.detail),
                 Reason::Unspecified => CredentialError::Person(none.detail),
             }),
@@ -211,9 +262,9 @@ impl Tokens {
         }
     }
 
-    fn held(
+    fn token(
         &self,
-        place: Place,
+        place: Place<'_>,
         token: v1::AccessToken,
         asked: Instant,
         in_place: bool,
@@ -224,11 +275,38 @@ impl Tokens {
         })?;
         let after = |seconds: u32| asked + Duration::from_secs(u64::from(seconds));
         Ok(Held {
-            secret,
+            secret: Secret::Token(secret),
             version: sealed.version,
             epoch: token.epoch,
             ends: after(token.expires_in_seconds),
             due: after(token.refresh_after_seconds.max(1)),
+            got: asked,
+            in_place,
+            taken: AtomicBool::new(false),
+        })
+    }
+
+    /// What a member entered; what of it cannot be opened is a failure where it is shown.
+    fn own(
+        &self,
+        place: Place<'_>,
+        own: &v1::OwnCredentials,
+        asked: Instant,
+        in_place: bool,
+    ) -> Result<Held, CredentialError> {
+        let Some(holder) = place.holder else {
+            let text = "the control plane gave somebody's own account for the workspace's";
+            return Err(CredentialError::Later(text.to_owned()));
+        };
+        let opened =
+            Opened::open(&self.sealer, place.tenant, place.installation, &own.sealed, &place.connector.auth);
+        let after = |seconds: u32| asked + Duration::from_secs(u64::from(seconds));
+        Ok(Held {
+            secret: Secret::Own(opened.of(Some(holder)).entered(own.version)),
+            version: own.version,
+            epoch: own.epoch,
+            ends: after(own.expires_in_seconds),
+            due: after(own.refresh_after_seconds.max(1)),
             got: asked,
             in_place,
             taken: AtomicBool::new(false),

@@ -66,6 +66,9 @@ impl Trouble {
                 "No connection could be made. Check the address, and that the server runs.".to_owned()
             }
             Self::Outbound(error) => format!("The server could not be asked: {error}."),
+            Self::Unauthorized(Some(challenge)) if challenge.contains("resource_metadata") => {
+                "The server asks for a login (401). Choose Login, for the workspace or for each member.".to_owned()
+            }
             Self::Unauthorized(_) => "The server asks for a credential, or refused the one that was given (401).".to_owned(),
             Self::Forbidden => "The server refused the request (403). The credential may not be allowed to use it.".to_owned(),
             Self::Redirect(to) => format!("The address points elsewhere ({to}), which is not followed. Use that address."),
