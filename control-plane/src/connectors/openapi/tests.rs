@@ -187,7 +187,9 @@ fn security_schemes_become_credentials() {
     let query = auth_of(json!({"k": {"type": "apiKey", "in": "query", "name": "key"}}), json!([{"k": []}]));
     assert!(matches!(query, Kind::ApiKey(key) if format!("{:?}", key.place).contains("Query")));
     let cookie = auth_of(json!({"k": {"type": "apiKey", "in": "cookie", "name": "sid"}}), json!([{"k": []}]));
-    assert!(matches!(cookie, Kind::ApiKey(key) if key.prefix == "sid="));
+    assert!(matches!(cookie, Kind::ApiKey(key) if format!("{:?}", key.place).contains("Cookie(\"sid\")")));
+    let word = auth_of(json!({"b": {"type": "http", "scheme": "GenieKey"}}), json!([{"b": []}]));
+    assert!(matches!(word, Kind::Bearer(b) if b.prefix == "GenieKey "));
     let none = auth_of(json!({"k": {"type": "apiKey", "in": "query", "name": "key"}}), json!([]));
     assert!(matches!(none, Kind::None(_)));
 }
@@ -229,7 +231,7 @@ fn swagger_documents_are_read_too() {
 fn what_cannot_be_called_says_why() {
     let json = api(json!({
         "/a": {"get": {"parameters": [{"$ref": "other.yaml#/a"}]}},
-        "/b": {"get": {"parameters": [{"name": "sid", "in": "cookie", "required": true}]}},
+        "/b": {"get": {"parameters": [{"name": "s;d", "in": "cookie", "required": true}]}},
         "/c": {"get": {"servers": [{"url": "https://uploads.example.com"}]}},
         "/d/../e": {"get": {}},
         "/f": {"post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {"a": {"$ref": "http://evil.example/x"}}}}}}}},

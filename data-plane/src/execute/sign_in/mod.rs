@@ -11,6 +11,7 @@ pub mod tokens;
 use std::time::{Duration, Instant};
 
 use super::credentials::{Auth, CredentialError, Opened, Placement, Shown};
+use super::rest::plan::CredentialUse;
 use crate::catalog::Installation;
 use session::Sessions;
 use tokens::Tokens;
@@ -39,7 +40,7 @@ impl SignIn {
         Self { tokens, sessions }
     }
 
-    /// The credential of a call, ready to be put in its place.
+    /// The credential of a call, ready to be put in its place; nothing for a call that shows none.
     ///
     /// # Errors
     /// When there is none that could be shown now.
@@ -47,8 +48,40 @@ impl SignIn {
         &self,
         installation: &Installation,
         opened: &Opened,
+        credential: CredentialUse,
+    ) -> Result<Placement, CredentialError> {
+        if credential == CredentialUse::None {
+            return Ok(Placement::default());
+        }
+        match self.needed(installation, opened).await {
+            // Nobody has entered one, or logged in.
+            Err(CredentialError::Missing(_) | CredentialError::Person(_))
+                if credential == CredentialUse::Optional =>
+            {
+                Ok(Placement::default())
+            }
+            placement => placement,
+        }
+    }
+
+    async fn needed(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
     ) -> Result<Placement, CredentialError> {
         match &installation.connector.auth {
+            Auth::With(auth, keys) => opened.beside(self.one(installation, opened, auth).await?, keys),
+            auth => self.one(installation, opened, auth).await,
+        }
+    }
+
+    async fn one(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+        auth: &Auth,
+    ) -> Result<Placement, CredentialError> {
+        match auth {
             // A test of settings brings its own token.
             auth @ Auth::OAuth2 { .. } if opened.has_access_token() => opened.place(auth),
             Auth::OAuth2 { header, prefix } => {
@@ -86,16 +119,21 @@ impl SignIn {
         opened: &Opened,
         refused: &Placement,
     ) -> Result<Option<Placement>, CredentialError> {
-        match (&installation.connector.auth, refused.shown()) {
+        let (auth, keys) = match &installation.connector.auth {
+            Auth::With(auth, keys) => (auth.as_ref(), keys.as_slice()),
+            auth => (auth, &[][..]),
+        };
+        let placement = match (auth, refused.shown()) {
             (Auth::OAuth2 { header, prefix }, Shown::Token(held)) => {
                 let held = self.tokens.instead_of(installation, held).await?;
-                held.map(|held| Placement::token(header, prefix, held)).transpose()
+                held.map(|held| Placement::token(header, prefix, held)).transpose()?
             }
             (Auth::Session(plan), Shown::Session(session)) => {
                 let session = self.sessions.instead_of(installation, plan, opened, session).await?;
-                Ok(session.map(Placement::session))
+                session.map(Placement::session)
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        };
+        placement.map(|placement| opened.beside(placement, keys)).transpose()
     }
 }
