@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(120);
 pub struct Prism {
     /// Its origin, without a trailing slash.
     pub url: String,
-    process: Kept,
+    _process: Kept,
     _folder: tempfile::TempDir,
 }
 
@@ -38,14 +38,6 @@ impl Prism {
         process
             .until_printed("it listened", START, |text| text.contains("Prism is listening").then_some(()))
             .await?;
-        Ok(Self { url: net::here(port), process, _folder: folder })
-    }
-
-    /// What it says about requests that it refused: the last lines.
-    #[must_use]
-    pub fn complaints(&self) -> String {
-        let printed = self.process.printed();
-        let lines: Vec<&str> = printed.lines().filter(|line| line.contains("Violation")).collect();
-        lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join("\n")
+        Ok(Self { url: net::here(port), _process: process, _folder: folder })
     }
 }

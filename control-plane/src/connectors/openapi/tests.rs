@@ -111,6 +111,15 @@ fn an_objects_properties_are_arguments_and_those_of_all_its_parts() {
 }
 
 #[test]
+fn what_a_body_must_have_and_does_not_describe_may_be_anything() {
+    let schema = json!({"type": "object", "required": ["name", "team_id"], "properties": {"name": {"type": "string"}}});
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let (_, _, input) = only(json!({"/a": {"post": {"requestBody": body}}}));
+    assert_eq!(input["required"], json!(["name", "team_id"]));
+    assert_eq!(input["properties"]["team_id"], json!({}));
+}
+
+#[test]
 fn a_body_that_is_no_plain_object_is_one_argument() {
     for schema in [
         json!({"type": "array", "items": {"type": "string"}}),
