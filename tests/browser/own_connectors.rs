@@ -25,8 +25,13 @@ fn document() -> String {
     };
     let paths: Vec<String> = (0..70).map(operation).collect();
     format!(
-        r#"{{"openapi": "3.1.0", "info": {{"title": "Warehouse API", "version": "1.0"}}, "servers": [{{"url": "https://warehouse.example.com"}}],
-        "paths": {{"/session": {{"get": {{"parameters": [{{"name": "sid", "in": "cookie", "required": true}}]}}}}, {}}}}}"#,
+        r#"{{"openapi": "3.1.0", "info": {{"title": "Warehouse Orders API", "version": "1.0", "contact": {{"name": "Warehouse support", "email": "api@warehouse.example.com"}}, "termsOfService": "https://warehouse.example.com/terms"}}, "servers": [{{"url": "https://warehouse.example.com"}}],
+        "externalDocs": {{"url": "https://docs.warehouse.example.com/"}},
+        "components": {{"securitySchemes": {{
+            "warehouseKey": {{"type": "apiKey", "in": "header", "name": "X-Warehouse-Key", "description": "Made under Settings, API keys; it begins with wh_."}},
+            "site": {{"type": "apiKey", "in": "cookie", "name": "site", "description": "The short name of your site, such as north-2."}}}}}},
+        "security": [{{"warehouseKey": [], "site": []}}],
+        "paths": {{"/session": {{"get": {{"parameters": [{{"name": "s;d", "in": "cookie", "required": true}}]}}}}, {}}}}}"#,
         paths.join(", ")
     )
 }
@@ -112,5 +117,23 @@ async fn a_connector_is_brought_in_written_and_updated_in_the_browser() -> TestR
     browser.submit("/own/openapi").await?;
     browser.read("Pick operations").await?;
     browser.inspect("89-import").await?;
+    browser.press("button[name='do'][value='all']").await?;
+    browser.read("70 of 71 picked").await?;
+    browser.press("button[name='do'][value='create']").await?;
+    browser.at("/own/0").await?;
+    browser.inspect("90-own-imported").await?;
+
+    // What a document says of its credentials is there when they are entered and when they are replaced.
+    browser.press("a[href$='/enable']").await?;
+    browser.read("Made under Settings, API keys").await?;
+    browser.inspect("91-own-enable").await?;
+    browser.fill("credential.warehouse_key", "wh_key-of-the-warehouse").await?;
+    browser.fill("credential.site", "north-2").await?;
+    browser.submit("/enable").await?;
+    browser.read("is enabled").await?;
+    browser.press(".panel summary.btn").await?;
+    browser.read("Made under Settings, API keys").await?;
+    browser.read("Sent as `X-Warehouse-Key: …`").await?;
+    browser.inspect("92-own-installation").await?;
     browser.close().await
 }

@@ -39,6 +39,7 @@ mod modern_era;
 mod oauth;
 mod oauth_clients;
 mod openapi;
+mod openapi_calls;
 mod own_connectors;
 mod rest;
 mod revocation;

@@ -279,6 +279,56 @@ async fn an_openapi_document_becomes_tools_in_three_steps() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_documents_cookies_and_pairs_of_keys_reach_the_api_and_what_is_open_is_called_without() -> TestResult
+{
+    let own = Own::new().await?;
+    let document = json!({
+        "openapi": "3.1.0", "info": {"title": "Depot", "version": "1.0"}, "externalDocs": {"url": "https://docs.depot.example/"},
+        "servers": [{"url": format!("{}/echo", own.upstream.url())}],
+        "components": {"securitySchemes": {
+            "appKey": {"type": "apiKey", "in": "header", "name": "X-App-Key", "description": "Made under Settings."},
+            "site": {"type": "apiKey", "in": "cookie", "name": "site"}}},
+        "security": [{"appKey": [], "site": []}],
+        "paths": {
+            "/items": {"get": {"operationId": "listItems", "parameters": [
+                {"name": "lang", "in": "cookie", "required": true, "schema": {"type": "string"}}]}},
+            "/ping": {"get": {"operationId": "ping", "security": [{}]}},
+        },
+    });
+    let page = own.import(&document.to_string()).await?.ok()?;
+    let import = page.location().with_context(|| page.text())?.path().to_owned();
+    let pick = format!("{import}/pick");
+    own.console.submit(&import, &pick, &[("do", "all")]).await?.ok()?;
+    let made = own.console.submit(&import, &pick, &[("do", "create")]).await?.ok()?;
+    let connector = made.location().with_context(|| made.text())?.path().to_owned();
+    let fields = [("credential.app_key", "key-of-the-depot"), ("credential.site", "north-2==")];
+    let installation = own.enable(&connector, &fields).await?;
+    own.system.offered_everywhere(&own.workspace, "depot_list_items").await?;
+
+    own.mcp().call("depot_list_items", json!({"lang": "de; admin=1"})).await?.text()?;
+    let seen = own.upstream.only()?;
+    ensure!(seen.header("x-app-key") == "key-of-the-depot", "{seen:?}");
+    ensure!(seen.header("cookie") == "site=north-2==; lang=de%3B%20admin%3D1", "{seen:?}");
+    let page = own.text(&installation).await?;
+    for words in [
+        "appKey: Made under Settings.",
+        "Sent as `X-App-Key: …`",
+        "the cookie `site`",
+        "the API's documentation",
+    ] {
+        ensure!(page.contains(words), "{words}: {page}");
+    }
+
+    // What the document leaves open is called without a credential, even before anybody has entered one.
+    own.enable(&connector, &[("name", "open")]).await?;
+    own.system.offered_everywhere(&own.workspace, "open_ping").await?;
+    let refused = own.mcp().call("open_list_items", json!({"lang": "de"})).await?;
+    ensure!(refused.refusal()?.is_some_and(|told| told.contains("has not been set")), "{}", refused.body);
+    own.mcp().call("open_ping", json!({})).await?.text()?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_document_that_cannot_be_read_says_why() -> TestResult {
     let own = Own::new().await?;
     for (document, word) in [

@@ -17,6 +17,7 @@ pub mod emulate;
 pub mod events;
 pub mod everything;
 pub mod everywhere;
+pub mod examples;
 pub mod factors;
 pub mod github;
 pub mod google;
@@ -30,8 +31,28 @@ pub mod node;
 pub mod oauth;
 pub mod paths;
 pub mod pg_proxy;
+pub mod prism;
 pub mod provider;
 pub mod recorded;
 pub mod relay;
 pub mod rows;
+pub mod schema;
 pub mod servers;
+pub mod signer;
+pub mod system;
+pub mod tls;
+pub mod token_server;
+pub mod totp;
+pub mod upstream;
+pub mod wait;
+pub mod workspace;
+
+pub use console::{Console, Page};
+pub use mcp::{Answer, Mcp};
+pub use system::System;
+pub use upstream::Upstream;
+pub use wait::eventually;
+pub use workspace::{Person, Workspace};
+
+/// What a test returns: an error names what was asked and what came instead.
+pub type TestResult = anyhow::Result<()>;

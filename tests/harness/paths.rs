@@ -76,6 +76,16 @@ pub fn openapi_module(path: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Stoplight's Prism: a server made of an OpenAPI document.
+///
+/// # Errors
+/// When it has not been installed.
+pub fn prism() -> Result<PathBuf> {
+    let path = root().join("tests/prism/node_modules/.bin/prism");
+    ensure!(path.exists(), "install Prism first (npm ci in tests/prism): no {}", path.display());
+    Ok(path)
+}
+
 /// The Python that has the client packages: `tests/clients/python/.venv`.
 ///
 /// # Errors

@@ -36,9 +36,9 @@ pub(crate) struct Param {
 
 /// How the API wants its credential.
 pub(crate) enum Shown {
-    Nothing,
     Header { name: String, value: String },
     Query { name: String, value: String },
+    Cookie { name: String, value: String },
 }
 
 impl Document {
@@ -85,41 +85,63 @@ impl Document {
         headers.filter_map(|(name, value)| Some((text(name)?.to_ascii_lowercase(), text(value)?))).collect()
     }
 
-    /// The credential, given the secret that goes by a name.
-    pub(crate) fn shown(&self, secret: &dyn Fn(&str) -> String) -> Shown {
+    /// The credential and the keys beside it, given the secret that goes by a name.
+    pub(crate) fn shown(&self, secret: &dyn Fn(&str) -> String) -> Vec<Shown> {
         let auth = &self.backend["auth"];
-        let word = |key: &str| text(&auth[key]);
-        let kind = word("type").unwrap_or_default();
-        let first = if kind == "basic" { "username_credential" } else { "credential" };
-        let Some(name) = word(first).filter(|name| name != "none") else { return Shown::Nothing };
-        let header =
-            |usual: &str| word("header_name").filter(|name| !name.is_empty()).unwrap_or_else(|| usual.into());
-        let prefixed =
-            |usual: &str| format!("{}{}", word("prefix").unwrap_or_else(|| usual.into()), secret(&name));
-        match kind.as_str() {
-            "bearer" => Shown::Header { name: header("authorization"), value: prefixed("Bearer ") },
-            "basic" => {
-                let password = word("password_credential").filter(|name| name != "none");
-                let pair =
-                    format!("{}:{}", secret(&name), password.map(|name| secret(&name)).unwrap_or_default());
-                let coded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
-                Shown::Header { name: "authorization".to_owned(), value: format!("Basic {coded}") }
-            }
-            "apikey" | "api_key" => match word("inject_into").as_deref() {
-                Some("query") => {
-                    Shown::Query { name: word("query_param").unwrap_or_default(), value: prefixed("") }
-                }
-                _ => Shown::Header { name: header("x-api-key"), value: prefixed("") },
-            },
-            _ => Shown::Nothing,
+        let mut all: Vec<Shown> = shown_by(auth, secret).into_iter().collect();
+        for beside in auth["x-also"].as_vec().into_iter().flatten() {
+            all.extend(key(beside, secret));
         }
+        all
     }
+}
+
+fn shown_by(auth: &Yaml, secret: &dyn Fn(&str) -> String) -> Option<Shown> {
+    let word = |key: &str| text(&auth[key]);
+    let kind = word("type").unwrap_or_default();
+    match kind.as_str() {
+        "bearer" => {
+            let name = word("credential").filter(|name| name != "none")?;
+            let prefix = word("prefix").unwrap_or_else(|| "Bearer ".into());
+            Some(Shown::Header {
+                name: header(auth, "authorization"),
+                value: format!("{prefix}{}", secret(&name)),
+            })
+        }
+        "basic" => {
+            let name = word("username_credential").filter(|name| name != "none")?;
+            let password = word("password_credential").filter(|name| name != "none");
+            let pair =
+                format!("{}:{}", secret(&name), password.map(|name| secret(&name)).unwrap_or_default());
+            let coded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
+            Some(Shown::Header { name: "authorization".to_owned(), value: format!("Basic {coded}") })
+        }
+        "apikey" | "api_key" => key(auth, secret),
+        _ => None,
+    }
+}
+
+fn header(auth: &Yaml, usual: &str) -> String {
+    text(&auth["header_name"]).filter(|name| !name.is_empty()).unwrap_or_else(|| usual.to_owned())
+}
+
+fn key(auth: &Yaml, secret: &dyn Fn(&str) -> String) -> Option<Shown> {
+    let word = |key: &str| text(&auth[key]);
+    let name = word("credential").filter(|name| name != "none")?;
+    let value = format!("{}{}", word("prefix").unwrap_or_default(), secret(&name));
+    Some(match (word("x-cookie"), word("inject_into").as_deref()) {
+        (Some(name), _) => Shown::Cookie { name, value },
+        (None, Some("query")) => Shown::Query { name: word("query_param").unwrap_or_default(), value },
+        (None, _) => Shown::Header { name: header(auth, "x-api-key"), value },
+    })
 }
 
 impl Param {
     fn read(name: &Yaml, param: &Yaml) -> Result<Self> {
         let kind = text(&param["type"]).context("type")?;
         let place = text(&param["in"]).unwrap_or_else(|| "path".to_owned());
+        let cookie = param["x-cookie"].as_bool().unwrap_or(false);
+        let place = if cookie { "cookie".to_owned() } else { place };
         let default = Some(&param["default"]).filter(|default| !default.is_badvalue() && !default.is_null());
         let default = default.map(|default| match kind.as_str() {
             "string" => text(default).map_or_else(|| json(default), Value::String),
@@ -140,11 +162,14 @@ impl Param {
 
     /// Whether it is in the request at all: some of it is the gateway's own.
     pub(crate) fn is_sent(&self, document: &Document) -> bool {
-        let own = match document.shown(&|_| String::new()) {
+        let own = document.shown(&|_| String::new()).into_iter().any(|shown| match shown {
+            Shown::Header { name, .. } if name.eq_ignore_ascii_case("cookie") && self.place == "cookie" => {
+                true
+            }
             Shown::Header { name, .. } => self.place == "header" && name.eq_ignore_ascii_case(&self.wire),
             Shown::Query { name, .. } => self.place == "query" && name == self.wire,
-            Shown::Nothing => false,
-        };
+            Shown::Cookie { name, .. } => self.place == "cookie" && name.eq_ignore_ascii_case(&self.wire),
+        });
         let nobodys = NOBODYS.iter().any(|name| name.eq_ignore_ascii_case(&self.wire));
         !(own || self.place == "header" && nobodys)
     }

@@ -75,12 +75,21 @@ impl Expected {
         if let Some(content_type) = content_type {
             headers.insert("content-type".to_owned(), content_type);
         }
-        match document.shown(&secret) {
-            Shown::Nothing => {}
-            Shown::Header { name, value } => {
-                headers.insert(name.to_ascii_lowercase(), value);
+        let mut cookies = Vec::new();
+        for shown in document.shown(&secret) {
+            match shown {
+                Shown::Header { name, value } => drop(headers.insert(name.to_ascii_lowercase(), value)),
+                Shown::Query { name, value } => query.push((name, value)),
+                Shown::Cookie { name, value } => cookies.push(format!("{name}={value}")),
             }
-            Shown::Query { name, value } => query.push((name, value)),
+        }
+        for (param, value) in at("cookie") {
+            let each = value.as_array().map_or_else(|| vec![value], |items| items.iter().collect());
+            let encoded = |item| utf8_percent_encode(&plain(item), ENCODED).to_string();
+            cookies.extend(each.into_iter().map(|item| format!("{}={}", param.wire, encoded(item))));
+        }
+        if !cookies.is_empty() {
+            headers.insert("cookie".to_owned(), cookies.join("; "));
         }
         let url = format!("{BASE}/{}", path.trim_start_matches('/'));
         let idempotency = operation.idempotency.clone().map(|name| name.to_ascii_lowercase());

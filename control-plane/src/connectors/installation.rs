@@ -130,6 +130,22 @@ pub fn required_credentials(connector: &v1::Connector) -> Vec<String> {
 }
 
 fn used(connector: &v1::Connector) -> Vec<String> {
+    let mut names = of_kind(connector);
+    for name in shown_beside(connector) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Names of the keys that are shown beside the credential. A node has them, whatever the credential is got with.
+pub fn shown_beside(connector: &v1::Connector) -> impl Iterator<Item = &String> {
+    let also = connector.auth.as_ref().map(|auth| auth.also.as_slice()).unwrap_or_default();
+    also.iter().map(|key| &key.credential)
+}
+
+fn of_kind(connector: &v1::Connector) -> Vec<String> {
     use v1::auth::Kind;
     match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
         Some(Kind::Bearer(auth)) => vec![auth.credential.clone()],

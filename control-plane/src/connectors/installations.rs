@@ -12,7 +12,7 @@ use url::Url;
 
 use super::catalog::{Catalog, CatalogEntry};
 use super::exposure::Exposure;
-use super::installation::{Installation, ToolRow, known_credentials, oauth2};
+use super::installation::{Installation, ToolRow, known_credentials, oauth2, shown_beside};
 use super::private::Opened;
 use super::{dadl, grants, overrides, store, upstream};
 use crate::accounts::members::{Membership, Permission};
@@ -293,13 +293,14 @@ impl Installations {
             let connector = decode(&row)?;
             // What access tokens are got with stays here; a node asks for the tokens.
             let lends = oauth2(&connector).is_some();
-            let sealed = credentials.remove(&row.id).filter(|_| !lends && !row.personal);
+            let mut sealed = credentials.remove(&row.id).filter(|_| !row.personal).unwrap_or_default();
+            sealed.retain(|one| is_for_nodes(&connector, &one.name));
             let installation = v1::Installation {
                 id: row.id.to_string(),
                 name: row.name,
                 connector_hash: row.connector_hash,
                 base_url: row.base_url,
-                credentials: sealed.unwrap_or_default(),
+                credentials: sealed,
                 disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
                 personal: row.personal,
                 connections: connections.remove(&row.id).filter(|_| row.personal).unwrap_or_default(),
@@ -541,6 +542,15 @@ fn decode(row: &store::InstallationRow) -> Result<Arc<v1::Connector>> {
 /// The table's own rule lets no other word in.
 fn exposure(word: &str) -> Exposure {
     Exposure::parse(word).unwrap_or_default()
+}
+
+/// Whether nodes get a credential of a connector that shows access tokens: only a key that is shown beside them, and never a
+/// secret that a token is got with.
+fn is_for_nodes(connector: &v1::Connector, name: &str) -> bool {
+    let Some(auth) = oauth2(connector) else { return true };
+    let secrets =
+        [&auth.client_secret_credential, &auth.refresh_token_credential, &auth.service_account_credential];
+    shown_beside(connector).any(|beside| beside == name) && !secrets.iter().any(|own| *own == name)
 }
 
 fn same_origin(a: &str, b: &str) -> bool {

@@ -20,6 +20,7 @@ use super::view::{
 };
 use crate::accounts::members::Permission;
 use crate::connectors::catalog::CatalogEntry;
+use crate::connectors::dadl::Setup;
 use crate::connectors::{Install, Installation, Source};
 use crate::error::{Error, Result};
 
@@ -65,9 +66,9 @@ pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path
         prompts: entry.compiled.examples.iter().map(|example| example.description.clone()).collect(),
         version: entry.version(),
         category: entry.category.clone(),
-        docs_url: docs_url(entry),
-        credentials: credential_fields(entry),
-        help: help(entry),
+        docs_url: docs_url(&entry.compiled.setup),
+        credentials: credential_fields(&entry.compiled.setup),
+        help: help(&entry.compiled.setup, true),
     })
 }
 
@@ -195,8 +196,8 @@ fn form(
         connector: card(entry, installed),
         name: Field::of(name),
         base_url: Field::of(base_url),
-        credentials: credential_fields(entry),
-        help: help(entry),
+        credentials: credential_fields(&entry.compiled.setup),
+        help: help(&entry.compiled.setup, !entry.category.is_empty()),
         redirect_uri: None,
         error: None,
         report: None,
@@ -207,7 +208,7 @@ pub(super) fn entry<'a>(app: &'a App, name: &str) -> Result<&'a CatalogEntry> {
     app.catalog.get(name).ok_or(Error::NotFound)
 }
 
-pub(super) fn credential_fields(entry: &CatalogEntry) -> Vec<CredentialField> {
+pub(super) fn credential_fields(setup: &Setup) -> Vec<CredentialField> {
     let field = |c: &crate::connectors::dadl::CredentialField| CredentialField {
         name: c.name.clone(),
         label: c.label.clone(),
@@ -216,21 +217,22 @@ pub(super) fn credential_fields(entry: &CatalogEntry) -> Vec<CredentialField> {
         required: !c.optional,
         field: Field::empty(),
     };
-    entry.compiled.setup.credentials.iter().map(field).collect()
+    setup.credentials.iter().map(field).collect()
 }
 
-fn docs_url(entry: &CatalogEntry) -> Option<String> {
-    Some(entry.compiled.setup.docs_url.clone()).filter(|url| !url.is_empty())
+fn docs_url(setup: &Setup) -> Option<String> {
+    Some(setup.docs_url.clone()).filter(|url| !url.is_empty())
 }
 
-pub(super) fn help(entry: &CatalogEntry) -> SetupHelp {
-    let setup = &entry.compiled.setup;
+/// `ours`: the catalog's own, whose address is the page where the credential is.
+pub(super) fn help(setup: &Setup, ours: bool) -> SetupHelp {
     SetupHelp {
         steps: setup.steps.clone(),
-        url: docs_url(entry),
+        url: docs_url(setup),
         scopes: setup.required_scopes.clone(),
         more_scopes: setup.optional_scopes.clone(),
         notes: setup.notes.clone(),
+        documentation: !ours,
     }
 }
 

@@ -9,7 +9,7 @@ use super::App;
 use super::catalog::credential_fields;
 use super::connect::{begin, given_back, own_problem};
 use super::forms::Fields;
-use super::installations::{InstallationPath, host, plain_fields};
+use super::installations::{InstallationPath, host, own_fields};
 use super::respond::{Page, page, see_other, with_status};
 use super::session::Workspace;
 use super::view::{
@@ -152,7 +152,7 @@ async fn detail(app: &App, at: &Workspace, id: InstallationId) -> Result<OwnConn
     let installation = &connection.installation;
     let fields = match connection.way {
         Way::Consent => Vec::new(),
-        Way::Entry => entry_fields(app, installation),
+        Way::Entry => entry_fields(app, at, installation).await?,
     };
     let label = |name: &str| {
         fields.iter().find(|field| field.name == name).map_or_else(|| name.to_owned(), |f| f.label.clone())
@@ -167,9 +167,15 @@ async fn detail(app: &App, at: &Workspace, id: InstallationId) -> Result<OwnConn
     })
 }
 
-fn entry_fields(app: &App, installation: &Installation) -> Vec<CredentialField> {
-    let entry = app.catalog.get(&installation.connector.name).filter(|_| installation.built_in);
-    entry.map_or_else(|| plain_fields(installation), credential_fields)
+async fn entry_fields(
+    app: &App,
+    at: &Workspace,
+    installation: &Installation,
+) -> Result<Vec<CredentialField>> {
+    match app.catalog.get(&installation.connector.name).filter(|_| installation.built_in) {
+        Some(entry) => Ok(credential_fields(&entry.compiled.setup)),
+        None => Ok(own_fields(installation, &app.private.setup(&at.member, installation).await?)),
+    }
 }
 
 fn row(connection: &Connection, now: OffsetDateTime) -> OwnConnection {

@@ -15,10 +15,11 @@ use super::respond::{Page, PageError, page, see_other, with_status};
 use super::session::{Workspace, person};
 use super::view::{
     Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
-    InstallationState, InstallationsPage, Moment, Nav, SetupHelp, TestReport, ToolRow,
+    InstallationState, InstallationsPage, Moment, Nav, TestReport, ToolRow,
 };
 use super::{App, connect, connections, servers};
 use crate::accounts::members::Permission;
+use crate::connectors::dadl::Setup;
 use crate::connectors::exposure::Exposure;
 use crate::connectors::{Installation, installation};
 use crate::error::{Error, Result};
@@ -280,10 +281,13 @@ async fn detail(
     let found: Vec<_> = tools.iter().filter(|tool| shown(tool)).cloned().collect();
     let more = found.len().saturating_sub(SHOWN);
     let entry = app.catalog.get(&installation.connector.name).filter(|_| installation.built_in);
-    let (fields, help) = entry.map_or_else(
-        || (plain_fields(installation), SetupHelp::default()),
-        |entry| (credential_fields(entry), help(entry)),
-    );
+    let (fields, help) = match entry {
+        Some(entry) => (credential_fields(&entry.compiled.setup), help(&entry.compiled.setup, true)),
+        None => {
+            let setup = app.private.setup(&at.member, installation).await?;
+            (own_fields(installation, &setup), help(&setup, false))
+        }
+    };
     Ok(InstallationPage {
         shell: at.shell(&installation.name, Nav::Connectors).await?,
         id: installation.id.to_string(),
@@ -320,8 +324,12 @@ async fn detail(
     })
 }
 
-/// Fields for a connector that is not in the catalog, named as its auth names them.
-pub(super) fn plain_fields(installation: &Installation) -> Vec<CredentialField> {
+/// Fields for a connector that is not in the catalog, as its text describes them; named as its auth names them, where the text
+/// cannot be read any more.
+pub(super) fn own_fields(installation: &Installation, setup: &Setup) -> Vec<CredentialField> {
+    if !setup.credentials.is_empty() {
+        return credential_fields(setup);
+    }
     let required = installation::required_credentials(&installation.connector);
     let field = |name: String| CredentialField {
         label: name.replace('_', " "),

@@ -188,9 +188,7 @@ impl Tool {
             Some(Kind::Rest(call)) => {
                 let plan = Plan::compile_among(call, programs);
                 let mut plan = plan.map_err(|error| ConnectorError::Plan(name(), error))?;
-                if let Some(name) = auth.query_name() {
-                    plan.reserve_query(name);
-                }
+                auth.reserve(&mut plan);
                 Call::Rest(Box::new(plan))
             }
             Some(Kind::Composite(composite)) => {
@@ -289,7 +287,7 @@ mod tests {
     #[test]
     fn an_auth_block_of_an_unknown_kind_is_refused() {
         let mut definition = samples::connector();
-        definition.auth = Some(v1::Auth { kind: None, optional: false });
+        definition.auth = Some(v1::Auth::default());
         assert!(Connector::compile(&definition).is_err());
     }
 
@@ -303,6 +301,7 @@ mod tests {
                 place: Some(v1::api_key_auth::Place::Query("state".into())),
             })),
             optional: true,
+            also: Vec::new(),
         });
         let connector = Connector::compile(&definition).unwrap();
         let places: Vec<_> = connector.tools[0].call.params().iter().map(|param| &param.place).collect();

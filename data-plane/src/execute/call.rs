@@ -202,7 +202,8 @@ impl Call<'_> {
     /// One page; `query` stands in for the arguments' own where the API names it.
     async fn page(&mut self, arguments: &Arguments, query: Option<&str>) -> Result<Page, Failure> {
         let start = Instant::now();
-        let placement = self.executor.sign_in.placement(self.installation, self.opened).await;
+        let placement =
+            self.executor.sign_in.placement(self.installation, self.opened, self.plan.credential).await;
         let prepared = placement.map_err(Failure::Credential).and_then(|placement| {
             Ok((prepare(self.installation, self.plan, &placement, arguments)?, placement))
         });
@@ -242,7 +243,7 @@ impl Call<'_> {
     fn replace_query(&self, request: &mut OutboundRequest, placement: &Placement, query: &str) {
         let plan = self.plan;
         let mut query = pages::query_without(query, |name| plan.is_reserved_query(name));
-        placement.apply(&mut request.headers, &mut query);
+        placement.apply_query(&mut query);
         request.url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
     }
 

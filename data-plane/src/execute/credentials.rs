@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use toolmesh_proto::ids::{InstallationId, TenantId};
@@ -14,7 +14,7 @@ use toolmesh_proto::seal::{ACCESS_TOKEN, Sealer};
 use toolmesh_proto::v1;
 use zeroize::Zeroizing;
 
-use super::rest::plan::is_reserved;
+use super::rest::plan::{Plan, is_cookie_name, is_cookie_value, is_reserved};
 use super::sign_in::session::{Session, SessionPlan};
 use super::sign_in::tokens::{Held, Secret};
 use crate::catalog::Holder;
@@ -45,6 +45,11 @@ pub enum Auth {
         name: String,
         prefix: String,
     },
+    Cookie {
+        credential: String,
+        name: String,
+        prefix: String,
+    },
     /// An access token that the control plane hands out.
     OAuth2 {
         header: HeaderName,
@@ -54,6 +59,8 @@ pub enum Auth {
     Session(Box<SessionPlan>),
     /// Shown where one has been entered; without, the call leaves as it is.
     Optional(Box<Auth>),
+    /// A credential and the keys beside it.
+    With(Box<Auth>, Vec<Auth>),
 }
 
 /// An auth block that cannot be executed.
@@ -75,13 +82,21 @@ impl Auth {
     /// # Errors
     /// When its kind is unknown or its place is malformed.
     pub fn compile(auth: Option<&v1::Auth>) -> Result<Self, AuthError> {
-        use v1::api_key_auth::Place;
-        use v1::auth::Kind;
         let Some(auth) = auth else { return Ok(Self::None) };
-        if auth.optional {
-            let needed = v1::Auth { kind: auth.kind.clone(), optional: false };
-            return Ok(Self::Optional(Box::new(Self::compile(Some(&needed))?)));
+        let mut compiled = Self::of_kind(auth)?;
+        if !auth.also.is_empty() {
+            // A login's cookies have any names, and no credential has no company.
+            if matches!(compiled, Self::None | Self::Session(_)) {
+                return Err(AuthError::Place);
+            }
+            let keys = auth.also.iter().map(Self::key).collect::<Result<_, _>>()?;
+            compiled = Self::With(Box::new(compiled), keys);
         }
+        Ok(if auth.optional { Self::Optional(Box::new(compiled)) } else { compiled })
+    }
+
+    fn of_kind(auth: &v1::Auth) -> Result<Self, AuthError> {
+        use v1::auth::Kind;
         match auth.kind.as_ref().ok_or(AuthError::Kind)? {
             Kind::None(_) => Ok(Self::None),
             Kind::Bearer(bearer) => Ok(Self::Header {
@@ -97,19 +112,22 @@ impl Auth {
                 Ok(Self::OAuth2 { header: header(&oauth2.header)?, prefix: oauth2.prefix.clone() })
             }
             Kind::Session(session) => Ok(Self::Session(Box::new(SessionPlan::compile(session)?))),
-            Kind::ApiKey(key) => match key.place.as_ref().ok_or(AuthError::Place)? {
-                Place::Header(name) => Ok(Self::Header {
-                    credential: key.credential.clone(),
-                    header: header(name)?,
-                    prefix: key.prefix.clone(),
-                }),
-                Place::Query(name) if name.is_empty() => Err(AuthError::Place),
-                Place::Query(name) => Ok(Self::Query {
-                    credential: key.credential.clone(),
-                    name: name.clone(),
-                    prefix: key.prefix.clone(),
-                }),
-            },
+            Kind::ApiKey(key) => Self::key(key),
+        }
+    }
+
+    fn key(key: &v1::ApiKeyAuth) -> Result<Self, AuthError> {
+        use v1::api_key_auth::Place;
+        let (credential, prefix) = (key.credential.clone(), key.prefix.clone());
+        match key.place.as_ref().ok_or(AuthError::Place)? {
+            Place::Header(name) => Ok(Self::Header { credential, header: header(name)?, prefix }),
+            Place::Query(name) if !name.is_empty() => {
+                Ok(Self::Query { credential, name: name.clone(), prefix })
+            }
+            Place::Cookie(name) if is_cookie_name(name) => {
+                Ok(Self::Cookie { credential, name: name.clone(), prefix })
+            }
+            Place::Query(_) | Place::Cookie(_) => Err(AuthError::Place),
         }
     }
 
@@ -118,18 +136,32 @@ impl Auth {
     fn is_public(&self, name: &str) -> bool {
         match self {
             Self::Basic { username, password: Some(_) } => username == name,
-            Self::Optional(auth) => auth.is_public(name),
+            Self::Optional(auth) | Self::With(auth, _) => auth.is_public(name),
             _ => false,
         }
     }
 
-    /// The query parameter that carries the credential.
-    #[must_use]
-    pub fn query_name(&self) -> Option<&str> {
+    /// This, or what is in it: the credential and the keys beside it one by one.
+    fn each(&self) -> Vec<&Self> {
         match self {
-            Self::Query { name, .. } => Some(name),
-            Self::Optional(auth) => auth.query_name(),
-            _ => None,
+            Self::Optional(auth) => auth.each(),
+            Self::With(auth, keys) => auth.each().into_iter().chain(keys).collect(),
+            one => vec![one],
+        }
+    }
+
+    /// Takes the places of the credential out of the callers' hands.
+    pub fn reserve(&self, plan: &mut Plan) {
+        for auth in self.each() {
+            match auth {
+                Self::Query { name, .. } => plan.reserve_query(name),
+                Self::Cookie { name, .. } => plan.reserve_cookies(Some(name)),
+                Self::Session(_) => plan.reserve_cookies(None),
+                Self::Header { header, .. } | Self::OAuth2 { header, .. } if *header == COOKIE => {
+                    plan.reserve_cookies(None);
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -271,9 +303,33 @@ impl Opened {
             Auth::Query { credential, name, prefix } => {
                 let secret = self.get(credential)?;
                 let text = Zeroizing::new(format!("{prefix}{}", secret.expose_secret()));
-                Ok(Placement { query: Some((name.clone(), text)), ..Placement::default() })
+                Ok(Placement { query: vec![(name.clone(), text)], ..Placement::default() })
             }
+            Auth::Cookie { credential, name, prefix } => {
+                let secret = self.get(credential)?.expose_secret();
+                if !is_cookie_value(prefix) || !is_cookie_value(secret) {
+                    return Err(CredentialError::Characters(credential.clone()));
+                }
+                let pair = Zeroizing::new(format!("{name}={prefix}{secret}"));
+                Ok(Placement { cookies: vec![pair], ..Placement::default() })
+            }
+            Auth::With(auth, keys) => self.beside(self.place(auth)?, keys),
         }
+    }
+
+    /// A placement with further keys beside it.
+    ///
+    /// # Errors
+    /// When one is missing or cannot be sent.
+    pub(super) fn beside(&self, mut shown: Placement, keys: &[Auth]) -> Result<Placement, CredentialError> {
+        for key in keys {
+            let key = self.place(key)?;
+            shown.headers.extend(key.headers);
+            shown.query.extend(key.query);
+            shown.cookies.extend(key.cookies);
+            shown.derived.extend(key.derived);
+        }
+        Ok(shown)
     }
 
     /// Takes every credential out of a text, also in the form JSON would write it.
@@ -292,7 +348,9 @@ impl Opened {
 #[derive(Clone, Default)]
 pub struct Placement {
     headers: Vec<(HeaderName, HeaderValue)>,
-    query: Option<(String, Zeroizing<String>)>,
+    query: Vec<(String, Zeroizing<String>)>,
+    /// Pairs of the `Cookie` header.
+    cookies: Vec<Zeroizing<String>>,
     /// Secrets that are none of the stored ones: computed forms, access tokens, what a login gave. To be scrubbed too.
     derived: Vec<Zeroizing<String>>,
     shown: Shown,
@@ -340,7 +398,7 @@ impl Placement {
 
     pub(super) fn session(session: Arc<Session>) -> Self {
         let (headers, derived) = (session.headers(), session.secrets());
-        Self { headers, derived, shown: Shown::Session(session), query: None }
+        Self { headers, derived, shown: Shown::Session(session), ..Self::default() }
     }
 
     pub(super) const fn shown(&self) -> &Shown {
@@ -352,8 +410,28 @@ impl Placement {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
-        if let Some((name, value)) = &self.query {
+        self.add_cookies(headers);
+        self.apply_query(query);
+    }
+
+    /// Puts what belongs there into a query that replaces the one of a request that is ready.
+    pub(super) fn apply_query(&self, query: &mut String) {
+        for (name, value) in &self.query {
             super::rest::append_query(query, name, value);
+        }
+    }
+
+    /// The credential's cookies come first: of two with one name, most servers read the first.
+    fn add_cookies(&self, headers: &mut HeaderMap) {
+        if self.cookies.is_empty() {
+            return;
+        }
+        let callers = headers.get(COOKIE).and_then(|value| value.to_str().ok());
+        let pairs: Vec<&str> = self.cookies.iter().map(|pair| pair.as_str()).chain(callers).collect();
+        // Every pair was found fit for a header before.
+        if let Ok(mut value) = HeaderValue::from_str(&Zeroizing::new(pairs.join("; "))) {
+            value.set_sensitive(true);
+            headers.insert(COOKIE, value);
         }
     }
 
@@ -504,6 +582,53 @@ mod tests {
             opened.scrub(&mut text);
             assert_eq!(text, "GET /x?key=[redacted]&q=1", "{form}");
         }
+    }
+
+    fn key(credential: &str, place: v1::api_key_auth::Place) -> v1::ApiKeyAuth {
+        v1::ApiKeyAuth { credential: credential.into(), place: Some(place), prefix: String::new() }
+    }
+
+    fn beside(also: Vec<v1::ApiKeyAuth>) -> Result<Auth, AuthError> {
+        let bearer =
+            v1::BearerAuth { credential: "token".into(), prefix: "Bearer ".into(), ..Default::default() };
+        let kind = Some(v1::auth::Kind::Bearer(bearer));
+        Auth::compile(Some(&v1::Auth { kind, also, optional: false }))
+    }
+
+    #[test]
+    fn keys_stand_beside_the_credential_and_cookies_before_the_callers() {
+        use v1::api_key_auth::Place;
+        let also = vec![
+            key("app", Place::Header("X-App".into())),
+            key("part", Place::Query("part".into())),
+            key("sid", Place::Cookie("sid".into())),
+        ];
+        let auth = beside(also).unwrap();
+        let secrets = [("token", "t0ken"), ("app", "my-app"), ("part", "a&b"), ("sid", "c00kie==")];
+        let placement = opened(&secrets).place(&auth).unwrap();
+        let (mut headers, mut query) = (HeaderMap::new(), "q=1".to_owned());
+        headers.insert(COOKIE, HeaderValue::from_static("lang=de"));
+        placement.apply(&mut headers, &mut query);
+        assert_eq!(
+            (headers[AUTHORIZATION].as_bytes(), headers["x-app"].as_bytes()),
+            (&b"Bearer t0ken"[..], &b"my-app"[..])
+        );
+        assert_eq!(
+            (headers[COOKIE].to_str().unwrap(), query.as_str()),
+            ("sid=c00kie==; lang=de", "q=1&part=a%26b")
+        );
+        assert!(headers[COOKIE].is_sensitive());
+        assert!(opened(&secrets[..3]).place(&auth).is_err(), "one of them is missing");
+    }
+
+    #[test]
+    fn a_cookies_value_cannot_hold_a_second_cookie() {
+        let auth = beside(vec![key("sid", v1::api_key_auth::Place::Cookie("sid".into()))]).unwrap();
+        for bad in ["a; admin=1", "a b", "a\r\nX: y", "a,b", "ä"] {
+            let error = opened(&[("token", "t"), ("sid", bad)]).place(&auth).err();
+            assert_eq!(error, Some(CredentialError::Characters("sid".into())), "{bad}");
+        }
+        assert!(beside(vec![key("sid", v1::api_key_auth::Place::Cookie("a;b".into()))]).is_err());
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(super) async fn call(
 ) -> Execution {
     let mut trace = Trace::default();
     let started = Instant::now();
-    let placement = executor.sign_in.placement(installation, opened).await;
+    let placement = executor.sign_in.placement(installation, opened, plan.credential).await;
     let prepared = placement
         .map_err(Failure::Credential)
         .and_then(|placement| Ok((prepare(installation, plan, &placement, &Map::new())?, placement)));

@@ -82,10 +82,11 @@ impl Prober {
             return steps.fail("request", start, "A connection is tested with a tool that makes one call.");
         };
         let opened = self.executor.open(&subject.installation);
-        let placement = match self.executor.sign_in.placement(&subject.installation, &opened).await {
-            Ok(placement) => placement,
-            Err(error) => return steps.fail("request", start, &words(&Failure::Credential(error))),
-        };
+        let placement =
+            match self.executor.sign_in.placement(&subject.installation, &opened, plan.credential).await {
+                Ok(placement) => placement,
+                Err(error) => return steps.fail("request", start, &words(&Failure::Credential(error))),
+            };
         let prepared = subject.check().and_then(|()| {
             prepare(&subject.installation, plan, &placement, &subject.arguments)
                 .map_err(|failure| words(&failure))
@@ -367,7 +368,7 @@ mod tests {
                 header: "Authorization".into(),
                 prefix: "Bearer ".into(),
             })),
-            optional: false,
+            ..Default::default()
         });
         let mut installation = samples::bundle().installations.remove(0);
         installation.base_url = base_url.into();

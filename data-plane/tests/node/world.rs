@@ -66,7 +66,7 @@ pub fn connector() -> v1::Connector {
                 header: "Authorization".into(),
                 prefix: "Bearer ".into(),
             })),
-            optional: false,
+            ..Default::default()
         }),
         tools: vec![
             tool("get", "read", "GET", "/items/{id}", &[("id", Place::Path), ("q", Place::Query)]),

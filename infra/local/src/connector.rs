@@ -18,8 +18,10 @@ use toolmesh_control_plane::connectors::installation::known_credentials;
 use toolmesh_control_plane::connectors::openapi::{self, Document};
 use toolmesh_data_plane::catalog::{Call, Connector, Installation};
 use toolmesh_data_plane::config::Limits;
+use toolmesh_data_plane::execute::credentials::Placement;
 use toolmesh_data_plane::execute::outbound::{Outbound, OutboundRequest, Payload};
 use toolmesh_data_plane::execute::rest::Plan;
+use toolmesh_data_plane::execute::rest::plan::CredentialUse;
 use toolmesh_data_plane::execute::{Executor, arguments, prepare};
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::ids::{InstallationId, TenantId};
@@ -204,7 +206,10 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     let stars: Vec<_> = known.iter().map(|name| (name.clone(), SecretString::from(STARS))).collect();
     let shown = bench.installation(&stars)?;
     // What the API is shown only after a login or for an access token is not there before the call.
-    let placement = bench.executor.open(&shown).place(&connector.auth);
+    let placement = match plan.credential {
+        CredentialUse::None => Ok(Placement::default()),
+        _ => bench.executor.open(&shown).place(&connector.auth),
+    };
     let signs_in = placement.is_err();
     let request = prepare(&shown, plan, &placement.unwrap_or_default(), object)
         .map_err(|failure| anyhow::anyhow!(failure.told(&connector.spoken(), "this workspace")))?;
@@ -218,8 +223,11 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     if call.dry_run {
         return Ok(Printed { text, good: true });
     }
-    let missing: Vec<&String> =
-        known.iter().filter(|name| !call.credentials.iter().any(|(n, _)| n == *name)).collect();
+    let missing: Vec<&String> = known
+        .iter()
+        .filter(|_| plan.credential == CredentialUse::Unspecified)
+        .filter(|name| !call.credentials.iter().any(|(n, _)| n == *name))
+        .collect();
     if let Some(name) = missing.first() {
         writeln!(text, "note: no credential {name} was given; give it with --credential {name}=VALUE")?;
     }

@@ -22,7 +22,7 @@ const SPEC_URLS: [&str; 4] = [
 ];
 
 /// Level of the language that is read, in the version numbers that `requires.toolmesh` speaks of.
-const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 0];
+const LANGUAGE_LEVEL: [u64; 3] = [0, 4, 1];
 
 /// Features of `requires.features` that are executed.
 const FEATURES: &[&str] = &[
@@ -70,6 +70,19 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Option<Compiled> {
     let hidden = root.node.keys_with_prefix('_');
     fields.finish_except(&hidden, report);
     read_backend(&backend?, about, report)
+}
+
+/// The credentials of a document and its help with them; what is wrong with it is told when it is compiled.
+pub(super) fn setup(root: &Node) -> Setup {
+    let mut report = Report::new("");
+    let root = Field { node: root, path: String::new() };
+    let backend = root.fields(&mut report).and_then(|mut fields| fields.get("backend"));
+    let Some(mut fields) = backend.and_then(|field| field.fields(&mut report)) else {
+        return Setup::default();
+    };
+    let credentials = auth::read(fields.get("auth"), &mut report).credentials;
+    let setup = fields.get("setup").map(|field| read_setup(&field, &mut report)).unwrap_or_default();
+    Setup { credentials, ..setup }
 }
 
 fn read_spec(fields: &mut Fields<'_>, report: &mut Report) {
@@ -188,7 +201,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         description: description.unwrap_or_default(),
         version,
         base_url,
-        auth: Some(v1::Auth { kind: Some(auth.kind), optional: auth.optional }),
+        auth: Some(v1::Auth { kind: Some(auth.kind), optional: auth.optional, also: auth.also }),
         default_headers: defaults.headers,
         tools: ready.into_iter().map(|ready| ready.tool).chain(composed).collect(),
         probe_tool,

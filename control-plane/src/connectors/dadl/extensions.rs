@@ -5,17 +5,20 @@
 //! - `x-name`: its name in the request, where clients would refuse it as the name of an argument (`filter[name]`).
 //! - `x-style`, `x-explode`: how a list or an object is written: `form`, `spaceDelimited`, `pipeDelimited`, `tabDelimited`,
 //!   `deepObject`, `simple`, `label`, `matrix`, `json`; as in OpenAPI, `form` alone is exploded unless it says otherwise.
+//! - `x-cookie`: it is no header of its own but a pair of the `Cookie` header (`in: header`).
 //! - `x-whole-body`: the one body parameter is the whole JSON body, such as a list.
 //! - `x-fixed`: it is always sent with its default, and callers neither see nor set it (the text of a GraphQL query).
 //!
-//! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, enabling the connector leaves it switched off.
+//! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, enabling the connector leaves it switched off; `x-credential`,
+//! `none` for a call that shows no credential, `optional` for one that shows it where there is one.
 //! On `errors`: `x-error-path`, where an answer of success has an error if it is one, as GraphQL and some older APIs say no: it
 //! is one where this JSONPath finds something other than null, false or an empty list, text or object.
-//! On `auth`: `x-optional`, without a credential calls leave without one.
+//! On `auth`: `x-optional`, without a credential calls leave without one; `x-cookie`, the name of the cookie that an `apikey` goes
+//! into; `x-also`, a list of keys shown beside the credential, each written as an `apikey` is.
 
 use serde_json::{Map, Value as Json};
-use toolmesh_proto::v1::ParamStyle;
 use toolmesh_proto::v1::param::Place;
+use toolmesh_proto::v1::{CredentialUse, ParamStyle};
 
 use super::diagnostic::{Report, quote};
 use super::fields::{Field, Fields, one_of};
@@ -61,6 +64,7 @@ pub(super) struct Extensions {
     pub style: ParamStyle,
     pub whole_body: bool,
     pub fixed: bool,
+    pub cookie: bool,
 }
 
 /// Reads the keys of a parameter.
@@ -71,8 +75,10 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Extensions {
     let style = fields.word("x-style", STYLES, report).map(|word| style(word, explode));
     let whole_body = fields.boolean("x-whole-body", report).unwrap_or_default();
     let fixed = fields.boolean("x-fixed", report).unwrap_or_default();
+    let cookie = fields.boolean("x-cookie", report).unwrap_or_default();
     Extensions {
         fixed,
+        cookie,
         schema,
         wire_name: wire_name.unwrap_or_default(),
         style: style.unwrap_or_default(),
@@ -102,6 +108,15 @@ pub(super) fn refusal_path(fields: &mut Fields<'_>, report: &mut Report) -> Stri
         );
     }
     path.unwrap_or_default()
+}
+
+/// Reads whether a tool shows the credential.
+pub(super) fn read_credential_use(fields: &mut Fields<'_>, report: &mut Report) -> CredentialUse {
+    match fields.word("x-credential", &["none", "optional"], report) {
+        Some("none") => CredentialUse::None,
+        Some("optional") => CredentialUse::Optional,
+        _ => CredentialUse::Unspecified,
+    }
 }
 
 fn read_schema(field: &Field<'_>, report: &mut Report) -> Option<Map<String, Json>> {
@@ -202,7 +217,8 @@ impl Extensions {
         use ParamStyle as S;
         let allowed = match self.style {
             S::Unspecified | S::Json => true,
-            S::Form | S::FormExplode | S::SpaceDelimited | S::PipeDelimited | S::TabDelimited => {
+            S::Form | S::FormExplode => matches!(place, Place::Query | Place::Cookie | Place::Body),
+            S::SpaceDelimited | S::PipeDelimited | S::TabDelimited => {
                 matches!(place, Place::Query | Place::Body)
             }
             S::DeepObject => matches!(place, Place::Query | Place::Body),
@@ -211,8 +227,11 @@ impl Extensions {
         };
         if !allowed {
             let help = "queries and bodies have form, spaceDelimited, pipeDelimited, deepObject; paths simple, label, matrix; \
-                        headers simple";
+                        headers simple; cookies form";
             field.error(report, "names an x-style that its place does not have", help);
+        }
+        if self.cookie && place != Place::Cookie {
+            field.error(report, "is marked x-cookie, but is not in the header", one_of(&["in: header"]));
         }
         if self.whole_body && place != Place::Body {
             field.error(report, "is marked x-whole-body, but is not in the body", one_of(&["in: body"]));
@@ -236,7 +255,7 @@ impl Extensions {
 mod tests {
     use serde_json::{Value as Json, json};
     use toolmesh_proto::v1::tool::Call;
-    use toolmesh_proto::v1::{BodyEncoding, ParamStyle, RestCall, Tool};
+    use toolmesh_proto::v1::{BodyEncoding, CredentialUse, ParamStyle, RestCall, Tool};
 
     use super::super::compile;
 
@@ -341,6 +360,34 @@ mod tests {
         {
             let errors = compile(&with(path), "x.dadl").unwrap_err().to_string();
             assert!(errors.contains(word) && errors.contains("x.dadl:13"), "{path}: {errors}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_a_place_of_its_own_with_names_that_a_cookie_can_have() {
+        let (_, call) = tool("{lang: {type: string, in: header, x-cookie: true, x-name: 'site-lang'}}");
+        let (place, name) = (call.params[0].place(), call.params[0].wire_name.as_str());
+        assert_eq!((place, name), (toolmesh_proto::v1::param::Place::Cookie, "site-lang"));
+        for (params, word) in [
+            ("{lang: {type: string, in: query, x-cookie: true}}", "is not in the header"),
+            ("{lang: {type: string, in: header, x-cookie: true, x-name: 'a;b'}}", "not a name of a cookie"),
+            ("{'a=b': {type: string, in: header, x-cookie: true}}", "not a name of a cookie"),
+            ("{lang: {type: array, in: header, x-cookie: true, x-style: simple}}", "its place does not have"),
+        ] {
+            assert!(refused(params).contains(word), "{params}: {}", refused(params));
+        }
+    }
+
+    #[test]
+    fn a_tool_says_whether_it_shows_the_credential() {
+        for (written, wanted) in [("none", CredentialUse::None), ("optional", CredentialUse::Optional)] {
+            let line = format!("      access: write\n      x-credential: {written}\n");
+            let source = document("{q: {type: string, in: query}}").replace("      access: write\n", &line);
+            let compiled = compile(&source, "x.dadl").unwrap();
+            let Some(Call::Rest(call)) = &compiled.connector.tools[0].call else { panic!("no call") };
+            assert_eq!(call.credential(), wanted);
+            let other = source.replace(&format!("x-credential: {written}"), "x-credential: maybe");
+            assert!(compile(&other, "x.dadl").unwrap_err().to_string().contains("is not known"));
         }
     }
 

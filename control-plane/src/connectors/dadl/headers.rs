@@ -51,6 +51,17 @@ pub(super) fn is_value(value: &str) -> bool {
     HeaderValue::try_from(value).is_ok()
 }
 
+/// Whether a cookie can have this name (RFC 6265: a token of RFC 9110).
+pub(super) fn is_cookie_name(name: &str) -> bool {
+    let special = b"!#$%&'*+-.^_`|~";
+    (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || special.contains(&b))
+}
+
+/// Whether a text can stand in a cookie as it is (RFC 6265, cookie-octet).
+pub(super) fn is_cookie_value(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b';' | b'\\'))
+}
+
 /// Reads `defaults.headers`. The content type comes back on its own, since it says how bodies are written.
 pub(super) fn read_defaults(field: &Field<'_>, report: &mut Report) -> (Vec<v1::Header>, Option<String>) {
     let mut headers = Vec::new();

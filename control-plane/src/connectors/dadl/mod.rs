@@ -177,6 +177,16 @@ pub fn compile(source: &str, origin: &str) -> Result<Compiled, CompileErrors> {
         .ok_or_else(|| CompileErrors { errors: Vec::new(), more: 1 })
 }
 
+/// What a document says of its credentials, without the rest of it; nothing where it cannot be read.
+#[must_use]
+pub fn setup(source: &str) -> Setup {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    if source.len() > MAX_SOURCE {
+        return Setup::default();
+    }
+    yaml::parse(source).map(|root| document::setup(&root)).unwrap_or_default()
+}
+
 fn read(source: &str, report: &mut Report) -> Option<Compiled> {
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     if source.len() > MAX_SOURCE {
@@ -196,6 +206,16 @@ fn read(source: &str, report: &mut Report) -> Option<Compiled> {
 /// Text for a model or a page: trimmed, without control characters and without the marks that reorder what is shown.
 pub(super) fn clean_text(text: &str) -> String {
     text::clean(text)
+}
+
+/// Whether a header may carry a credential.
+pub(super) fn may_carry_a_credential(name: &str) -> bool {
+    headers::may_carry_a_credential(name)
+}
+
+/// Whether a cookie can have this name.
+pub(super) fn is_cookie_name(name: &str) -> bool {
+    headers::is_cookie_name(name)
 }
 
 /// Whether a node can check arguments with a JSON Schema.

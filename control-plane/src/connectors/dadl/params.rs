@@ -112,6 +112,7 @@ fn read_one(name: &str, at: Mark, field: &Field<'_>, in_path: bool, report: &mut
     let more = extensions::read(&mut fields, report);
     fields.finish(report);
     let (mut kind, place) = (kind?, place?);
+    let place = if more.cookie && place == Place::Header { Place::Cookie } else { place };
     more.check(place, field, report);
     if (place == Place::Path) != in_path {
         mismatch(name, in_path, field, report);
@@ -224,9 +225,15 @@ fn is_ignored(declared: &Declared, field: &Field<'_>, auth: &Auth, report: &mut 
             own || name.eq_ignore_ascii_case("content-type")
         }
         Place::Query => auth.owns_query(name),
+        Place::Cookie if !headers::is_cookie_name(name) => {
+            let message = format!("{} is not a name of a cookie", quote(name));
+            report.error(declared.at, &field.path, message, "");
+            return true;
+        }
+        Place::Cookie => auth.owns_cookie(name),
         Place::Path | Place::Body | Place::Unspecified => false,
     };
-    if reserved && (declared.place == Place::Query || headers::is_name(name)) {
+    if reserved && (declared.place != Place::Header || headers::is_name(name)) {
         let message = "is set by the gateway; callers do not see this parameter";
         report.warn(declared.at, &field.path, message, "");
     }

@@ -64,7 +64,9 @@ fn rank(tool: &v1::Tool) -> Option<usize> {
             WELL_KNOWN.len() + 2
         }
     });
-    Some(known * 2 + reads)
+    // A call that shows no credential proves nothing of it.
+    let shown = usize::from(call.credential() == v1::CredentialUse::None) * 2 * (WELL_KNOWN.len() + 3);
+    Some(known * 2 + reads + shown)
 }
 
 /// Arguments that ask a list for one item only.

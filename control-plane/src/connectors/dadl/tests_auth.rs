@@ -196,3 +196,47 @@ fn a_login_that_could_not_work_is_refused() {
         assert!(errors.to_string().contains(words), "{auth}: {errors}");
     }
 }
+
+fn shown_beside(auth: &str) -> Vec<String> {
+    let compiled = document(auth).unwrap_or_else(|errors| panic!("{errors}"));
+    let auth = compiled.connector.auth.unwrap();
+    auth.also.iter().map(|key| format!("{} {:?}", key.credential, key.place.as_ref().unwrap())).collect()
+}
+
+#[test]
+fn a_key_may_be_a_cookie_and_stand_beside_another_credential() {
+    let compiled = document("{type: apikey, credential: sid, x-cookie: JSESSIONID}").unwrap();
+    assert!(compiled.setup.credentials[0].help.contains("cookie `JSESSIONID`"));
+    assert_eq!(asked(&compiled.setup), [("sid", true)]);
+    let both = "{type: apikey, credential: key, header_name: DD-API-KEY, x-also: [{credential: app, header_name: DD-APPLICATION-KEY}, {credential: q, inject_into: query, query_param: app}, {credential: c, x-cookie: sid}]}";
+    let beside = shown_beside(both);
+    assert_eq!(beside, ["app Header(\"DD-APPLICATION-KEY\")", "q Query(\"app\")", "c Cookie(\"sid\")"]);
+    assert_eq!(asked(&document(both).unwrap().setup).len(), 4);
+    let token = "type: oauth2, token_url: https://x.example/t, client_id_credential: id, client_secret_credential: secret";
+    assert_eq!(
+        shown_beside(&format!("{{{token}, x-also: [{{credential: id, header_name: Client-Id}}]}}")).len(),
+        1
+    );
+    for (auth, words) in [
+        ("{type: apikey, credential: a, x-cookie: 'a b'}".to_owned(), "is not a name of a cookie"),
+        ("{type: apikey, credential: a, x-cookie: a, prefix: 'x;'}".to_owned(), "cannot be a cookie"),
+        ("{type: none, x-also: [{credential: a}]}".to_owned(), "shows none"),
+        (
+            "{type: bearer, credential: a, x-also: [{credential: b, header_name: authorization}]}".to_owned(),
+            "another credential goes",
+        ),
+        ("{type: apikey, credential: a, x-also: [{credential: b}]}".to_owned(), "another credential goes"),
+        (
+            "{type: bearer, credential: a, header_name: Cookie, x-also: [{credential: b, x-cookie: x}]}"
+                .to_owned(),
+            "another credential goes",
+        ),
+        (
+            format!("{{{token}, x-also: [{{credential: secret, header_name: X-Secret}}]}}"),
+            "tokens are got with",
+        ),
+    ] {
+        let errors = document(&auth).unwrap_err().to_string();
+        assert!(errors.contains(words), "{auth}: {errors}");
+    }
+}

@@ -78,6 +78,7 @@ pub(super) fn read(
     let access = read_access(&mut fields, report);
     let tags = extensions::read_tags(&mut fields, report);
     let default_off = fields.boolean("x-default-off", report).unwrap_or_default();
+    let credential = extensions::read_credential_use(&mut fields, report);
     let body = body::read(&mut fields, &params, context, report);
     let answer = answer::read(&mut fields, method, context, report);
     let deprecated =
@@ -100,6 +101,7 @@ pub(super) fn read(
         method: method.unwrap_or_default().to_owned(),
         path,
         params: params.list,
+        credential: credential.into(),
         ..Default::default()
     };
     body.write(&mut rest);

@@ -127,6 +127,9 @@ fn json_type(media: &str) -> String {
     }
 }
 
+/// The schema of what is not described.
+static ANYTHING: Json = Json::Null;
+
 /// An object that can be told as a list of arguments.
 struct Shape<'a> {
     properties: Vec<(&'a str, &'a Json)>,
@@ -137,6 +140,15 @@ struct Shape<'a> {
 fn shape<'a>(root: &'a Json, schema: &'a Json) -> Option<Shape<'a>> {
     let mut shape = Shape { properties: Vec::new(), required: HashSet::new() };
     collect(root, schema, &mut shape, 0)?;
+    // What must be there need not be described; then it may be anything.
+    let described: HashSet<&str> = shape.properties.iter().map(|(name, _)| *name).collect();
+    let mut others: Vec<&str> =
+        shape.required.iter().copied().filter(|name| !described.contains(name)).collect();
+    others.sort_unstable();
+    if !others.iter().all(|name| super::params::is_sendable(name)) {
+        return None;
+    }
+    shape.properties.extend(others.into_iter().map(|name| (name, &ANYTHING)));
     let fits = (1..=MAX_ARGUMENTS).contains(&shape.properties.len());
     fits.then_some(shape)
 }

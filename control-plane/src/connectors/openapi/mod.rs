@@ -10,7 +10,7 @@
 //!   what would grow too large is cut where it does: what is cut accepts more, never less.
 //! - An object as a JSON or form body becomes one argument per property; any other body is one argument.
 //! - A default says what the API assumes; it is told, not sent. A required parameter that has one possible value is sent.
-//! - Names that clients refuse are replaced, and kept as `x-name`. Cookies are not sent.
+//! - Names that clients refuse are replaced, and kept as `x-name`. A cookie is a parameter marked `x-cookie`.
 
 mod access;
 mod body;
@@ -27,6 +27,8 @@ mod swagger;
 mod tests;
 #[cfg(test)]
 mod tests_hostile;
+#[cfg(test)]
+mod tests_security;
 mod write;
 
 use std::collections::HashMap;

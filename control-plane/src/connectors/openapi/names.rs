@@ -67,14 +67,19 @@ pub(super) fn unique(name: &str, taken: &mut HashSet<String>) -> String {
     if taken.insert(name.to_owned()) {
         return name.to_owned();
     }
-    let mut number = 2_usize;
-    loop {
-        let candidate = format!("{}_{number}", shorten(name, MAX_TOOL - 5));
-        if taken.insert(candidate.clone()) {
-            return candidate;
-        }
-        number += 1;
+    let numbered = |number: usize| format!("{}_{number}", shorten(name, MAX_TOOL - 5));
+    // Numbers are given one after the other, so that the first free one is found by halving: a document may call everything
+    // alike.
+    let (mut last, mut free) = (1_usize, 2_usize);
+    while taken.contains(&numbered(free)) {
+        (last, free) = (free, free.saturating_mul(2));
     }
+    while free - last > 1 {
+        let middle = last + (free - last) / 2;
+        if taken.contains(&numbered(middle)) { last = middle } else { free = middle }
+    }
+    taken.insert(numbered(free));
+    numbered(free)
 }
 
 /// An argument's name: as it is where clients take it, else with `_` for what they refuse.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::schema::Schemas;
 use super::{names, one_line, refs};
+use crate::connectors::dadl;
 
 const MAX_DESCRIPTION: usize = 400;
 
@@ -15,7 +16,7 @@ pub(super) struct Param {
     pub argument: String,
     /// Its name in the request.
     pub wire: String,
-    /// `path`, `query`, `header` or `body`.
+    /// `path`, `query`, `header`, `cookie` or `body`.
     pub place: &'static str,
     /// DADL's word for its type.
     pub kind: &'static str,
@@ -61,9 +62,8 @@ pub(super) fn read(
             // OpenAPI says that these three are described elsewhere.
             "header" if is_described_elsewhere(name) => continue,
             "header" => "header",
-            "cookie" if required => {
-                return Err(format!("needs the cookie {name:?}, and cookies are not sent"));
-            }
+            "cookie" if is_cookie_name(name) => "cookie",
+            "cookie" if required => return Err("has a cookie whose name cannot be sent".to_owned()),
             _ => continue,
         };
         params.push(one(schemas, name, place, required, parameter, taken));
@@ -74,6 +74,11 @@ pub(super) fn read(
 /// Whether a name can stand in a request.
 pub(super) fn is_sendable(name: &str) -> bool {
     (1..=200).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// Whether a cookie can have this name.
+pub(super) fn is_cookie_name(name: &str) -> bool {
+    dadl::is_cookie_name(name)
 }
 
 fn is_described_elsewhere(name: &str) -> bool {
@@ -201,6 +206,7 @@ pub(super) fn style_of(
     let style = match place {
         "path" if !matches!(style, "simple" | "label" | "matrix") => "simple",
         "header" => "simple",
+        "cookie" => "form",
         "query" | "body" if matches!(style, "simple" | "label" | "matrix") => "form",
         _ => style,
     };

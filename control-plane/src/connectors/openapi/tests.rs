@@ -111,6 +111,15 @@ fn an_objects_properties_are_arguments_and_those_of_all_its_parts() {
 }
 
 #[test]
+fn what_a_body_must_have_and_does_not_describe_may_be_anything() {
+    let schema = json!({"type": "object", "required": ["name", "team_id"], "properties": {"name": {"type": "string"}}});
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let (_, _, input) = only(json!({"/a": {"post": {"requestBody": body}}}));
+    assert_eq!(input["required"], json!(["name", "team_id"]));
+    assert_eq!(input["properties"]["team_id"], json!({}));
+}
+
+#[test]
 fn a_body_that_is_no_plain_object_is_one_argument() {
     for schema in [
         json!({"type": "array", "items": {"type": "string"}}),
@@ -187,7 +196,9 @@ fn security_schemes_become_credentials() {
     let query = auth_of(json!({"k": {"type": "apiKey", "in": "query", "name": "key"}}), json!([{"k": []}]));
     assert!(matches!(query, Kind::ApiKey(key) if format!("{:?}", key.place).contains("Query")));
     let cookie = auth_of(json!({"k": {"type": "apiKey", "in": "cookie", "name": "sid"}}), json!([{"k": []}]));
-    assert!(matches!(cookie, Kind::ApiKey(key) if key.prefix == "sid="));
+    assert!(matches!(cookie, Kind::ApiKey(key) if format!("{:?}", key.place).contains("Cookie(\"sid\")")));
+    let word = auth_of(json!({"b": {"type": "http", "scheme": "GenieKey"}}), json!([{"b": []}]));
+    assert!(matches!(word, Kind::Bearer(b) if b.prefix == "GenieKey "));
     let none = auth_of(json!({"k": {"type": "apiKey", "in": "query", "name": "key"}}), json!([]));
     assert!(matches!(none, Kind::None(_)));
 }
@@ -229,7 +240,7 @@ fn swagger_documents_are_read_too() {
 fn what_cannot_be_called_says_why() {
     let json = api(json!({
         "/a": {"get": {"parameters": [{"$ref": "other.yaml#/a"}]}},
-        "/b": {"get": {"parameters": [{"name": "sid", "in": "cookie", "required": true}]}},
+        "/b": {"get": {"parameters": [{"name": "s;d", "in": "cookie", "required": true}]}},
         "/c": {"get": {"servers": [{"url": "https://uploads.example.com"}]}},
         "/d/../e": {"get": {}},
         "/f": {"post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {"a": {"$ref": "http://evil.example/x"}}}}}}}},

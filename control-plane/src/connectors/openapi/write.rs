@@ -19,32 +19,34 @@ pub(super) fn write(
     let places = operations::all(document);
     let mut taken = HashSet::new();
     let mut schemas = Schemas::new(&document.root);
-    let mut tools = String::new();
+    let mut tools = Vec::new();
     let mut notes = Vec::new();
     let mut required = Vec::new();
-    let mut written = 0_usize;
     for place in &places {
         // Names are given in the order of the document, so that they are those of the outline.
         let tool_name = operations::name(place, &mut taken);
         let Some(access) = picked.get(&place.key()) else { continue };
         match operations::build(document, place, &mut schemas) {
             Ok(tool) => {
-                write_tool(&mut tools, &tool_name, access, &tool);
+                tools.push((tool_name, access, tool));
                 required.push(place.operation.get("security"));
-                written += 1;
             }
             Err(reason) => notes.push(format!("{} {reason}.", place.key())),
         }
     }
-    if written == 0 {
+    if tools.is_empty() {
         let reason = notes.first().map(|note| format!(" {note}")).unwrap_or_default();
         return Err(Refused(format!("No operation was picked that can be a tool.{reason}")));
     }
     let auth = security::choose(document, &required);
     let server = servers::base_url(document);
     notes.extend(server.note);
-    notes.extend(auth.note.clone());
-    let dadl = head(document, name, &server.url, &auth) + "\n  tools:\n" + &tools;
+    notes.extend(auth.notes.iter().cloned());
+    let mut dadl = head(document, name, &server.url, &auth) + "\n  tools:\n";
+    let uses = auth.uses.iter().copied().chain(std::iter::repeat(""));
+    for ((name, access, tool), credential) in tools.iter().zip(uses) {
+        write_tool(&mut dadl, name, access, credential, tool);
+    }
     Ok(Generated { dadl, notes })
 }
 
@@ -72,20 +74,30 @@ fn head(document: &Document, name: &str, base_url: &str, auth: &Auth) -> String 
     line(&mut out, 2, "description", &described);
     out.push_str("  auth:\n");
     for (key, value) in &auth.lines {
-        line(&mut out, 4, key, value);
+        match value {
+            Json::String(text) => line(&mut out, 4, key, text),
+            other => drop(writeln!(out, "    {key}: {}", flow(other))),
+        }
     }
     setup(&mut out, document, auth);
     out
 }
 
+/// What helps whoever enters the credentials: the document's words on them, and where more is said.
 fn setup(out: &mut String, document: &Document, auth: &Auth) {
-    let docs = document.root.pointer("/externalDocs/url").and_then(Json::as_str).unwrap_or_default();
-    let docs = url::Url::parse(docs).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    if auth.steps.is_empty() && auth.scopes.is_empty() && docs.is_none() {
+    let docs =
+        ["/externalDocs/url", "/info/contact/url"].into_iter().find_map(|at| web_address(document, at));
+    let notes = contact(document);
+    let lists = [
+        ("credential_steps", &auth.steps),
+        ("required_scopes", &auth.required_scopes),
+        ("optional_scopes", &auth.optional_scopes),
+    ];
+    if lists.iter().all(|(_, list)| list.is_empty()) && docs.is_none() && notes.is_empty() {
         return;
     }
     out.push_str("  setup:\n");
-    for (key, list) in [("credential_steps", &auth.steps), ("optional_scopes", &auth.scopes)] {
+    for (key, list) in lists {
         if !list.is_empty() {
             let _ = writeln!(out, "    {key}:");
             for item in list {
@@ -94,8 +106,31 @@ fn setup(out: &mut String, document: &Document, auth: &Auth) {
         }
     }
     if let Some(docs) = docs {
-        line(out, 4, "docs_url", docs.as_str());
+        line(out, 4, "docs_url", &docs);
     }
+    if !notes.is_empty() {
+        line(out, 4, "notes", &notes);
+    }
+}
+
+fn web_address(document: &Document, pointer: &str) -> Option<String> {
+    let text = document.root.pointer(pointer)?.as_str()?;
+    let url = url::Url::parse(text).ok()?;
+    (matches!(url.scheme(), "https" | "http") && text.len() <= 1_000).then(|| url.to_string())
+}
+
+/// Whom to ask, and on which terms the API is used.
+fn contact(document: &Document) -> String {
+    let text = |pointer: &str| document.root.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+    let who = [text("/info/contact/name"), text("/info/contact/email")];
+    let who: Vec<String> =
+        who.iter().map(|text| one_line(text, 100)).filter(|text| !text.is_empty()).collect();
+    let mut notes = Vec::new();
+    if !who.is_empty() {
+        notes.push(format!("Contact: {}.", who.join(", ")));
+    }
+    notes.extend(web_address(document, "/info/termsOfService").map(|url| format!("Terms of service: {url}")));
+    notes.join(" ")
 }
 
 /// The version where it is one that DADL knows.
@@ -106,11 +141,14 @@ fn version(text: &str) -> Option<String> {
     ((2..=3).contains(&parts.len()) && parts.iter().all(number)).then(|| text.to_owned())
 }
 
-fn write_tool(out: &mut String, name: &str, access: &str, tool: &Tool) {
+fn write_tool(out: &mut String, name: &str, access: &str, credential: &str, tool: &Tool) {
     let _ = writeln!(out, "    {name}:");
     line(out, 6, "method", &tool.method);
     line(out, 6, "path", &tool.path);
     line(out, 6, "access", access);
+    if !credential.is_empty() {
+        line(out, 6, "x-credential", credential);
+    }
     line(out, 6, "description", &tool.description);
     if tool.deprecated {
         out.push_str("      deprecated: true\n");
@@ -135,7 +173,10 @@ fn write_tool(out: &mut String, name: &str, access: &str, tool: &Tool) {
 fn write_param(out: &mut String, param: &Param) {
     let _ = writeln!(out, "        {}:", scalar(&param.argument));
     line(out, 10, "type", param.kind);
-    line(out, 10, "in", param.place);
+    line(out, 10, "in", if param.place == "cookie" { "header" } else { param.place });
+    if param.place == "cookie" {
+        out.push_str("          x-cookie: true\n");
+    }
     if param.required {
         out.push_str("          required: true\n");
     }

@@ -17,7 +17,8 @@ use toolmesh_proto::connector_hash;
 use toolmesh_proto::ids::{InstallationId, PrivateConnectorId};
 
 pub use self::imports::{CLASSES, Import, Pick};
-use super::dadl::{self, CompileErrors, Compiled};
+use super::Installation;
+use super::dadl::{self, CompileErrors, Compiled, Setup};
 use crate::accounts::members::{Membership, Permission};
 use crate::db::Db;
 use crate::error::{Error, OnConstraint as _, Result};
@@ -179,6 +180,21 @@ impl PrivateConnectors {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         store::source(&mut tx, id, number).await?.ok_or(Error::NotFound)
+    }
+
+    /// What the text of an installation's connector says of its credentials; nothing where it says nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn setup(&self, by: &Membership, installation: &Installation) -> Result<Setup> {
+        let text = {
+            let mut tx = self.db.tenant(by.tenant).await?;
+            store::text_of(&mut tx, &installation.connector_hash).await?
+        };
+        match text {
+            Some(text) => self.work(move || dadl::setup(&text)).await,
+            None => Ok(Setup::default()),
+        }
     }
 
     /// Saves a new connector with its first version.

@@ -236,3 +236,10 @@ pub(super) async fn delete_import(tx: &mut TenantTx, id: ImportId) -> Result<()>
     sqlx::query(sql).bind(tenant).bind(id.uuid()).execute(tx.conn()).await?;
     Ok(())
 }
+
+/// The text that an installation's connector was compiled from.
+pub(super) async fn text_of(tx: &mut TenantTx, hash: &str) -> Result<Option<String>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT source FROM connectors WHERE tenant_id = $1 AND hash = $2";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(hash).fetch_optional(tx.conn()).await?)
+}

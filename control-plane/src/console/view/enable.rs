@@ -32,6 +32,8 @@ pub struct SetupHelp {
     pub more_scopes: Vec<String>,
     /// What else there is to know.
     pub notes: String,
+    /// The address is the API's documentation, rather than the page where the credential is.
+    pub documentation: bool,
 }
 
 impl SetupHelp {

@@ -11,6 +11,7 @@ pub mod tokens;
 use std::time::{Duration, Instant};
 
 use super::credentials::{Auth, CredentialError, Opened, Placement, Shown};
+use super::rest::plan::CredentialUse;
 use crate::catalog::Installation;
 use session::Sessions;
 use tokens::{Held, Secret, Tokens};
@@ -39,7 +40,8 @@ impl SignIn {
         Self { tokens, sessions }
     }
 
-    /// The credential of a call, ready to be put in its place: the workspace's, or the holder's own where the call has one.
+    /// The credential of a call, ready to be put in its place: the workspace's, or the holder's own where the call has one;
+    /// nothing for a call that shows none.
     ///
     /// # Errors
     /// When there is none that could be shown now.
@@ -47,8 +49,39 @@ impl SignIn {
         &self,
         installation: &Installation,
         opened: &Opened,
+        credential: CredentialUse,
     ) -> Result<Placement, CredentialError> {
-        let auth = &installation.connector.auth;
+        if credential == CredentialUse::None {
+            return Ok(Placement::default());
+        }
+        match self.needed(installation, opened).await {
+            // Nobody has entered one, or logged in.
+            Err(CredentialError::Missing(_) | CredentialError::Person(_))
+                if credential == CredentialUse::Optional =>
+            {
+                Ok(Placement::default())
+            }
+            placement => placement,
+        }
+    }
+
+    async fn needed(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+    ) -> Result<Placement, CredentialError> {
+        match &installation.connector.auth {
+            Auth::With(auth, keys) => opened.beside(self.one(installation, opened, auth).await?, keys),
+            auth => self.one(installation, opened, auth).await,
+        }
+    }
+
+    async fn one(
+        &self,
+        installation: &Installation,
+        opened: &Opened,
+        auth: &Auth,
+    ) -> Result<Placement, CredentialError> {
         match (auth, opened.holder()) {
             // An open API knows nobody.
             (Auth::None, _) => opened.place(auth),
@@ -116,13 +149,16 @@ impl SignIn {
         refused: &Placement,
         challenge: &str,
     ) -> Result<Option<Placement>, CredentialError> {
-        let auth = &installation.connector.auth;
-        match (auth, refused.shown()) {
+        let (auth, keys) = match &installation.connector.auth {
+            Auth::With(auth, keys) => (auth.as_ref(), keys.as_slice()),
+            auth => (auth, &[][..]),
+        };
+        let placement = match (auth, refused.shown()) {
             (auth, Shown::Held(held)) => {
                 let held = self.tokens.instead_of(installation, opened.holder(), held, challenge).await?;
                 // What stands in the address is shown from the next call on.
                 let held = held.filter(|_| auth.query_name().is_none());
-                held.map(|held| Placement::held(auth, held)).transpose()
+                held.map(|held| Placement::held(auth, held)).transpose()?
             }
             (Auth::Session(plan), Shown::Session(session)) => {
                 let held = match opened.holder() {
@@ -131,10 +167,11 @@ impl SignIn {
                 };
                 let own = held.as_deref().map(entered).transpose()?.unwrap_or(opened);
                 let session = self.sessions.instead_of(installation, plan, own, session).await?;
-                Ok(session.map(Placement::session))
+                session.map(Placement::session)
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        };
+        placement.map(|placement| opened.beside(placement, keys)).transpose()
     }
 }
 

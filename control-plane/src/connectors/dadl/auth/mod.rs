@@ -1,10 +1,12 @@
 //! How an API wants its credential, and which fields a person fills in for it. The kinds that get what they show from a login
 //! stand in files of their own.
 
+mod keys;
 mod oauth2;
 mod session;
 
 use toolmesh_proto::v1;
+use toolmesh_proto::v1::api_key_auth::Place;
 use toolmesh_proto::v1::auth::Kind;
 
 use super::diagnostic::{Report, quote};
@@ -44,35 +46,50 @@ pub(super) struct Auth {
     pub credentials: Vec<CredentialField>,
     /// `x-optional`: without a credential, calls leave as they are.
     pub optional: bool,
+    /// `x-also`: keys that are shown beside it.
+    pub also: Vec<v1::ApiKeyAuth>,
 }
 
 impl Auth {
     const fn nothing() -> Self {
-        Self { kind: Kind::None(v1::NoAuth {}), credentials: Vec::new(), optional: false }
+        Self::of(Kind::None(v1::NoAuth {}), Vec::new())
+    }
+
+    const fn of(kind: Kind, credentials: Vec<CredentialField>) -> Self {
+        Self { kind, credentials, optional: false, also: Vec::new() }
+    }
+
+    /// Where keys go, the only one or those beside another credential.
+    fn keys(&self) -> impl Iterator<Item = &Place> {
+        let own = match &self.kind {
+            Kind::ApiKey(key) => Some(key),
+            _ => None,
+        };
+        own.into_iter().chain(&self.also).filter_map(|key| key.place.as_ref())
     }
 
     /// Whether a header parameter of this name would collide with the credential.
     pub(super) fn owns_header(&self, name: &str) -> bool {
-        let header = match &self.kind {
-            Kind::Bearer(bearer) => bearer.header.as_str(),
-            Kind::Oauth2(oauth2) => oauth2.header.as_str(),
-            Kind::Session(session) => {
-                return name.eq_ignore_ascii_case("cookie")
-                    || session.inject.iter().any(|own| own.name.eq_ignore_ascii_case(name));
-            }
-            Kind::ApiKey(v1::ApiKeyAuth { place: Some(v1::api_key_auth::Place::Header(header)), .. }) => {
-                header
-            }
-            Kind::Basic(_) => "authorization",
-            Kind::ApiKey(_) | Kind::None(_) => return false,
+        let same = |own: &str| own.eq_ignore_ascii_case(name);
+        let own = match &self.kind {
+            Kind::Bearer(bearer) => same(&bearer.header),
+            Kind::Oauth2(oauth2) => same(&oauth2.header),
+            Kind::Session(session) => same("cookie") || session.inject.iter().any(|own| same(&own.name)),
+            Kind::Basic(_) => same("authorization"),
+            Kind::ApiKey(_) | Kind::None(_) => false,
         };
-        header.eq_ignore_ascii_case(name)
+        own || self.keys().any(|place| matches!(place, Place::Header(header) if same(header)))
     }
 
     /// Whether a query parameter of this name would collide with the credential.
     pub(super) fn owns_query(&self, name: &str) -> bool {
-        matches!(&self.kind, Kind::ApiKey(v1::ApiKeyAuth { place: Some(v1::api_key_auth::Place::Query(own)), .. })
-            if own == name)
+        self.keys().any(|place| matches!(place, Place::Query(own) if own == name))
+    }
+
+    /// Whether a cookie of this name would collide with the credential: it is the same, or the whole header is the credential's.
+    pub(super) fn owns_cookie(&self, name: &str) -> bool {
+        let same = |place: &Place| matches!(place, Place::Cookie(own) if own.eq_ignore_ascii_case(name));
+        self.owns_header("cookie") || self.keys().any(same)
     }
 }
 
@@ -93,7 +110,7 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
     let auth = match word.as_str() {
         "bearer" => bearer(&mut fields, report),
         "basic" => basic(&mut fields, report),
-        "apikey" | "api_key" => api_key(&mut fields, report),
+        "apikey" | "api_key" => keys::read(&mut fields, report),
         "oauth2" => oauth2::read(&mut fields, report),
         "session" => session::read(&mut fields, report),
         "none" => Some(Auth::nothing()),
@@ -107,7 +124,14 @@ pub(super) fn read(field: Option<Field<'_>>, report: &mut Report) -> Auth {
             return Auth::nothing();
         }
     };
-    let mut auth = auth.unwrap_or_else(Auth::nothing);
+    let also = fields.get("x-also");
+    let Some(mut auth) = auth else {
+        fields.finish(report);
+        return Auth::nothing();
+    };
+    if let Some(also) = also {
+        keys::read_also(&also, &mut auth, report);
+    }
     if fields.boolean("x-optional", report) == Some(true) {
         make_optional(&kind, &mut auth, report);
     }
@@ -159,7 +183,7 @@ fn bearer(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
     let help = format!("Sent as `{header}: {prefix}…` with every call.");
     let credentials = vec![CredentialField::secret(&name, help)];
     let kind = Kind::Bearer(v1::BearerAuth { credential: name, header, prefix });
-    Some(Auth { kind, credentials, optional: false })
+    Some(Auth::of(kind, credentials))
 }
 
 fn basic(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
@@ -185,37 +209,7 @@ fn basic(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
         credentials.push(CredentialField::secret(&password, help));
     }
     let kind = Kind::Basic(v1::BasicAuth { username_credential: username, password_credential: password });
-    Some(Auth { kind, credentials, optional: false })
-}
-
-fn api_key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
-    let credential = credential(fields, "credential", true, report);
-    let place = fields.word("inject_into", &["header", "query"], report).unwrap_or("header");
-    let header = header(fields, "X-API-Key", report);
-    let prefix = prefix(fields, report);
-    let query = fields.get("query_param");
-    fields.skip(&["username_credential", "password_credential"]);
-    let name = credential?;
-    if name == NO_CREDENTIAL {
-        return Some(Auth::nothing());
-    }
-    let prefix = prefix?.unwrap_or_default();
-    let (place, help) = if place == "query" {
-        let Some(query) = query.and_then(|field| field.text(report)).filter(|name| !name.is_empty()) else {
-            let help = "name the query parameter that carries the key";
-            report.error(fields.at, &format!("{}.query_param", fields.path), "is missing", help);
-            return None;
-        };
-        let help = format!("Sent as `?{query}=…` with every call.");
-        (v1::api_key_auth::Place::Query(query), help)
-    } else {
-        let header = header?;
-        let help = format!("Sent as `{header}: {prefix}…` with every call.");
-        (v1::api_key_auth::Place::Header(header), help)
-    };
-    let credentials = vec![CredentialField::secret(&name, help)];
-    let kind = Kind::ApiKey(v1::ApiKeyAuth { credential: name, place: Some(place), prefix });
-    Some(Auth { kind, credentials, optional: false })
+    Some(Auth::of(kind, credentials))
 }
 
 /// Reads the logical name of a credential.

@@ -140,7 +140,7 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth>
         report.error(fields.at, &format!("{}.token_auth", fields.path), "needs a client secret", help);
     }
     let credentials = asked_for(&oauth2, flow);
-    (report.error_count() == had).then_some(Auth { kind: Kind::Oauth2(oauth2), credentials, optional: false })
+    (report.error_count() == had).then(|| Auth::of(Kind::Oauth2(oauth2), credentials))
 }
 
 /// A key that another flow uses.

@@ -43,11 +43,7 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth>
     fields.skip(&["header_name", "prefix", "inject_into", "query_param"]);
     let session = v1::SessionAuth { inject, ..login? };
     let credentials = asked_for(&session);
-    (report.error_count() == had).then_some(Auth {
-        kind: Kind::Session(session),
-        credentials,
-        optional: false,
-    })
+    (report.error_count() == had).then(|| Auth::of(Kind::Session(session), credentials))
 }
 
 fn read_login(field: &Field<'_>, beside: &[(&str, String)], report: &mut Report) -> Option<v1::SessionAuth> {

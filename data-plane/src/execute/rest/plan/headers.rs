@@ -35,6 +35,19 @@ pub fn is_reserved(name: &HeaderName) -> bool {
     NAMES.contains(&name) || name.starts_with("proxy-") || name.starts_with("x-forwarded-")
 }
 
+/// Whether a cookie can have this name (RFC 6265: a token of RFC 9110).
+#[must_use]
+pub fn is_cookie_name(name: &str) -> bool {
+    let special = b"!#$%&'*+-.^_`|~";
+    (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || special.contains(&b))
+}
+
+/// Whether a text can stand in a cookie as it is (RFC 6265, cookie-octet).
+#[must_use]
+pub fn is_cookie_value(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b',' | b';' | b'\\'))
+}
+
 /// A connector's default headers, without reserved ones.
 ///
 /// # Errors

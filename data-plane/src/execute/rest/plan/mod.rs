@@ -14,9 +14,10 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use toolmesh_proto::jq::Program;
 use toolmesh_proto::v1;
+pub use toolmesh_proto::v1::CredentialUse;
 
 pub use self::answer::{Answer, Errors, Streaming};
-pub use self::headers::{default_headers, is_reserved};
+pub use self::headers::{default_headers, is_cookie_name, is_cookie_value, is_reserved};
 pub use self::health::Health;
 pub use self::request::{Body, Param, ParamPlace, Segment, named, taken};
 use super::jsonpath::PathError;
@@ -39,8 +40,11 @@ pub struct Plan {
     pub answer: Answer,
     /// The call asks whether the API is well.
     pub health: Option<Health>,
-    /// The query parameter that carries the credential.
-    reserved_query: Option<String>,
+    pub credential: CredentialUse,
+    /// Query parameters that carry the credential.
+    reserved_query: Vec<String>,
+    /// Cookies that carry the credential.
+    reserved_cookies: Vec<String>,
 }
 
 /// jq programs by their text.
@@ -59,6 +63,8 @@ pub enum PlanError {
     Place(String),
     #[error("parameter {0:?} is no name of a header")]
     HeaderName(String),
+    #[error("parameter {0:?} is no name of a cookie")]
+    CookieName(String),
     #[error("the default of {0:?} is no JSON")]
     Default(String),
     #[error("the encoding of the body is unknown")]
@@ -69,6 +75,8 @@ pub enum PlanError {
     File(String),
     #[error("idempotency keys cannot go into the header {0:?}")]
     Idempotency(String),
+    #[error("what is done with the credential is unknown")]
+    Credential,
     #[error("the style of parameter {0:?} is unknown")]
     Style(String),
     #[error("content type {0:?} is malformed")]
@@ -116,7 +124,9 @@ impl Plan {
             max_body: request::max_body(call.max_body_bytes),
             answer,
             health: call.health.as_ref().map(Health::compile).transpose()?,
-            reserved_query: None,
+            credential: CredentialUse::try_from(call.credential).map_err(|_| PlanError::Credential)?,
+            reserved_query: Vec::new(),
+            reserved_cookies: Vec::new(),
         })
     }
 }
@@ -142,13 +152,30 @@ impl Plan {
                 .is_none_or(|(key, _)| !same_query_name(&key, name))
         });
         self.fixed_query = pairs.collect::<Vec<_>>().join("&");
-        self.reserved_query = Some(name.to_owned());
+        self.reserved_query.push(name.to_owned());
+    }
+
+    /// The same for a cookie, or for all of them where the credential is the whole header.
+    pub fn reserve_cookies(&mut self, name: Option<&str>) {
+        for param in &mut self.params {
+            let own = name.is_none_or(|name| param.wire_name.eq_ignore_ascii_case(name));
+            if param.place == ParamPlace::Cookie && own {
+                param.place = ParamPlace::Nowhere;
+            }
+        }
+        self.reserved_cookies.extend(name.map(str::to_owned));
+    }
+
+    /// Whether a name that a caller chose, as a member of an object that is spread over cookies, is the credential's.
+    #[must_use]
+    pub fn is_reserved_cookie(&self, name: &str) -> bool {
+        self.reserved_cookies.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
     }
 
     /// Whether a name that a caller chose, as a member of an object that is spread over the query, is the credential's.
     #[must_use]
     pub fn is_reserved_query(&self, name: &str) -> bool {
-        self.reserved_query.as_deref().is_some_and(|reserved| same_query_name(name, reserved))
+        self.reserved_query.iter().any(|reserved| same_query_name(name, reserved))
     }
 }
 
@@ -208,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn the_cookie_of_a_credential_is_nobody_elses() {
+        let params = || ["sid", "SID", "lang"].iter().map(|name| param_in(name, Place::Cookie)).collect();
+        let kept = |plan: &Plan| plan.params.iter().filter(|p| p.place == ParamPlace::Cookie).count();
+        let mut plan = Plan::compile(&call("/x", params())).unwrap();
+        plan.reserve_cookies(Some("sid"));
+        assert_eq!((kept(&plan), plan.is_reserved_cookie("Sid")), (1, true));
+        plan.reserve_cookies(None);
+        assert_eq!(kept(&plan), 0);
+    }
+
+    #[test]
     fn what_is_malformed_or_unknown_is_refused() {
         for bad in [
             call("/x/{owner}", vec![]),
@@ -215,9 +253,11 @@ mod tests {
             call("/x", vec![param_in("a", Place::Unspecified)]),
             call("/x", vec![param_in("a", Place::Body)]),
             call("/x", vec![param_in("a b", Place::Header)]),
+            call("/x", vec![param_in("a;b", Place::Cookie)]),
             v1::RestCall { method: "CONNECT".into(), ..call("/x", vec![]) },
             v1::RestCall { body: 0, ..call("/x", vec![]) },
             v1::RestCall { body: 99, ..call("/x", vec![]) },
+            v1::RestCall { credential: 99, ..call("/x", vec![]) },
             v1::RestCall { body: v1::BodyEncoding::WholeJson.into(), ..call("/x", vec![]) },
             call("/x", vec![v1::Param { style: 99, ..param_in("a", Place::Query) }]),
             v1::RestCall { body: v1::BodyEncoding::Text.into(), ..call("/x", vec![]) },

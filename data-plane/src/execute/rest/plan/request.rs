@@ -7,7 +7,7 @@ use toolmesh_proto::v1;
 use toolmesh_proto::v1::param::Place;
 
 use super::PlanError;
-use super::headers::is_reserved;
+use super::headers::{is_cookie_name, is_reserved};
 use crate::execute::rest::style::Style;
 
 /// No body is larger, whatever a connector says.
@@ -55,8 +55,10 @@ pub enum ParamPlace {
     Path,
     Query,
     Header(HeaderName),
+    /// A pair of the `Cookie` header.
+    Cookie,
     Body,
-    /// A header or query parameter that is not the caller's to set; taken and not sent.
+    /// A header, cookie or query parameter that is not the caller's to set; taken and not sent.
     Nowhere,
 }
 
@@ -99,6 +101,8 @@ pub(super) fn param(param: &v1::Param) -> Result<Param, PlanError> {
             let ours = is_reserved(&name) || name == http::header::CONTENT_TYPE;
             if ours { ParamPlace::Nowhere } else { ParamPlace::Header(name) }
         }
+        Place::Cookie if is_cookie_name(wire_name) => ParamPlace::Cookie,
+        Place::Cookie => return Err(PlanError::CookieName(wire_name.clone())),
         Place::Unspecified => return Err(PlanError::Place(param.name.clone())),
     };
     let default = match param.default_json.as_str() {

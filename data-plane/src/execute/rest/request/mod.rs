@@ -3,7 +3,7 @@
 //! Whatever a caller says stays in its place: a path value cannot leave its segment, a query value its parameter, a header
 //! value its line. Knows nothing of tenants and never sends.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderValue};
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value};
 use url::Url;
@@ -57,6 +57,7 @@ pub fn draft(
 ) -> Result<Draft, ArgumentError> {
     let mut headers = defaults.clone();
     header_params(plan, arguments, &mut headers)?;
+    cookie_params(plan, arguments, &mut headers)?;
     let body = body(plan, arguments, &mut headers)?;
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, */*;q=0.5"));
     if let Some(name) = &plan.idempotency {
@@ -168,6 +169,22 @@ fn header_params(plan: &Plan, arguments: &Arguments, headers: &mut HeaderMap) ->
         let value = HeaderValue::from_bytes(text.as_bytes())
             .map_err(|_| fault(param, "must not hold line breaks or control characters"))?;
         headers.insert(name.clone(), value);
+    }
+    Ok(())
+}
+
+/// One `Cookie` header of all pairs. Everything in a pair is encoded, so that no value ends it.
+fn cookie_params(plan: &Plan, arguments: &Arguments, headers: &mut HeaderMap) -> Result<(), ArgumentError> {
+    let mut pairs = Vec::new();
+    for param in plan.params.iter().filter(|param| param.place == ParamPlace::Cookie) {
+        let Some(value) = value(param, arguments)? else { continue };
+        if style::spread_names(value, param.style).any(|name| plan.is_reserved_cookie(name)) {
+            return Err(fault(param, "must not hold the name of the credential's cookie"));
+        }
+        style::cookie(&mut pairs, &param.wire_name, value, param.style);
+    }
+    if !pairs.is_empty() {
+        headers.insert(COOKIE, ascii(&pairs.join("; ")));
     }
     Ok(())
 }

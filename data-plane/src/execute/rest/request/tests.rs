@@ -257,3 +257,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn cookies_are_one_header_whose_pairs_no_value_ends() {
+    let plan = get("/x", &[("lang", Place::Cookie), ("tags", Place::Cookie), ("none", Place::Cookie)]);
+    let arguments = json!({"lang": "de; admin=1", "tags": ["a,b", "c\r\nX: y"], "none": null});
+    let request = fill(&plan, arguments).unwrap();
+    assert_eq!(request.headers["cookie"], "lang=de%3B%20admin%3D1; tags=a%2Cb; tags=c%0D%0AX%3A%20y");
+    assert_eq!(request.headers.get_all("cookie").iter().count(), 1);
+    assert!(fill(&plan, json!({})).unwrap().headers.get("cookie").is_none());
+}
+
+#[test]
+fn members_that_are_spread_over_cookies_cannot_name_the_credentials() {
+    let mut spread = call("GET", "/x", v1::BodyEncoding::None, &[("settings", Place::Cookie)]);
+    spread.params[0].style = v1::ParamStyle::FormExplode.into();
+    let mut plan = plan(spread);
+    plan.reserve_cookies(Some("sid"));
+    assert!(fill(&plan, json!({"settings": {"SID": "mine"}})).is_err());
+    let request = fill(&plan, json!({"settings": {"a b": "1;2", "": "x"}})).unwrap();
+    assert_eq!(request.headers["cookie"], "a%20b=1%3B2");
+}
