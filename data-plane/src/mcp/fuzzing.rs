@@ -1,5 +1,7 @@
 //! A door to the envelope for fuzzing: the only way in from outside that leads past the door of the house.
 
+use serde_json::value::RawValue;
+
 use super::envelope::{self, Incoming};
 
 /// Reads a body as an endpoint does.
@@ -18,6 +20,6 @@ pub fn envelope(body: &[u8]) {
 fn echoes(message: &envelope::Message) {
     if let Some(id) = message.id() {
         let echoed = id.0.get();
-        assert!(serde_json::from_str::<serde_json::Value>(echoed).is_ok(), "no JSON: {echoed:?}");
+        assert!(serde_json::from_str::<&RawValue>(echoed).is_ok(), "no JSON: {echoed:?}");
     }
 }

@@ -13,7 +13,7 @@
 //! - What is both in `retry_on` and in `terminal` is not retried. Only GET, HEAD, PUT and DELETE are retried, and what has an
 //!   idempotency key or says `retry_unsafe`.
 //! - `allow_jq_override` is the optional argument `_jq`, a program over the masked result.
-//! - Files are handed over with the answer, so `ttl` says nothing. `stream_handling: skip` reads nothing of the answer.
+//! - Files are handed over with the answer, large ones by a link; `ttl` says how long that is good, an hour at most. `stream_handling: skip` reads nothing of the answer.
 //! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
@@ -196,6 +196,11 @@ fn read(source: &str, report: &mut Report) -> Option<Compiled> {
 /// Text for a model or a page: trimmed, without control characters and without the marks that reorder what is shown.
 pub(super) fn clean_text(text: &str) -> String {
     text::clean(text)
+}
+
+/// Whether a content type can be sent.
+pub(super) fn is_media_type(text: &str) -> bool {
+    rules::is_media_type(text)
 }
 
 /// Whether a node can check arguments with a JSON Schema.
