@@ -37,8 +37,6 @@ pub struct App {
     /// Where code runs.
     pub sandbox: Sandbox,
     pub recorder: Recorder,
-    /// What travels with clients.
-    pub seals: Seals,
     pub limits: Limits,
     /// What there is room for.
     pub capacity: Capacity,
@@ -114,7 +112,6 @@ impl Node {
         let lock = lock(&config)?;
         let control = ControlPlane::new(&config.control_url, &config.join_secret)?;
         let sealer = Sealer::new(&config.join_secret).map_err(|_| StartError::Secret)?;
-        let seals = Seals::new(&config.join_secret).map_err(|_| StartError::Secret)?;
         let outbound = Outbound::new(config.egress, &config.limits)?;
         let executor = Executor::new(outbound, sealer).with_control(control.clone());
         let (table, limits) = (Arc::new(Table::default()), config.limits);
@@ -161,7 +158,6 @@ impl Node {
             executor,
             sandbox: Sandbox::default(),
             recorder: Recorder::new(spool),
-            seals,
             limits,
             capacity: Capacity::new(&limits),
             rates: Rates::new(limits.rates),

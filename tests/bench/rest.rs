@@ -15,6 +15,7 @@ use crate::load::{Target, run as load};
 use crate::proxy::Proxy;
 use crate::report::{Row, latency};
 use crate::servers::Upstream;
+use crate::unlimited;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 const TOKEN: &str = "upstream-token";
@@ -90,7 +91,7 @@ impl Added {
 pub async fn run(options: &Rest) -> Result<()> {
     let upstream = Upstream::start().await?;
     let proxy = Proxy::start(upstream.address).await?;
-    let system = System::start(Options { nodes: 1, ..Options::default() }).await?;
+    let system = System::start(Options { nodes: 1, envs: unlimited(), ..Options::default() }).await?;
     let node = system.ready.nodes.first().context("toolmesh up started no node")?.clone();
     let workspace = system.workspace().await?;
     let direct = format!("http://{}", upstream.address);

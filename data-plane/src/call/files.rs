@@ -122,6 +122,7 @@ pub async fn follow(app: &Arc<App>, visit: Visit, sealed: &str) -> Result<Handed
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let principal = identity::stands(&tenant, &app.table.revoked(), &ticket.proof, now);
     let principal = principal.map_err(|_| NoFile::Denied)?;
+    app.rates.take(&tenant, &principal).map_err(|_| NoFile::Busy)?;
     // Nothing is asked of the standing: it is for calls that change something or go on for long.
     let standing = Standing::new(Arc::clone(app), tenant.id, &HeaderMap::new());
     let caller = Caller { app: Arc::clone(app), visit, principal, standing, identified_in: start.elapsed() };
