@@ -27,6 +27,8 @@ pub enum Purpose {
     Stream,
     /// From node to node.
     Letter,
+    /// A link to a file.
+    File,
 }
 
 /// Seals and opens for one deployment.

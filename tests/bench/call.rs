@@ -1,10 +1,8 @@
 //! `bench call`: one tool call, over and over.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use toolmesh_tests::child::{Kept, Start};
 use toolmesh_tests::system::Options;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{System, eventually, paths};
@@ -12,6 +10,7 @@ use toolmesh_tests::{System, eventually, paths};
 use crate::Call;
 use crate::load::{Target, run as load};
 use crate::memory::resident;
+use crate::proxy::Proxy;
 use crate::report::{Load, Report, Row};
 use crate::servers::Upstream;
 
@@ -43,31 +42,6 @@ async fn elsewhere(options: &Call, url: &str, tool: &str) -> Result<Report> {
         loads.push(Load::new(connections, Row::of(&measured, None, None), None));
     }
     Ok(Report { endpoint: "endpoint".to_owned(), seconds: options.seconds, loads })
-}
-
-/// The yardstick in a process of its own.
-struct Proxy {
-    address: SocketAddr,
-    pid: i32,
-    _process: Kept,
-    _folder: tempfile::TempDir,
-}
-
-impl Proxy {
-    async fn start(upstream: SocketAddr) -> Result<Self> {
-        let folder = paths::scratch("toolmesh-bench-")?;
-        let log = folder.path().join("proxy.log");
-        let program = std::env::current_exe()?;
-        let start = Start { name: "the bare proxy", program: &program, log: &log, clean: None, save: None };
-        let mut process = Kept::start(&start, &["proxy", "--upstream", &upstream.to_string()], &[])?;
-        let (address, pid) = process
-            .until_printed("it was ready", SOON, |text| {
-                let mut words = text.lines().find_map(|line| line.strip_prefix("ready "))?.split(' ');
-                Some((words.next()?.parse().ok()?, words.next()?.trim().parse().ok()?))
-            })
-            .await?;
-        Ok(Self { address, pid, _process: process, _folder: folder })
-    }
 }
 
 /// A node of our own, started by `toolmesh up`, beside the bare proxy, both in front of one API without latency.

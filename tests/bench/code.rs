@@ -3,12 +3,17 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tiktoken_rs::o200k_base_singleton;
+use toolmesh_data_plane::execute::code::{
+    Answering, Api, Budget, CODE_WITHIN, Given, Program, Returned, Sandbox, Thrown,
+};
+use toolmesh_proto::ids::TenantId;
 use toolmesh_tests::system::Options;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Answer, Mcp, System, Workspace, eventually, paths};
@@ -39,6 +44,8 @@ const QUERIES: [&str; 8] = [
 struct Report {
     context: Context,
     discovery: Latency,
+    /// The sandbox alone, from nothing to the value of an expression.
+    sandbox: Latency,
     start_up: Latency,
     /// The same request without a run: what of the above is the way there and back.
     ping: Latency,
@@ -57,6 +64,13 @@ struct Context {
 struct Latency {
     p50_micros: u128,
     p99_micros: u128,
+}
+
+impl Latency {
+    fn of(latencies: &Histogram) -> Self {
+        let micros = |percent| latencies.percentile(percent).as_micros();
+        Self { p50_micros: micros(50.0), p99_micros: micros(99.0) }
+    }
 }
 
 /// Runs the benchmark and prints what it found.
@@ -79,7 +93,8 @@ pub async fn run(options: &Code) -> Result<()> {
         .await
         .context("execute_code")?;
     let ping = measure(rounds, |_| mcp.request("ping", json!({}))).await?;
-    let report = Report { context, discovery, start_up, ping };
+    let sandbox = sandbox(rounds).await?;
+    let report = Report { context, discovery, sandbox, start_up, ping };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -103,8 +118,48 @@ where
             latencies.add(took);
         }
     }
-    let micros = |percent| latencies.percentile(percent).as_micros();
-    Ok(Latency { p50_micros: micros(50.0), p99_micros: micros(99.0) })
+    Ok(Latency::of(&latencies))
+}
+
+/// Code without tools, in this process.
+async fn sandbox(rounds: usize) -> Result<Latency> {
+    let (sandbox, tenant, mut latencies) = (Sandbox::default(), TenantId::new(), Histogram::default());
+    for round in 0..rounds + rounds / 10 {
+        let program = Program { source: "6 * 7".to_owned(), given: Given::Tools, within: CODE_WITHIN };
+        let start = Instant::now();
+        let finished = sandbox.room(tenant)?.run(program, Arc::new(NoTools), Budget::default()).await;
+        let took = start.elapsed();
+        ensure!(finished.result == Ok(Returned(Some("42".to_owned()))), "{:?}", finished.result);
+        // The first tenth warms up.
+        if round >= rounds / 10 {
+            latencies.add(took);
+        }
+    }
+    Ok(Latency::of(&latencies))
+}
+
+struct NoTools;
+
+impl Api for NoTools {
+    fn names(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn namespace(&self, name: &str) -> Result<(), String> {
+        Err(format!("there is no {name}"))
+    }
+
+    fn find(&self, _: &str, tool: &str) -> Result<u32, String> {
+        Err(format!("there is no {tool}"))
+    }
+
+    fn spelled(&self, _: u32) -> String {
+        String::new()
+    }
+
+    fn call(&self, _: u32, _: Map<String, Value>) -> Answering {
+        Box::pin(async { Err(Thrown::new("not_found", "there are no tools")) })
+    }
 }
 
 async fn context(system: &System, folder: &Path) -> Result<Context> {
@@ -223,7 +278,7 @@ fn made_up(number: usize) -> String {
 fn table(report: &Report, workspace: &Workspace) -> Result<String> {
     let ms = |micros: u128| format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10);
     let mut out = String::new();
-    let Report { context, discovery, start_up, ping } = report;
+    let Report { context, discovery, sandbox, start_up, ping } = report;
     writeln!(
         out,
         "context of a workspace with {} tools     {:>8} tokens (o200k_base)",
@@ -236,6 +291,7 @@ fn table(report: &Report, workspace: &Workspace) -> Result<String> {
     )?;
     for (name, latency) in [
         (format!("discover_tools over {} tools", SEARCH_CONNECTORS * TOOLS_EACH), discovery),
+        ("the sandbox alone, from start to value".to_owned(), sandbox),
         ("execute_code, from request to answer".to_owned(), start_up),
         ("ping, from request to answer".to_owned(), ping),
     ] {

@@ -26,6 +26,7 @@ pub struct Target {
     url: Url,
     /// Where to connect; of a name, this machine's answer.
     address: Option<SocketAddr>,
+    method: Method,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -52,35 +53,36 @@ impl Target {
         arguments: &str,
         token: Option<&str>,
     ) -> Result<Self> {
-        let url = Url::parse(url).with_context(|| format!("{url:?} is no URL"))?;
-        ensure!(matches!(url.scheme(), "http" | "https"), "{url}: only http and https can be loaded");
+        let url = loadable(url)?;
         let arguments: serde_json::Value =
             serde_json::from_str(arguments).context("--arguments is no JSON")?;
         ensure!(arguments.is_object(), "--arguments is no JSON object");
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
             "params": {"name": tool, "arguments": arguments}});
-        let mut headers = HeaderMap::new();
+        let mut headers = headers(&url, token)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert("mcp-protocol-version", HeaderValue::from_static("2025-11-25"));
-        let authority = match url.port() {
-            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
-            None => url.host_str().unwrap_or_default().to_owned(),
-        };
-        headers.insert(HOST, HeaderValue::try_from(authority)?);
-        if let Some(token) = token {
-            headers.insert(
-                AUTHORIZATION,
-                HeaderValue::try_from(format!("Bearer {token}")).context("a strange token")?,
-            );
-        }
-        Ok(Self { url, address, headers, body: Bytes::from(call.to_string()) })
+        Ok(Self { url, address, method: Method::POST, headers, body: Bytes::from(call.to_string()) })
     }
 
-    fn request(&self) -> Result<Request<Full<Bytes>>> {
+    /// A request to a REST API; `body` is JSON, or empty for none.
+    ///
+    /// # Errors
+    /// When URL or token are none.
+    pub fn request(method: Method, url: &str, body: &str, token: &str) -> Result<Self> {
+        let url = loadable(url)?;
+        let mut headers = headers(&url, Some(token))?;
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(Self { url, address: None, method, headers, body: Bytes::from(body.to_owned()) })
+    }
+
+    fn again(&self) -> Result<Request<Full<Bytes>>> {
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let mut request =
-            Request::builder().method(Method::POST).uri(path).body(Full::new(self.body.clone()))?;
+            Request::builder().method(self.method.clone()).uri(path).body(Full::new(self.body.clone()))?;
         *request.headers_mut() = self.headers.clone();
         Ok(request)
     }
@@ -112,6 +114,27 @@ impl Target {
     }
 }
 
+fn loadable(url: &str) -> Result<Url> {
+    let url = Url::parse(url).with_context(|| format!("{url:?} is no URL"))?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "{url}: only http and https can be loaded");
+    Ok(url)
+}
+
+/// Who is asked, and who asks.
+fn headers(url: &Url, token: Option<&str>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let authority = match url.port() {
+        Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+        None => url.host_str().unwrap_or_default().to_owned(),
+    };
+    headers.insert(HOST, HeaderValue::try_from(authority)?);
+    if let Some(token) = token {
+        let bearer = HeaderValue::try_from(format!("Bearer {token}")).context("a strange token")?;
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}
+
 /// One kept-alive connection.
 enum Connection {
     Plain { send: SendRequest<Full<Bytes>>, drive: Abort },
@@ -138,12 +161,13 @@ impl Connection {
                     (*send, *drive) = (fresh, driven);
                     send.ready().await?;
                 }
-                let answer = send.send_request(target.request()?).await?;
+                let answer = send.send_request(target.again()?).await?;
                 let status = answer.status();
                 Ok((status, answer.into_body().collect().await?.to_bytes()))
             }
             Self::Tls(client) => {
-                let request = client.post(target.url.clone()).headers(target.headers.clone());
+                let request =
+                    client.request(target.method.clone(), target.url.clone()).headers(target.headers.clone());
                 let answer = request.body(target.body.clone()).send().await?;
                 Ok((answer.status(), answer.bytes().await?))
             }

@@ -1,6 +1,7 @@
 //! Benchmarks: how much a call costs on its way through a node, beside a bare reverse proxy that is loaded the same way; and
-//! how long it takes until nobody serves who was shut out, what code mode costs, and how long it takes until a large OpenAPI
-//! document is a connector, and what a workspace feels of another that asks too often.
+//! what a REST call costs beside the same made directly; how long it takes until nobody serves who was shut out, what code mode
+//! costs, how long it takes until a large OpenAPI document is a connector, and what a workspace feels of another that asks too
+//! often.
 //!
 //! `cargo run --release -p toolmesh-tests --bin bench -- call --seconds 5`
 
@@ -11,7 +12,9 @@ mod histogram;
 mod import;
 mod load;
 mod memory;
+mod proxy;
 mod report;
+mod rest;
 mod revoke;
 mod servers;
 
@@ -31,6 +34,8 @@ struct Cli {
 enum What {
     /// Load one tool call, over and over
     Call(Call),
+    /// REST calls through a node, beside the same made directly
+    Rest(Rest),
     /// What code mode costs: tokens of context, time to find a tool, time to run code
     Code(Code),
     /// Let one workspace ask fifty times as often as it may, and measure another
@@ -71,6 +76,20 @@ struct Call {
     /// Bearer token or API key for it
     #[arg(long, requires = "url")]
     token: Option<String>,
+}
+
+/// How to load REST calls.
+#[derive(Args, Debug)]
+struct Rest {
+    /// Seconds of measurement for each row; a second of warming up comes before
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Numbers of connections; a connection has one request under way at a time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    connections: Vec<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
 /// How often to ask.
@@ -136,6 +155,7 @@ struct Import {
 async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
+        What::Rest(options) => rest::run(&options).await,
         What::Code(options) => code::run(&options).await,
         What::Fair(options) => fair::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,

@@ -113,7 +113,8 @@ fn line(connections: &str, name: &str, row: &Row) -> String {
     )
 }
 
-fn latency(micros: f64) -> String {
+/// A time in the unit that it is read in.
+pub fn latency(micros: f64) -> String {
     if micros < 1000.0 { format!("{micros:.0} us") } else { format!("{:.2} ms", micros / 1000.0) }
 }
 

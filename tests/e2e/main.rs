@@ -21,6 +21,7 @@ mod cut_off;
 mod emulated_apis;
 mod endpoint;
 mod endpoint_settings;
+mod files;
 mod flows;
 mod giving_back;
 mod groups;

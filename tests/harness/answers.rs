@@ -4,13 +4,13 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Json, Router};
 use futures_util::{StreamExt as _, stream};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LINK, RETRY_AFTER};
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,6 +31,8 @@ pub(crate) fn routes() -> Router<Log> {
         .route("/flaky/{times}", any(flaky))
         .route("/limited", any(limited))
         .route("/files/{name}", any(file))
+        .route("/uploads/parts", any(parts).layer(DefaultBodyLimit::disable()))
+        .route("/uploads/raw", any(raw).layer(DefaultBodyLimit::disable()))
         .route("/streams/events", any(events))
         .route("/streams/lines", any(lines))
         .route("/people", any(people))
@@ -118,10 +120,34 @@ async fn file(Path(name): Path<String>) -> Response {
         "note.wav" => ("audio/wav", b"RIFF\x00\xff".to_vec()),
         "table.csv" => ("text/csv", b"a,b\n1,2\n".to_vec()),
         "large.bin" => ("application/octet-stream", vec![0xff; 6 << 20]),
+        "large.csv" => ("text/csv", b"key,s3cret-key-0001\n".repeat(300_000)),
         _ => ("application/octet-stream", b"\x1f\x8b\x00\xff".to_vec()),
     };
     let disposition = format!("attachment; filename=\"{name}\"");
     ([(CONTENT_TYPE, media_type.to_owned()), (CONTENT_DISPOSITION, disposition)], body).into_response()
+}
+
+/// What came in a body of parts, as the framework reads it.
+async fn parts(mut body: Multipart) -> Response {
+    let mut found = Vec::new();
+    loop {
+        let field = match body.next_field().await {
+            Ok(Some(field)) => field,
+            Ok(None) => return Json(Value::Array(found)).into_response(),
+            Err(error) => return (StatusCode::BAD_REQUEST, error.body_text()).into_response(),
+        };
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let (name, file, kind) = (text(field.name()), text(field.file_name()), text(field.content_type()));
+        let bytes = field.bytes().await.unwrap_or_default();
+        let begins =
+            String::from_utf8_lossy(bytes.get(..bytes.len().min(20)).unwrap_or_default()).into_owned();
+        found.push(json!({"name": name, "file": file, "type": kind, "bytes": bytes.len(), "begins": begins}));
+    }
+}
+
+async fn raw(headers: HeaderMap, body: Bytes) -> Json<Value> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    Json(json!({"type": kind, "bytes": body.len(), "whole": body.iter().all(|byte| *byte == 0xff)}))
 }
 
 /// Three events and then silence.

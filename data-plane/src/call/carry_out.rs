@@ -7,7 +7,7 @@ use toolmesh_proto::access::Access;
 use toolmesh_proto::v1::Outcome;
 
 use super::inner::Parent;
-use super::{Caller, Said, composite, upstream};
+use super::{Caller, Said, composite, files, upstream};
 use crate::catalog::{Call, ToolEntry};
 use crate::execute::code::Thrown;
 use crate::execute::credentials::Opened;
@@ -110,6 +110,12 @@ async fn request(
     };
     let Execution { result, aside, trace } = execution;
     note(&mut event, &trace, &result);
+    if let Err(Failure::Answer(AnswerError::LargeFile(most))) = &result
+        && let Some(link) = files::link(caller, entry, plan, arguments, *most)
+    {
+        event.finish(Outcome::Ok, "");
+        return Said::Result(link, aside);
+    }
     match result {
         Ok(content) => {
             event.facts().result_bytes = content.bytes() as u64;
@@ -151,7 +157,7 @@ fn thrown(failure: Failure, told: String) -> Thrown {
     }
 }
 
-const fn outcome(failure: &Failure) -> Outcome {
+pub(super) const fn outcome(failure: &Failure) -> Outcome {
     match failure {
         // The caller's own program, over an answer that came.
         Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {

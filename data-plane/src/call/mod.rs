@@ -12,6 +12,7 @@ mod carry_out;
 mod code_mode;
 mod composite;
 mod discover;
+pub mod files;
 mod inner;
 pub mod line;
 mod offers;

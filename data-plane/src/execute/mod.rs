@@ -7,6 +7,7 @@ pub mod arguments;
 mod call;
 pub mod code;
 pub mod credentials;
+pub mod download;
 pub mod health;
 pub mod outbound;
 pub mod rest;

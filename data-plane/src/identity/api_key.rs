@@ -14,10 +14,24 @@ pub(super) fn check(
     key: &str,
     now: i64,
 ) -> Result<Principal, IdentityError> {
+    stands(tenant, revoked, &digest(key)?, now)
+}
+
+/// What a key is known by.
+pub(super) fn digest(key: &str) -> Result<[u8; 32], IdentityError> {
     let digest = digest::digest(&digest::SHA256, key.as_bytes());
-    let sha256: [u8; 32] = digest.as_ref().try_into().map_err(|_| IdentityError::ApiKey)?;
-    let found = tenant.key(&sha256).ok_or(IdentityError::ApiKey)?;
-    if !bool::from(found.sha256.ct_eq(&sha256)) {
+    digest.as_ref().try_into().map_err(|_| IdentityError::ApiKey)
+}
+
+/// The principal of the key that is known by this.
+pub(super) fn stands(
+    tenant: &Tenant,
+    revoked: &Revoked,
+    sha256: &[u8; 32],
+    now: i64,
+) -> Result<Principal, IdentityError> {
+    let found = tenant.key(sha256).ok_or(IdentityError::ApiKey)?;
+    if !bool::from(found.sha256.ct_eq(sha256)) {
         return Err(IdentityError::ApiKey);
     }
     if found.expires_at != 0 && found.expires_at <= now {

@@ -6,6 +6,7 @@
 mod api_key;
 pub mod challenge;
 pub mod keys;
+mod proof;
 mod revoked;
 mod token;
 
@@ -17,6 +18,7 @@ use toolmesh_proto::claims::{API_KEY_PREFIX, Subject};
 use toolmesh_proto::ids::{ApiKeyId, GroupId, TenantId};
 
 pub use self::keys::Keys;
+pub use self::proof::{Proof, proof, stands};
 pub use self::revoked::Revoked;
 use crate::catalog::{KeptOut, Tenant};
 
@@ -97,6 +99,11 @@ pub fn authenticate(
     } else {
         token::check(tenant, keys, revoked, token, now)?
     };
+    placed(tenant, principal)
+}
+
+/// A principal where the bundle knows them, in their groups.
+fn placed(tenant: &Tenant, principal: Principal) -> Result<Principal, IdentityError> {
     match principal.subject {
         Subject::User(user) => match tenant.member(user) {
             Some(member) => Ok(Principal { groups: Arc::clone(&member.groups), ..principal }),

@@ -8,6 +8,7 @@ use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm, Validation};
 use toolmesh_proto::claims::{ACCESS_TOKEN_TYPE, AccessClaims, LEEWAY_SECONDS, Scopes, Subject};
 
+use super::proof::Granted;
 use super::revoked::Issued;
 use super::{IdentityError, Keys, Method, Principal, Reach, Revoked, let_in};
 use crate::catalog::Tenant;
@@ -23,17 +24,42 @@ pub(super) fn check(
     now: i64,
 ) -> Result<Principal, IdentityError> {
     let claims = signed(keys, token)?;
-    let (subject, scopes) = judge(tenant, &claims, now)?;
+    judge(tenant, &claims, now)?;
+    stands(tenant, revoked, &granted_by(&claims))
+}
+
+/// What a token of ours says, whether it is still good or not.
+pub(super) fn granted(keys: &Keys, token: &str) -> Result<Granted, IdentityError> {
+    signed(keys, token).map(|claims| granted_by(&claims))
+}
+
+fn granted_by(claims: &AccessClaims) -> Granted {
+    Granted {
+        subject: claims.sub.clone(),
+        client: claims.client_id.clone(),
+        grant: claims.sid.clone(),
+        issued: claims.iat,
+        write: Scopes::parse(&claims.scope).write,
+    }
+}
+
+/// The principal of what was granted, if it was not taken back.
+pub(super) fn stands(
+    tenant: &Tenant,
+    revoked: &Revoked,
+    granted: &Granted,
+) -> Result<Principal, IdentityError> {
+    let subject: Subject = granted.subject.parse().map_err(|_| IdentityError::Token)?;
     let_in(tenant, subject)?;
-    let issued = Issued { grant: &claims.sid, client: &claims.client_id, subject, iat: claims.iat };
+    let issued = Issued { grant: &granted.grant, client: &granted.client, subject, iat: granted.issued };
     if revoked.refuses_token(tenant.id, &issued) {
         return Err(IdentityError::Revoked);
     }
     Ok(Principal {
         tenant: tenant.id,
         subject,
-        method: Method::OAuth { client: claims.client_id.clone() },
-        reach: Reach::Scoped { write: scopes.write },
+        method: Method::OAuth { client: granted.client.clone() },
+        reach: Reach::Scoped { write: granted.write },
         groups: Arc::default(),
     })
 }
@@ -68,7 +94,7 @@ fn verify(keys: &Keys, token: &str) -> Result<AccessClaims, IdentityError> {
     jsonwebtoken::decode(token, key, &rules).map(|data| data.claims).map_err(refused)
 }
 
-fn judge(tenant: &Tenant, claims: &AccessClaims, now: i64) -> Result<(Subject, Scopes), IdentityError> {
+fn judge(tenant: &Tenant, claims: &AccessClaims, now: i64) -> Result<(), IdentityError> {
     let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or_default();
     let here = claims.iss == tenant.origin
         && claims.aud == tenant.resource
@@ -80,12 +106,7 @@ fn judge(tenant: &Tenant, claims: &AccessClaims, now: i64) -> Result<(Subject, S
     if claims.exp.saturating_add(leeway) <= now {
         return Err(IdentityError::Expired);
     }
-    let scopes = Scopes::parse(&claims.scope);
-    if !scopes.tools {
-        return Err(IdentityError::Scope);
-    }
-    let subject = claims.sub.parse().map_err(|_| IdentityError::Token)?;
-    Ok((subject, scopes))
+    if Scopes::parse(&claims.scope).tools { Ok(()) } else { Err(IdentityError::Scope) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod capacity;
 mod client_ip;
 mod documents;
 mod endpoint;
+mod files;
 mod page;
 mod problem;
 mod rate;
@@ -51,6 +52,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/", any(page::root))
         .route("/mcp", any(endpoint::mcp))
         .route("/mcp/", any(endpoint::mcp))
+        .route("/files/{sealed}", any(files::file))
         .route("/.well-known/{*rest}", any(documents::well_known))
         .fallback(problem::no_such_path)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admit::admit));

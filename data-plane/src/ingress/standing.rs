@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::TenantId;
 
 use crate::catalog::Tenant;
-use crate::identity::{IdentityError, Principal, authenticate};
+use crate::identity::{IdentityError, Principal, Proof, authenticate, proof};
 use crate::node::App;
 
 /// Who called, as their request showed it. Never prints the token.
@@ -67,6 +67,12 @@ impl Standing {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let principal = authenticate(&tenant, &table.keys(), &table.revoked(), &self.headers, now).ok()?;
         Some((tenant, principal))
+    }
+
+    /// What the request showed, to be kept for later; `None` where that is nothing.
+    #[must_use]
+    pub fn proof(&self) -> Option<Proof> {
+        proof(&self.app.table.keys(), &self.headers)
     }
 
     /// Waits until it holds no longer.

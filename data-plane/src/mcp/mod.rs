@@ -4,6 +4,8 @@
 //! principal and bytes; it knows nothing of hosts, tokens or how calls are carried out.
 
 mod envelope;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http_sse;
 mod legacy;
 mod listen;

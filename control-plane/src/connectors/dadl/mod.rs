@@ -13,7 +13,7 @@
 //! - What is both in `retry_on` and in `terminal` is not retried. Only GET, HEAD, PUT and DELETE are retried, and what has an
 //!   idempotency key or says `retry_unsafe`.
 //! - `allow_jq_override` is the optional argument `_jq`, a program over the masked result.
-//! - Files are handed over with the answer, so `ttl` says nothing. `stream_handling: skip` reads nothing of the answer.
+//! - Files are handed over with the answer, large ones by a link; `ttl` says how long that is good, an hour at most. `stream_handling: skip` reads nothing of the answer.
 //! - Inherited pagination is for GET tools; `expose` adds the paging arguments that a tool does not declare, and
 //!   `cursor_param` stands in for a missing `page_param` or `offset_param`.
 //! - Content type: the tool's, else `defaults.content_type`, else the header in `defaults.headers`, else JSON. It decides
@@ -216,6 +216,11 @@ pub(super) fn may_carry_a_credential(name: &str) -> bool {
 /// Whether a cookie can have this name.
 pub(super) fn is_cookie_name(name: &str) -> bool {
     headers::is_cookie_name(name)
+}
+
+/// Whether a content type can be sent.
+pub(super) fn is_media_type(text: &str) -> bool {
+    rules::is_media_type(text)
 }
 
 /// Whether a node can check arguments with a JSON Schema.

@@ -1,5 +1,7 @@
 //! `response`: what becomes of an answer before the caller reads it.
 
+use std::time::Duration;
+
 use toolmesh_proto::jq::Program;
 use toolmesh_proto::v1;
 
@@ -9,6 +11,8 @@ use super::{duration, jsonpath, rules};
 
 /// Most masks of one tool.
 const MAX_MASKS: usize = 100;
+/// A link opens without logging in, so it is not good for long.
+const LONGEST_LINK: Duration = Duration::from_secs(3600);
 
 pub(super) fn read(field: &Field<'_>, report: &mut Report) -> v1::ResponseRule {
     let mut rule = v1::ResponseRule::default();
@@ -107,8 +111,22 @@ fn read_file(fields: &mut Fields<'_>, rule: &mut v1::ResponseRule, report: &mut 
     }
     rule.media_type =
         fields.get("content_type").and_then(|f| rules::media_type(&f, report)).unwrap_or_default();
-    // Files are handed over with the answer, so there is nothing whose time could run out.
-    fields.get("ttl").and_then(|field| duration::read(&field, report));
+    if let Some(field) = fields.get("ttl") {
+        rule.link_seconds = read_ttl(&field, rule.file, report);
+    }
+}
+
+/// How long a link to the file is good. Small files come with the answer, without a link.
+fn read_ttl(field: &Field<'_>, file: bool, report: &mut Report) -> u32 {
+    let Some(ttl) = duration::read(field, report) else { return 0 };
+    if !file {
+        field.warn(report, "has no effect: the answer is no file", "leave it out, or write type: file_url");
+        return 0;
+    }
+    if ttl > LONGEST_LINK {
+        field.warn(report, "is longer than an hour; links to files are good for an hour at most", "");
+    }
+    u32::try_from(ttl.min(LONGEST_LINK).as_secs()).unwrap_or_default().max(1)
 }
 
 fn read_streaming(fields: &mut Fields<'_>, max_items: u32, report: &mut Report) -> Option<v1::Streaming> {

@@ -40,11 +40,16 @@ pub(super) fn read_defaults(field: Option<Field<'_>>, auth: &Auth, report: &mut 
     defaults
 }
 
+/// Whether a content type can be sent.
+pub(super) fn is_media_type(text: &str) -> bool {
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    headers::is_value(text) && essence.split('/').filter(|part| !part.is_empty()).count() == 2
+}
+
 /// A content type as it is sent.
 pub(super) fn media_type(field: &Field<'_>, report: &mut Report) -> Option<String> {
     let text = field.text(report)?;
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    if !headers::is_value(&text) || essence.split('/').filter(|part| !part.is_empty()).count() != 2 {
+    if !is_media_type(&text) {
         field.error(report, "is not a media type", "write one such as application/json");
         return None;
     }

@@ -54,7 +54,19 @@ fn every_rule_of_an_answer_reaches_the_node() {
         .response
         .unwrap();
     assert_eq!((file.file, file.media_type.as_str()), (true, "application/gzip"));
+    assert_eq!(file.link_seconds, 3600);
     assert!(call(&document("", "response: {binary: true}")).response.unwrap().file);
+    for (response, seconds, word) in [
+        ("{binary: true, ttl: 90}", 90, ""),
+        ("{binary: true, ttl: 24h}", 3600, "an hour at most"),
+        ("{ttl: 5m}", 0, "has no effect"),
+    ] {
+        let compiled = compile(&document("", &format!("response: {response}")), "demo.dadl").unwrap();
+        let Some(Call::Rest(call)) = &compiled.connector.tools[0].call else { panic!("no call") };
+        assert_eq!(call.response.as_ref().unwrap().link_seconds, seconds, "{response}");
+        let warnings: String = compiled.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.contains(word) && warnings.is_empty() == word.is_empty(), "{warnings}");
+    }
     let stream = "response: {streaming: true, stream_handling: collect, max_duration: 10s, max_items: 7}";
     let stream = call(&document("", stream)).response.unwrap().streaming.unwrap();
     assert_eq!((stream.skip, stream.max_millis, stream.max_items), (false, 10_000, 7));

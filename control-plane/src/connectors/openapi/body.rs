@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::params::{self, Param};
 use super::refs;
 use super::schema::Schemas;
+use crate::connectors::dadl;
 
 /// Most properties that become arguments of their own; a larger object is one argument.
 const MAX_ARGUMENTS: usize = 80;
@@ -42,9 +43,14 @@ pub(super) fn read(
     let Some(body) = body else { return Ok(Body::default()) };
     let body = refs::follow(root, body).map_err(|refs::BadRef(reason)| reason)?;
     let Some(content) = body.get("content").and_then(Json::as_object) else { return Ok(Body::default()) };
-    let Some((media, content)) = content.iter().min_by_key(|(media, _)| preference(media)) else {
+    if content.is_empty() {
         return Ok(Body::default());
-    };
+    }
+    // Documents name what is no media type, too.
+    let sendable = content.iter().filter(|(media, _)| dadl::is_media_type(media));
+    let (media, content) = sendable
+        .min_by_key(|(media, _)| preference(media))
+        .ok_or("takes a body of no media type that can be sent")?;
     let required = body.get("required") == Some(&Json::Bool(true));
     let described = body.get("description").and_then(Json::as_str).unwrap_or_default();
     let empty = json!({});

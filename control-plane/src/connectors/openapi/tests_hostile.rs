@@ -38,6 +38,18 @@ fn references_that_multiply_are_cut() {
 }
 
 #[test]
+fn a_body_of_no_media_type_is_left_out_and_not_written() {
+    let mut json = with_schemas(json!({"S0": {"type": "object"}}));
+    let content = json["paths"]["/a"]["post"]["requestBody"]["content"].take();
+    let bodies = json!({"apparametersjson": content["application/json"], "a/b/c": {}, "": {}});
+    json["paths"]["/a"]["post"]["requestBody"]["content"] = bodies;
+    json["paths"]["/b"] = json!({"get": {"operationId": "b"}});
+    let tools = compiled(&document(&json)).connector.tools;
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["b"]);
+}
+
+#[test]
 fn loops_of_references_end() {
     for schemas in [
         json!({"S0": {"$ref": "#/components/schemas/S0"}}),

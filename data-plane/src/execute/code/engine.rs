@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::function::Func;
 use rquickjs::{CatchResultExt as _, CaughtError, Context, Ctx, Exception, Function, Object, Runtime};
@@ -9,10 +11,12 @@ use serde_json::{Map, Value};
 
 use super::meter::{Meter, Up};
 use super::{Api, Budget, Given, MOST_CALLS, Program, Returned, Stopped, Thrown};
-use crate::execute::rest::response::Content;
+use crate::execute::rest::response::{Content, File};
 
 /// Most memory of a run.
 pub(super) const MEMORY_BYTES: usize = 32 << 20;
+/// Largest file whose bytes code gets: as base64, in a text of JSON and out of it again, it takes some times as much.
+const FILE_BYTES: usize = 2 << 20;
 /// Deepest stack; a thread of the runtime that carries us has 2 MiB.
 const STACK_BYTES: usize = 512 << 10;
 /// Longest result, as JSON.
@@ -343,12 +347,21 @@ fn evaluate<'js>(ctx: &Ctx<'js>, source: String) -> Result<Function<'js>, Stoppe
     ctx.eval_with_options(source, options).catch(ctx).map_err(|error| stopped(&error))
 }
 
+/// A file as code gets it: what it is, and its bytes where the memory has room for them.
+fn of_file(file: &File) -> String {
+    let base64 = (file.bytes.len() <= FILE_BYTES).then(|| STANDARD.encode(&file.bytes));
+    serde_json::json!({
+        "name": file.name, "mediaType": file.media_type, "bytes": file.bytes.len(), "base64": base64
+    })
+    .to_string()
+}
+
 /// Hands one answer to the code that waits for it.
 fn settle(ctx: &Ctx<'_>, call: u32, answer: Result<Content, Thrown>) -> Result<(), Stopped> {
     let settle = ctx.userdata::<Settle<'_>>().ok_or(Stopped::Fault)?;
     let (kind, text) = match &answer {
         Ok(Content::Text(text)) => ("text", text.clone()),
-        // Of a file, what it is.
+        Ok(Content::File(file)) => ("json", of_file(file)),
         Ok(content) => ("json", content.text().to_owned()),
         Err(thrown) => ("error", serde_json::to_string(thrown).map_err(|_| Stopped::Fault)?),
     };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_DISPOSITION;
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
 use super::plan::Plan;
 use super::refusal::clean;
@@ -37,17 +37,44 @@ impl File {
     }
 }
 
-/// The file that an answer is; `None` for one that is a text, which is read as such.
-pub(super) fn read(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
-    let declared = plan.answer.media_type.as_deref();
+/// What a file is, what it is called, and whether it is a text, as far as its headers say.
+pub fn described(plan: &Plan, headers: &HeaderMap) -> (String, String, bool) {
+    let media_type = match Kind::of(headers) {
+        Kind::Json => "application/json".to_owned(),
+        Kind::Html => "text/html".to_owned(),
+        Kind::Text { .. } => said(headers),
+        kind => declared(plan, &kind),
+    };
+    let textual = is_text(media_type.split(';').next().unwrap_or_default().trim());
+    (media_type, file_name(headers).unwrap_or_else(|| "file".to_owned()), textual)
+}
+
+/// The media type that the headers name, in full: a text's holds its encoding.
+fn said(headers: &HeaderMap) -> String {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    said.unwrap_or("text/plain").to_ascii_lowercase()
+}
+
+fn is_text(media_type: &str) -> bool {
+    matches!(Kind::named(media_type, ""), Kind::Text { .. } | Kind::Json | Kind::Html)
+}
+
+/// The media type of what is no text, without parameters.
+fn declared(plan: &Plan, kind: &Kind) -> String {
     let media_type = match kind {
         Kind::Binary(media) if media != "application/octet-stream" => media.as_str(),
-        Kind::Binary(_) | Kind::Missing => declared.unwrap_or("application/octet-stream"),
-        Kind::Json | Kind::Html | Kind::Text { .. } => return None,
+        _ => plan.answer.media_type.as_deref().unwrap_or("application/octet-stream"),
     };
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let textual = matches!(Kind::named(&media_type, ""), Kind::Text { .. } | Kind::Json | Kind::Html);
-    if textual && std::str::from_utf8(&reply.body).is_ok() {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The file that an answer is; `None` for one that is a text, which is read as such.
+pub(super) fn read(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
+    if !matches!(kind, Kind::Binary(_) | Kind::Missing) {
+        return None;
+    }
+    let media_type = declared(plan, kind);
+    if is_text(&media_type) && std::str::from_utf8(&reply.body).is_ok() {
         return None;
     }
     let name = file_name(&reply.headers).unwrap_or_else(|| "file".to_owned());

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
-pub use super::file::File;
+pub use super::file::{File, described};
 use super::plan::Plan;
 pub use super::refusal::AnswerError;
 use super::{file, refusal, stream};

@@ -26,6 +26,8 @@ pub struct Answer {
     pub file: bool,
     /// What kind of file, where the API does not say.
     pub media_type: Option<String>,
+    /// How long a link to a large one is good; 0 for the usual time.
+    pub link_seconds: u32,
     pub streaming: Option<Streaming>,
     pub errors: Errors,
     pub retry: Option<Retry>,
@@ -75,6 +77,7 @@ impl Answer {
             max_items: rule.max_items as usize,
             metadata: ResultPath::whole_or_part(&rule.metadata_path)?,
             file: rule.file,
+            link_seconds: rule.link_seconds,
             media_type: Some(rule.media_type).filter(|media| !media.is_empty()),
             streaming: rule.streaming.map(|streaming| Streaming {
                 skip: streaming.skip,
