@@ -69,7 +69,9 @@ impl Suite {
         for scenario in scenarios {
             let checks = self.checks(scenario).with_context(|| format!("{scenario}:\n{printed}"))?;
             ensure!(!checks.is_empty(), "{scenario} checked nothing");
-            let failed = checks.into_iter().filter(|check| !matches!(check["status"].as_str(), Some("SUCCESS" | "INFO")));
+            let failed = checks
+                .into_iter()
+                .filter(|check| !matches!(check["status"].as_str(), Some("SUCCESS" | "INFO")));
             wrong.extend(failed.map(|check| format!("{scenario}: {check:#}")));
         }
         ensure!(wrong.is_empty(), "{} checks did not succeed:\n{}\n{printed}", wrong.len(), wrong.join("\n"));

@@ -121,7 +121,11 @@ impl Relay {
     /// Names those that were broken.
     pub fn clean(&self) -> Result<()> {
         let passed = self.inner.passed();
-        ensure!(passed.broken.is_empty(), "messages break the protocol's rules:\n{}", passed.broken.join("\n"));
+        ensure!(
+            passed.broken.is_empty(),
+            "messages break the protocol's rules:\n{}",
+            passed.broken.join("\n")
+        );
         Ok(())
     }
 }

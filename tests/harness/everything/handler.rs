@@ -1,7 +1,10 @@
 //! The server on `rmcp`. In the era of `initialize` it asks the client itself and goes on with the answers; in the other it
 //! hands the questions back, and its state with them, sealed.
 
-#![expect(deprecated, reason = "clients of the older era are asked, and logged to, in ways that the newer one has given up")]
+#![expect(
+    deprecated,
+    reason = "clients of the older era are asked, and logged to, in ways that the newer one has given up"
+)]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +16,12 @@ use anyhow::Result;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, ClientCapabilities, CompleteRequestParams,
     CompleteResult, CompletionInfo, CreateMessageRequestParams, ElicitRequestParams, GetPromptRequestParams,
-    GetPromptResponse, Implementation, InputRequests, InputRequiredResult, InputResponses,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
+    GetPromptResponse, Implementation, InputRequests, InputRequiredResult, InputResponses, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
     LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, RequestStateCodec,
-    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams,
+    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
+    Tool, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext, SubscriptionSink};
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler};
@@ -88,7 +91,8 @@ impl Handler {
     }
 
     fn described(&self, name: &str) -> Tool {
-        let empty = || Map::from_iter([("type".to_owned(), json!("object")), ("properties".to_owned(), json!({}))]);
+        let empty =
+            || Map::from_iter([("type".to_owned(), json!("object")), ("properties".to_owned(), json!({}))]);
         let schema = self.shared.schemas.get(name).cloned().unwrap_or_else(empty);
         Tool::new(name.to_owned(), format!("Conformance: {name}"), schema)
     }
@@ -107,7 +111,8 @@ impl Handler {
         let mut answers: BTreeMap<String, Value> = answers.unwrap_or_default();
         let can = plain(&context.client_capabilities().unwrap_or_default())?;
         for _ in 0..ROUNDS {
-            let call = Call { name, arguments: &arguments, answers: &answers, state: state.as_ref(), can: &can };
+            let call =
+                Call { name, arguments: &arguments, answers: &answers, state: state.as_ref(), can: &can };
             let next = kind(&self.shared, &call);
             match next.ok_or_else(|| ErrorData::invalid_params(format!("There is no {name}"), None))? {
                 Next::Says(result) => return Ok(Ok(result)),
@@ -266,7 +271,11 @@ impl ServerHandler for Handler {
         Ok(list.with_ttl_ms(TTL_MS).with_cache_scope(CacheScope::Public))
     }
 
-    async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Answered<CallToolResponse> {
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> Answered<CallToolResponse> {
         let can = context.client_capabilities().unwrap_or_default();
         if request.name == "test_missing_capability" && can.sampling.is_none() {
             let required = ClientCapabilities::builder().enable_sampling().build();
@@ -281,9 +290,14 @@ impl ServerHandler for Handler {
         }
     }
 
-    async fn list_prompts(&self, _: Option<PaginatedRequestParams>, _: Context) -> Answered<ListPromptsResult> {
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: Context,
+    ) -> Answered<ListPromptsResult> {
         let described = |(name, arguments): (&String, &Vec<String>)| {
-            let argument = |name| json!({ "name": name, "description": format!("Argument {name}"), "required": true });
+            let argument =
+                |name| json!({ "name": name, "description": format!("Argument {name}"), "required": true });
             let arguments: Vec<_> = arguments.iter().map(argument).collect();
             json!({ "name": name, "description": format!("Conformance: {name}"), "arguments": arguments })
         };
@@ -292,7 +306,11 @@ impl ServerHandler for Handler {
         Ok(list.with_ttl_ms(TTL_MS).with_cache_scope(CacheScope::Public))
     }
 
-    async fn get_prompt(&self, request: GetPromptRequestParams, context: Context) -> Answered<GetPromptResponse> {
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: Context,
+    ) -> Answered<GetPromptResponse> {
         let arguments = plain(&request.arguments.unwrap_or_default())?;
         let given = (request.name.as_str(), arguments.as_object().cloned().unwrap_or_default());
         let before = (request.input_responses, request.request_state);
@@ -302,7 +320,11 @@ impl ServerHandler for Handler {
         }
     }
 
-    async fn list_resources(&self, _: Option<PaginatedRequestParams>, _: Context) -> Answered<ListResourcesResult> {
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: Context,
+    ) -> Answered<ListResourcesResult> {
         let described = |(name, content): (&String, &Map<String, Value>)| {
             let description = format!("Conformance: {name}");
             json!({ "uri": format!("test://{name}"), "name": name, "description": description, "mimeType": content.get("mimeType") })
@@ -327,7 +349,11 @@ impl ServerHandler for Handler {
         Ok(list.with_ttl_ms(TTL_MS).with_cache_scope(CacheScope::Public))
     }
 
-    async fn read_resource(&self, request: ReadResourceRequestParams, _: Context) -> Answered<ReadResourceResponse> {
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: Context,
+    ) -> Answered<ReadResourceResponse> {
         let uri = request.uri.as_str();
         let fixed = uri.strip_prefix("test://").and_then(|name| self.shared.resources.get(name)).cloned();
         let of_template = || {
@@ -347,7 +373,8 @@ impl ServerHandler for Handler {
     }
 
     async fn complete(&self, request: CompleteRequestParams, _: Context) -> Answered<CompleteResult> {
-        let known = self.shared.completions.get(&request.argument.name).map(Vec::as_slice).unwrap_or_default();
+        let known =
+            self.shared.completions.get(&request.argument.name).map(Vec::as_slice).unwrap_or_default();
         let fitting = known.iter().filter(|value| value.starts_with(&request.argument.value));
         Ok(CompleteResult::new(CompletionInfo::new(fitting.cloned().collect()).map_err(fault)?))
     }

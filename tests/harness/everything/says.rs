@@ -123,10 +123,7 @@ impl Call<'_> {
             None => asks([(key, request)], None),
             Some(answer) => {
                 let part = answer.pointer(pointer).unwrap_or(answer);
-                says(&format!(
-                    "{before}{}",
-                    part.as_str().map_or_else(|| part.to_string(), str::to_owned)
-                ))
+                says(&format!("{before}{}", part.as_str().map_or_else(|| part.to_string(), str::to_owned)))
             }
         }
     }
@@ -168,7 +165,8 @@ pub(super) fn tool(shared: &Shared, call: &Call<'_>) -> Option<Next> {
 
 /// The tools that need the client.
 fn asking(shared: &Shared, call: &Call<'_>) -> Option<Next> {
-    let filled_in = |message: &str, name: &str| elicit(message, shared.forms.get(name).unwrap_or(&Value::Null));
+    let filled_in =
+        |message: &str, name: &str| elicit(message, shared.forms.get(name).unwrap_or(&Value::Null));
     let next = match call.name {
         "test_missing_capability" => {
             call.one("llm_answer", sample("Reply with the single word: pong"), "/content/text", "Sampled: ")
@@ -182,9 +180,12 @@ fn asking(shared: &Shared, call: &Call<'_>) -> Option<Next> {
         "test_elicitation" => {
             call.one("person", filled_in(call.argument("message"), "person"), "", "User response: ")
         }
-        "test_elicitation_sep1034_defaults" => {
-            call.one("reviewed", filled_in("Please review the form", "defaults"), "", "Elicitation completed: ")
-        }
+        "test_elicitation_sep1034_defaults" => call.one(
+            "reviewed",
+            filled_in("Please review the form", "defaults"),
+            "",
+            "Elicitation completed: ",
+        ),
         "test_elicitation_sep1330_enums" => {
             call.one("chosen", filled_in("Please choose", "choices"), "", "Elicitation completed: ")
         }
@@ -240,7 +241,9 @@ fn with_state(call: &Call<'_>) -> Option<Next> {
                 call.answer("client_roots", "/roots"),
             );
             match given {
-                (Some(name), Some(greeting), Some(roots)) => says(&format!("{greeting} {name}, with {roots}")),
+                (Some(name), Some(greeting), Some(roots)) => {
+                    says(&format!("{greeting} {name}, with {roots}"))
+                }
                 _ => asks(
                     [
                         ("user_name", name()),
@@ -289,11 +292,7 @@ pub(super) fn prompt(shared: &Shared, call: &Call<'_>) -> Option<Next> {
             messages(vec![words(&format!("Prompt with arguments: arg1='{first}', arg2='{second}'"))])
         }
         "test_prompt_with_embedded_resource" => messages(vec![
-            resource(
-                call.argument("resourceUri"),
-                "text/plain",
-                "Embedded resource content for testing.",
-            ),
+            resource(call.argument("resourceUri"), "text/plain", "Embedded resource content for testing."),
             words("Please process the embedded resource above."),
         ]),
         "test_prompt_with_image" => messages(vec![
