@@ -87,7 +87,8 @@ impl Schemas {
         if let Some(error) = message.get("error") {
             return schema.failed(revision, error, message);
         }
-        let result = message.get("result").with_context(|| format!("neither result nor error in {message}"))?;
+        let result =
+            message.get("result").with_context(|| format!("neither result nor error in {message}"))?;
         let envelope = schema.first_of(&["JSONRPCResultResponse", "JSONRPCResponse"])?;
         schema.check(envelope, message)?;
         let Some(request) = method.and_then(|method| schema.methods.get(method)) else { return Ok(()) };
@@ -232,7 +233,9 @@ impl Exchange {
         let revision = match (header, in_body) {
             (Some(header), Some(body)) if header == body && LEGACY.contains(&header) => header.to_owned(),
             (_, Some(_)) => MODERN.to_owned(),
-            (Some(header), None) if !is_initialize && is_date(header) && header >= MODERN => MODERN.to_owned(),
+            (Some(header), None) if !is_initialize && is_date(header) && header >= MODERN => {
+                MODERN.to_owned()
+            }
             (Some(header), None) => legacy(header).unwrap_or_else(|| "2025-11-25".to_owned()),
             (None, None) => "2025-03-26".to_owned(),
         };
@@ -297,7 +300,9 @@ impl Exchange {
                 Some("initialize") => asked.unwrap_or("2025-11-25"),
                 _ => &self.revision,
             };
-            schemas.said(revision, message).with_context(|| format!("against the schema of {revision}: {message}"))?;
+            schemas
+                .said(revision, message)
+                .with_context(|| format!("against the schema of {revision}: {message}"))?;
         }
         Ok(())
     }
