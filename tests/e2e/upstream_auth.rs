@@ -206,6 +206,47 @@ async fn an_answer_that_is_lost_is_asked_for_again_where_the_provider_forgives_a
     Ok(())
 }
 
+#[tokio::test]
+async fn a_service_accounts_key_signs_for_a_token_and_is_shown_to_nobody() -> TestResult {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let key = KeyPair::generate(KeySize::Rsa2048).ok().context("no key could be made")?;
+    let der: Pkcs8V1Der<'_> = key.as_der().ok().context("the key cannot be written")?;
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der.as_ref())
+    );
+    let file = json!({
+        "type": "service_account", "client_email": "robot@project.example", "private_key_id": "k1", "private_key": pem,
+    });
+    let auth = "{type: oauth2, flow: jwt_bearer, token_url: /token, service_account_credential: account, subject: ana@example.com, scopes: [read]}";
+    let scene = Scene::new(&document(auth, "/api/me")?, &[("account", &file.to_string())]).await?;
+    scene.many(6).await?;
+    let exchanges = scene.server.exchanges();
+    ensure!(exchanges.len() == 1, "{} exchanges", exchanges.len());
+    let assertion = exchanges[0].get("assertion").context("no assertion")?;
+    let (message, signature) = assertion.rsplit_once('.').context("no signature")?;
+    let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key().as_ref());
+    let signature = URL_SAFE_NO_PAD.decode(signature)?;
+    ensure!(public.verify(message.as_bytes(), &signature).is_ok(), "another key signed");
+    let claims = message.split_once('.').context("no claims")?.1;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    assert_eq!(claims["iss"], "robot@project.example");
+    assert_eq!(claims["sub"], "ana@example.com");
+    assert_eq!(claims["scope"], "read");
+    assert_eq!(claims["aud"], format!("{}/token", scene.server.url));
+    // The token ends: another is signed for.
+    scene.server.end_all();
+    scene.many(6).await?;
+    assert_eq!(scene.server.exchanges().len(), 2);
+    let page = scene.owner().await?.visit(&scene.page("")).await?.ok()?;
+    ensure!(!page.body.contains("PRIVATE KEY"), "the key is on the page");
+    Ok(())
+}
+
 /// A control plane that is killed after the provider has answered and before it could keep the answer.
 async fn killed_while_a_token_is_on_its_way(forgives: bool) -> TestResult {
     let (folder, port) = (paths::scratch("toolmesh-killed-")?, net::free_port()?);
