@@ -14,12 +14,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
 use toolmesh_proto::access::Access;
 use toolmesh_proto::ids::InstallationId;
-use toolmesh_proto::names;
 use toolmesh_proto::v1::Outcome;
 
 use super::carry_out::{fitting, outcome};
+use super::line::Line;
 use super::permit::permit;
 use super::{Caller, begin};
 use crate::catalog::{Call, ToolEntry};
@@ -125,11 +126,12 @@ pub async fn follow(app: &Arc<App>, visit: Visit, sealed: &str) -> Result<Handed
     app.rates.take(&tenant, &principal).map_err(|_| NoFile::Busy)?;
     // Nothing is asked of the standing: it is for calls that change something or go on for long.
     let standing = Standing::new(Arc::clone(app), tenant.id, &HeaderMap::new());
-    let caller = Caller { app: Arc::clone(app), visit, principal, standing, identified_in: start.elapsed() };
+    let identified_in = start.elapsed();
+    let line = Line::silent(CancellationToken::new());
+    let caller = Caller { app: Arc::clone(app), visit, principal, standing, identified_in, line };
 
-    let installed = tenant.installations.iter().find(|one| one.id == ticket.installation);
-    let name = installed.map_or_else(|| ticket.tool.clone(), |one| names::tool_name(&one.name, &ticket.tool));
-    let found = installed.and_then(|_| tenant.tool(&name));
+    let found = tenant.entries_of(ticket.installation).iter().find(|entry| entry.tool.name == ticket.tool);
+    let name = found.map_or_else(|| ticket.tool.clone(), |entry| entry.name.clone());
     let mut event = begin(&caller, &name, None);
     "files".clone_into(&mut event.facts().method);
     let entry = match permit(&caller, &name, found, &mut event) {
@@ -165,7 +167,8 @@ async fn hand(
             return Err(NoFile::Busy);
         }
     };
-    let opened = caller.app.executor.open(&entry.installation);
+    let holder = caller.visit.tenant.holder(&entry.installation, caller.principal.subject);
+    let opened = caller.app.executor.open_for(&entry.installation, holder);
     let arguments = Value::Object(arguments);
     event.arguments(&arguments, &opened);
     let arguments = match fitting(entry, arguments, &mut event) {

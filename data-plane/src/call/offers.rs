@@ -141,7 +141,8 @@ fn refuse(event: CallEvent, said: Said) -> Said {
 }
 
 async fn ask(caller: &Caller, installation: &Installation, question: Question, mut event: CallEvent) -> Said {
-    let opened = caller.app.executor.open(installation);
+    let holder = caller.visit.tenant.holder(installation, caller.principal.subject);
+    let opened = caller.app.executor.open_for(installation, holder);
     event.arguments(question.params.get("arguments").unwrap_or(&json!({})), &opened);
     upstream::pass(caller, installation, &opened, question, event).await
 }

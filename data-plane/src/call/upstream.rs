@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use toolmesh_proto::v1::Outcome;
+use toolmesh_proto::v1::{CredentialUse, Outcome};
 
 use super::line::Answered;
 use super::{Caller, InputRequired, RpcError, Said};
@@ -15,7 +15,7 @@ use crate::catalog::Installation;
 use crate::execute;
 use crate::execute::code::Thrown;
 use crate::execute::credentials::{CredentialError, Opened, Placement};
-use crate::execute::rest::response::Content;
+use crate::execute::rest::response::{Content, status_text};
 use crate::execute::upstream::{Answer, Asked, Failure, Question, Round};
 use crate::members::Members;
 use crate::record::CallEvent;
@@ -40,7 +40,7 @@ pub(super) async fn pass(
     mut event: CallEvent,
 ) -> Said {
     let start = Instant::now();
-    let placement = caller.app.executor.sign_in.placement(installation, opened).await;
+    let placement = caller.app.executor.sign_in.placement(installation, opened, CredentialUse::Unspecified).await;
     let placement = match placement {
         Ok(placement) => {
             event.step("credential", true, start.elapsed(), "");
@@ -125,11 +125,10 @@ impl Passing<'_> {
             .map(|round| Round { responses: round.responses.clone(), state: round.state.clone() });
         let (method, params) = (question.method, question.params.clone());
         let first = self.ask_once(question).await;
-        if !matches!(first.result, Err(Failure::Unauthorized { .. })) {
-            return first;
-        }
+        let Err(Failure::Unauthorized { challenge }) = &first.result else { return first };
+        let challenge = challenge.clone().unwrap_or_default();
         let sign_in = &self.caller.app.executor.sign_in;
-        match sign_in.anew(self.installation, self.opened, &self.placement).await {
+        match sign_in.anew_told(self.installation, self.opened, &self.placement, &challenge).await {
             Ok(Some(placement)) => {
                 self.placement = placement;
                 let second = self.ask_once(Question { method, params, round: again }).await;
@@ -232,6 +231,19 @@ impl Passing<'_> {
                     again_in.as_secs().max(1)
                 ),
             ),
+            Failure::Busy => Thrown::new(
+                "unavailable",
+                format!("{server} has as many calls under way as one server may have here. Try again in a second."),
+            ),
+            Failure::Status { status, again_in } => {
+                let again = again_in.map_or_else(String::new, |wait| {
+                    format!(" Try again in {} seconds.", wait.as_secs().max(1))
+                });
+                Thrown {
+                    http_status: Some(status.as_u16()),
+                    ..Thrown::new("upstream_error", format!("{server} refused the call: {}.{again}", status_text(status)))
+                }
+            }
             Failure::HungUp => Thrown::new(
                 "cancelled",
                 format!("The call was cancelled. {server} was told, and may have acted already."),

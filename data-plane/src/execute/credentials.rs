@@ -150,6 +150,12 @@ impl Auth {
         }
     }
 
+    /// Whether it stands in the address of a request.
+    #[must_use]
+    pub fn is_in_query(&self) -> bool {
+        self.each().iter().any(|auth| matches!(auth, Self::Query { .. }))
+    }
+
     /// Takes the places of the credential out of the callers' hands.
     pub fn reserve(&self, plan: &mut Plan) {
         for auth in self.each() {

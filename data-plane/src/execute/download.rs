@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::credentials::{Opened, Placement};
-use super::outbound::{OutboundError, Streamed};
+use super::outbound::{Incoming, OutboundError};
 use super::rest::Plan;
 use super::rest::response::{AnswerError, described};
 use super::{Executor, Failure, prepare, read};
@@ -27,7 +27,7 @@ pub struct Download {
     pub length: Option<u64>,
     /// How many bytes were handed on.
     pub handed: u64,
-    body: Streamed,
+    body: Incoming,
     until: Instant,
     /// Texts are looked through for credentials, as they are in answers.
     scrubber: Option<Scrubber>,
@@ -52,11 +52,14 @@ impl Executor {
         arguments: &Map<String, Value>,
     ) -> Result<Download, Failure> {
         let until = Instant::now() + WITHIN;
-        let placement = self.sign_in.placement(installation, &opened).await.map_err(Failure::Credential)?;
+        let placement = self.sign_in.placement(installation, &opened, plan.credential).await;
+        let placement = placement.map_err(Failure::Credential)?;
         let (body, placement) = self.begin(installation, plan, &opened, placement, arguments).await?;
         placement.learn(body.status, &body.headers);
         if !body.status.is_success() {
-            let reply = body.whole().await.map_err(Failure::Outbound)?;
+            let whole = tokio::time::timeout(WITHIN, body.whole()).await;
+            let whole = whole.map_err(|_| Failure::Outbound(OutboundError::Timeout(WITHIN)))?;
+            let reply = whole.map_err(Failure::Outbound)?;
             return Err(match read(plan, &reply, false, &opened, &placement) {
                 Err(failure) => failure,
                 Ok(_) => Failure::Outbound(OutboundError::Broken),
@@ -81,7 +84,7 @@ impl Executor {
         opened: &Opened,
         placement: Placement,
         arguments: &Map<String, Value>,
-    ) -> Result<(Streamed, Placement), Failure> {
+    ) -> Result<(Incoming, Placement), Failure> {
         let mut request = prepare(installation, plan, &placement, arguments)?;
         let within = self.outbound.longest();
         let body = self.outbound.begin(request.clone(), within).await.map_err(Failure::Outbound)?;

@@ -361,8 +361,7 @@ fn answer(caller: &Caller, kind: Kind, revision: Revision, bound: &Bound, said: 
         Said::Unfit(text) | Said::Refused(text) => Finished::error(INVALID_PARAMS, text),
         Said::Rpc(error) => {
             let RpcError { code, message, data } = pass::error(error, kind, revision);
-            let status = if code == MISSING_CAPABILITY { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-            Finished::Error { status, code, message, data }
+            Finished::Error { code, message, data }
         }
     }
 }

@@ -119,7 +119,7 @@ impl Authentication {
             }),
             Self::Login { .. } => return Ok(provider::auth()),
         };
-        Ok(v1::Auth { kind: Some(kind), optional: false })
+        Ok(v1::Auth { kind: Some(kind), optional: false, also: Vec::new() })
     }
 
     fn secret(self) -> Option<SecretString> {

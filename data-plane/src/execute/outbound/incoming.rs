@@ -12,6 +12,8 @@ use super::{Outbound, OutboundError, OutboundRequest, Reply};
 pub struct Incoming {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// Of the body, as far as the other side says.
+    pub length: Option<u64>,
     response: reqwest::Response,
     outbound: Outbound,
 }
@@ -44,7 +46,8 @@ impl Outbound {
         let opened = tokio::time::timeout(head, self.open(request)).await;
         let response = opened.map_err(|_| OutboundError::Timeout(head))??;
         let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Incoming { status, headers, response, outbound: self.clone() })
+        let length = response.content_length();
+        Ok(Incoming { status, headers, length, response, outbound: self.clone() })
     }
 
     /// Most bytes of an answer.

@@ -8,7 +8,6 @@
 mod file;
 mod incoming;
 mod payload;
-mod streamed;
 #[cfg(test)]
 mod tests_of_files;
 
@@ -28,7 +27,6 @@ use url::Url;
 pub use self::file::FileSource;
 pub use self::incoming::Incoming;
 pub use self::payload::{Field, FieldContent, Multipart, Payload};
-pub use self::streamed::Streamed;
 use crate::config::Limits;
 
 /// An error answer is read this far; no message is longer.

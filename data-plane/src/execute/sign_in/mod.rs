@@ -157,7 +157,7 @@ impl SignIn {
             (auth, Shown::Held(held)) => {
                 let held = self.tokens.instead_of(installation, opened.holder(), held, challenge).await?;
                 // What stands in the address is shown from the next call on.
-                let held = held.filter(|_| auth.query_name().is_none());
+                let held = held.filter(|_| !auth.is_in_query());
                 held.map(|held| Placement::held(auth, held)).transpose()?
             }
             (Auth::Session(plan), Shown::Session(session)) => {

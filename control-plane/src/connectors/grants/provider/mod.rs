@@ -50,7 +50,7 @@ pub fn auth() -> v1::Auth {
         prefix: "Bearer ".to_owned(),
         ..OAuth2Auth::default()
     };
-    v1::Auth { kind: Some(v1::auth::Kind::Oauth2(auth)), optional: false }
+    v1::Auth { kind: Some(v1::auth::Kind::Oauth2(auth)), optional: false, also: Vec::new() }
 }
 
 /// Whether the authorization server of a connector is found rather than named by it.

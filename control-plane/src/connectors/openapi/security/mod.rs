@@ -175,10 +175,10 @@ fn written<'a>(
     let mut auth = Auth::default();
     let mut also = Vec::new();
     let mut names = HashSet::new();
-    for (index, scheme) in chosen.iter().filter_map(|at| schemes.get(*at)).enumerate() {
+    for (position, scheme) in chosen.iter().filter_map(|at| schemes.get(*at)).enumerate() {
         let credential = names::unique(&scheme.credential(chosen.len() > 1), &mut names);
         auth.steps.extend(scheme.step(chosen.len() > 1));
-        if index > 0 {
+        if position > 0 {
             also.push(Json::Object(scheme.key_lines(&credential)));
             continue;
         }
