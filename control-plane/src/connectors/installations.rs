@@ -316,7 +316,6 @@ impl Installations {
                     .collect(),
                 bare_names: row.bare_names,
                 timeout_seconds: row.timeout_seconds.unsigned_abs(),
-                ..v1::Installation::default()
             };
             Ok((installation, connector))
         };

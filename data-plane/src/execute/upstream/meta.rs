@@ -103,6 +103,7 @@ mod tests {
             capabilities: capabilities.as_object().unwrap().clone(),
             meta: meta.as_object().unwrap().clone(),
             log_level: Some("warning".into()),
+            rounds: false,
         };
         // The other end is kept open by nobody, which does not matter here.
         Line::new(client, CancellationToken::new()).0

@@ -77,6 +77,7 @@ fn client() -> (Line, mpsc::Receiver<Event>, CancellationToken) {
         capabilities: object(json!({"elicitation": {}, "sampling": {}, "roots": {}})),
         meta: object(json!({"progressToken": "p", "acme/x": 1})),
         log_level: Some("warning".into()),
+        rounds: false,
     };
     let gone = CancellationToken::new();
     let (line, heard) = Line::new(client, gone.clone());
