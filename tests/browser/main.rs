@@ -7,6 +7,7 @@ mod connected_apps;
 mod connections;
 mod journey;
 mod machines;
+mod mcp_servers;
 mod members;
 mod oauth_clients;
 mod own_connectors;
