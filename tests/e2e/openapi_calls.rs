@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use toolmesh_tests::admin::toolmesh;
 use toolmesh_tests::examples::example;
 use toolmesh_tests::prism::Prism;
-use toolmesh_tests::{Mcp, System, TestResult, Workspace, eventually, paths};
+use toolmesh_tests::{Mcp, System, TestResult, Workspace, paths};
 use yaml_rust2::{Yaml, YamlLoader};
 
 const FIGMA: &str = "@figma/rest-api-spec/openapi/openapi.yaml";

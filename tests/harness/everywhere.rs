@@ -2,7 +2,6 @@
 //! the server and one in front of the nodes, both of which hold what passes to the protocol's schemas.
 
 use anyhow::Result;
-use serde_json::json;
 
 use crate::everything::{Eras, Everything, Sdk};
 use crate::relay::{Held, Relay, Route};

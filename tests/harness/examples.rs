@@ -119,7 +119,7 @@ fn members(object: &Map<String, Value>, full: bool, depth: usize) -> Value {
 }
 
 fn items(object: &Map<String, Value>, full: bool, depth: usize) -> Value {
-    let least = count(object, "minItems").unwrap_or(usize::from(full && depth < DEEP));
+    let least = count(object, "minItems").unwrap_or_else(|| usize::from(full && depth < DEEP));
     let item = object.get("items").map_or_else(|| json!("x"), |schema| at(schema, full, depth + 1));
     Value::Array((0..least).map(|_| item.clone()).collect())
 }

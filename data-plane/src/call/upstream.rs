@@ -40,7 +40,8 @@ pub(super) async fn pass(
     mut event: CallEvent,
 ) -> Said {
     let start = Instant::now();
-    let placement = caller.app.executor.sign_in.placement(installation, opened, CredentialUse::Unspecified).await;
+    let placement =
+        caller.app.executor.sign_in.placement(installation, opened, CredentialUse::Unspecified).await;
     let placement = match placement {
         Ok(placement) => {
             event.step("credential", true, start.elapsed(), "");
@@ -233,7 +234,9 @@ impl Passing<'_> {
             ),
             Failure::Busy => Thrown::new(
                 "unavailable",
-                format!("{server} has as many calls under way as one server may have here. Try again in a second."),
+                format!(
+                    "{server} has as many calls under way as one server may have here. Try again in a second."
+                ),
             ),
             Failure::Status { status, again_in } => {
                 let again = again_in.map_or_else(String::new, |wait| {
@@ -241,7 +244,10 @@ impl Passing<'_> {
                 });
                 Thrown {
                     http_status: Some(status.as_u16()),
-                    ..Thrown::new("upstream_error", format!("{server} refused the call: {}.{again}", status_text(status)))
+                    ..Thrown::new(
+                        "upstream_error",
+                        format!("{server} refused the call: {}.{again}", status_text(status)),
+                    )
                 }
             }
             Failure::HungUp => Thrown::new(

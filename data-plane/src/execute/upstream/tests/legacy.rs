@@ -93,7 +93,8 @@ async fn a_server_that_forgets_every_session_is_given_up() {
 
 #[tokio::test]
 async fn a_question_in_the_middle_of_a_call_reaches_the_client_and_its_answer_the_server() {
-    let open: Arc<std::sync::Mutex<Option<(mpsc::Sender<String>, Value)>>> = Arc::default();
+    type Open = std::sync::Mutex<Option<(mpsc::Sender<String>, Value)>>;
+    let open: Arc<Open> = Arc::default();
     let played = Played::start({
         let open = Arc::clone(&open);
         move |seen, _| match seen.rpc() {
