@@ -79,6 +79,25 @@ impl Target {
         Ok(Self { url, address: None, method, headers, body: Bytes::from(body.to_owned()) })
     }
 
+    /// The same call as a client of the stateless revision makes it.
+    ///
+    /// # Errors
+    /// When its tool has a name that no header holds.
+    pub fn stateless(mut self) -> Result<Self> {
+        const NOW: &str = "2026-07-28";
+        let mut call: serde_json::Value = serde_json::from_slice(&self.body)?;
+        let tool = call["params"]["name"].as_str().context("no tool")?.to_owned();
+        call["params"]["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": NOW,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        self.headers.insert("mcp-protocol-version", HeaderValue::from_static(NOW));
+        self.headers.insert("mcp-method", HeaderValue::from_static("tools/call"));
+        self.headers.insert("mcp-name", HeaderValue::try_from(tool)?);
+        self.body = Bytes::from(call.to_string());
+        Ok(self)
+    }
+
     fn again(&self) -> Result<Request<Full<Bytes>>> {
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let mut request =

@@ -11,12 +11,14 @@ mod fair;
 mod histogram;
 mod import;
 mod load;
+mod mcp;
 mod memory;
 mod proxy;
 mod report;
 mod rest;
 mod revoke;
 mod servers;
+mod upstream;
 
 use std::net::SocketAddr;
 
@@ -36,6 +38,8 @@ enum What {
     Call(Call),
     /// REST calls through a node, beside the same made directly
     Rest(Rest),
+    /// Calls of a tool of another MCP server, asked directly, through the bare proxy and through a node
+    Upstream(Upstream),
     /// What code mode costs: tokens of context, time to find a tool, time to run code
     Code(Code),
     /// Let one workspace ask fifty times as often as it may, and measure another
@@ -90,6 +94,39 @@ struct Rest {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// How to load calls of another MCP server's tool.
+#[derive(Args, Debug)]
+struct Upstream {
+    /// Seconds of measurement for each row; a second of warming up comes before
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Numbers of connections; a connection has one request under way at a time
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    connections: Vec<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which era of the protocol server and client speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Era {
+    /// 2026-07-28
+    Modern,
+    /// 2025-11-25
+    Legacy,
+}
+
+impl Era {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Modern => "2026-07-28",
+            Self::Legacy => "2025-11-25",
+        }
+    }
 }
 
 /// How often to ask.
@@ -156,6 +193,7 @@ async fn main() -> Result<()> {
     match Cli::parse().what {
         What::Call(options) => call::run(&options).await,
         What::Rest(options) => rest::run(&options).await,
+        What::Upstream(options) => upstream::run(&options).await,
         What::Code(options) => code::run(&options).await,
         What::Fair(options) => fair::run(&options).await,
         What::Revoke(options) => revoke::run(&options).await,

@@ -99,7 +99,7 @@ impl Report {
     }
 }
 
-fn line(connections: &str, name: &str, row: &Row) -> String {
+pub fn line(connections: &str, name: &str, row: &Row) -> String {
     #[expect(clippy::cast_precision_loss, reason = "megabytes are shown with one digit")]
     let memory = row.memory_bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
     let upstream = row.upstream_requests_per_call.map(|each| format!("{each:.3}"));

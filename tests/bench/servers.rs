@@ -76,10 +76,10 @@ impl Upstream {
     }
 }
 
-type Body = BoxBody<Bytes, Infallible>;
+pub type Body = BoxBody<Bytes, Infallible>;
 
 /// Serves each connection in a task that ends with this one.
-async fn accept<S, F>(listener: TcpListener, answer: S)
+pub async fn accept<S, F>(listener: TcpListener, answer: S)
 where
     S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
