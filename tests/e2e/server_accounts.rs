@@ -174,11 +174,17 @@ async fn documents_that_speak_for_somebody_else_are_not_believed() -> TestResult
     ensure!(scene.trouble().await?.contains("says that its issuer is https://evil.example"));
     scene.server.behave(|manners| manners.says = json!({ "code_challenge_methods_supported": null }));
     ensure!(scene.trouble().await?.contains("does not offer PKCE"));
+    // The address of nobody is refused even where private ones are called.
+    for endpoint in ["http://0.0.0.0/token", "file:///etc/passwd", "http://user:word@127.0.0.1/token", ""] {
+        scene.server.behave(|manners| manners.says = json!({ "token_endpoint": endpoint }));
+        let text = scene.trouble().await?;
+        ensure!(text.contains("names no usable token endpoint"), "{endpoint:?}: {text}");
+    }
     scene.server.behave(|manners| {
-        manners.says = json!({ "token_endpoint": "http://169.254.169.254/latest" });
+        manners.says = json!({ "authorization_endpoint": "javascript:alert(1)" });
     });
     let text = scene.trouble().await?;
-    ensure!(text.contains("names no usable token endpoint"), "{text}");
+    ensure!(text.contains("names no usable authorization endpoint"), "{text}");
     scene.server.behave(|manners| {
         manners.says = json!({});
         manners.resource_says = json!({ "resource": "https://other.example/mcp" });

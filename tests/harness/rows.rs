@@ -83,10 +83,12 @@ impl Rows {
         let mut statements = vec!["SET LOCAL session_replication_role = replica".to_owned()];
         for table in self.tables.iter().filter(|table| before.get(*table) != now.get(*table)) {
             statements.push(format!("DELETE FROM {table} WHERE tenant_id = '{}'", self.tenant));
+            let columns = columns(&mut transaction, table).await?.join(", ");
             for row in before.get(table).into_iter().flatten() {
                 let row = row.replace('\'', "''");
                 statements.push(format!(
-                    "INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, '{row}'::jsonb)"
+                    "INSERT INTO {table} ({columns}) \
+                     SELECT {columns} FROM jsonb_populate_record(NULL::{table}, '{row}'::jsonb)"
                 ));
             }
         }
@@ -151,9 +153,10 @@ async fn tables_with(connection: &mut PgConnection, column: &str) -> Result<Vec<
     Ok(names)
 }
 
+/// Those that a row is written with, in order.
 async fn columns(connection: &mut PgConnection, table: &str) -> Result<Vec<String>> {
     let sql = format!(
-        "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' \
+        "SELECT quote_ident(column_name) FROM information_schema.columns WHERE table_schema = 'public' \
          AND table_name = '{table}' AND is_generated = 'NEVER' ORDER BY ordinal_position"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
