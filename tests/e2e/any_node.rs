@@ -21,7 +21,7 @@ fn answer(method: &str) -> Value {
         "sampling/createMessage" => {
             json!({"role": "assistant", "model": "a-model", "content": {"type": "text", "text": "Paris"}})
         }
-        _ => json!({"roots": [{"uri": "file:///home/ada", "name": "home"}]}),
+        _ => json!({"roots": [{"uri": "file:///notes/ada", "name": "home"}]}),
     }
 }
 
@@ -132,7 +132,7 @@ fn calls() -> [(&'static str, Value, &'static str, &'static [&'static str]); 5] 
             "LLM response: Paris",
             &["sampling/createMessage"],
         ),
-        ("test_input_required_result_list_roots", json!({}), "file:///home/ada", &["roots/list"]),
+        ("test_input_required_result_list_roots", json!({}), "file:///notes/ada", &["roots/list"]),
         (
             "test_input_required_result_multi_round",
             json!({}),

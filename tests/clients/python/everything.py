@@ -23,7 +23,7 @@ async def sampled(_context, _params):
 
 
 async def roots(_context):
-    return ListRootsResult(roots=[Root(uri="file:///home/ada", name="home")])
+    return ListRootsResult(roots=[Root(uri="file:///notes/ada", name="home")])
 
 
 def text(result):

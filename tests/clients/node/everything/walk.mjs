@@ -9,7 +9,7 @@ const asked = { name: "Ada", username: "ada", email: "ada@example.org", color: "
 export const answers = {
   "elicitation/create": async () => ({ action: "accept", content: asked }),
   "sampling/createMessage": async () => ({ role: "assistant", model: "a-model", content: { type: "text", text: "Paris" } }),
-  "roots/list": async () => ({ roots: [{ uri: "file:///home/ada", name: "home" }] }),
+  "roots/list": async () => ({ roots: [{ uri: "file:///notes/ada", name: "home" }] }),
 };
 
 const url = process.argv[2];
