@@ -136,10 +136,15 @@ fn what_most_operations_take_is_shown_and_schemes_that_are_shown_alike_count_tog
         "plan": {"type": "apiKey", "in": "header", "name": "x-token"},
         "b": {"type": "http", "scheme": "bearer"},
     });
-    let own = [json!([{"personal": []}, {"b": []}]), json!([{"plan": []}]), json!([{"b": []}])];
+    let own = [
+        json!([{"personal": []}, {"b": []}]),
+        json!([{"plan": []}]),
+        json!([{"personal": []}]),
+        json!([{"b": []}]),
+    ];
     let (auth, notes) = auth(schemes, &own);
     assert!(matches!(auth.kind, Some(Kind::ApiKey(_))), "{auth:?}");
-    assert!(notes.contains("1 of the 3 operations asks for another credential than personal"), "{notes}");
+    assert!(notes.contains("1 of the 4 operations asks for another credential than personal"), "{notes}");
 }
 
 #[test]
