@@ -96,10 +96,10 @@ const CHATGPT: Client = Client {
             when: "Once.",
             steps: &[
                 (
-                    "In ChatGPT on the web, open Settings, then Apps and connectors, then Advanced settings, and switch on Developer mode.",
+                    "In ChatGPT on the web, open Settings, then Security and login, and switch on Developer mode.",
                     None,
                 ),
-                ("Go back to Apps and connectors and choose Create.", None),
+                ("Still in Settings, open Apps and choose Create.", None),
                 ("Give it a name.", Some("{name}")),
                 ("Paste the endpoint as MCP server URL.", Some("{url}")),
                 ("Leave Authentication at OAuth, confirm that you trust it, and choose Create.", None),

@@ -37,12 +37,8 @@ pub(super) fn guides(url: &str, name: &str) -> Vec<Guide> {
             client: "ChatGPT",
             link: None,
             steps: vec![
-                step(
-                    "On the web, open Settings, then Apps and connectors, then Advanced settings, and switch on Developer mode.",
-                ),
-                step(
-                    "Go back to Apps and connectors, choose Create, and paste the address as MCP server URL.",
-                ),
+                step("On the web, open Settings, then Security and login, and switch on Developer mode."),
+                step("Still in Settings, open Apps, choose Create, and paste the address as MCP server URL."),
                 step("Leave Authentication at OAuth and choose Create."),
                 ALLOW,
             ],
