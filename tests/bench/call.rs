@@ -14,7 +14,7 @@ use crate::proxy::Proxy;
 use crate::report::{Load, Report, Row};
 use crate::servers::Upstream;
 
-const WARM_UP: Duration = Duration::from_secs(1);
+pub const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Runs the benchmark and prints what it found.
 ///
