@@ -53,6 +53,14 @@ pub fn param_headers(schema: &Value) -> Result<Vec<ParamHeader>, BadAnnotation> 
     Ok(walk.found)
 }
 
+/// Takes out the annotations that nobody can follow, so that clients need not leave the whole tool out. Answers what was wrong
+/// with the first.
+pub fn drop_bad(schema: &mut Value) -> Option<BadAnnotation> {
+    let (mut walk, mut first) = (Walk::default(), None);
+    walk.mend(schema, true, 0, &mut first);
+    first
+}
+
 #[derive(Default)]
 struct Walk {
     path: Vec<String>,
@@ -113,6 +121,39 @@ impl Walk {
             }
         }
         Ok(())
+    }
+
+    /// The same, without what is bad; deeper than is looked into, everything stays.
+    fn mend(&mut self, schema: &mut Value, plain: bool, depth: usize, first: &mut Option<BadAnnotation>) {
+        if depth > DEEPEST {
+            return;
+        }
+        let annotation = schema.get(ANNOTATION).cloned();
+        let bad = annotation.and_then(|name| self.annotated(schema, &name, plain && depth > 0).err());
+        let Value::Object(members) = schema else { return };
+        if let Some(bad) = bad {
+            first.get_or_insert(bad);
+            members.retain(|member, _| member != ANNOTATION);
+        }
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            for (name, property) in properties {
+                self.path.push(name.clone());
+                self.mend(property, plain, depth + 1, first);
+                self.path.pop();
+            }
+        }
+        for keyword in ELSEWHERE {
+            match members.get_mut(keyword) {
+                Some(Value::Array(schemas)) => {
+                    schemas.iter_mut().for_each(|schema| self.mend(schema, false, depth + 1, first));
+                }
+                Some(Value::Object(map)) if is_map(keyword) => {
+                    map.values_mut().for_each(|schema| self.mend(schema, false, depth + 1, first));
+                }
+                Some(schema) => self.mend(schema, false, depth + 1, first),
+                None => {}
+            }
+        }
     }
 
     fn annotated(&mut self, schema: &Value, name: &Value, plain: bool) -> Result<(), BadAnnotation> {
@@ -232,6 +273,25 @@ mod tests {
             assert!(headers(&bad).is_err(), "{bad}");
         }
         assert!(param_headers(&json!({"$defs": {"a": text(json!("A"))}})).is_err());
+    }
+
+    #[test]
+    fn what_nobody_can_follow_is_taken_out_and_the_rest_stays_as_it_is() {
+        let good = json!({"type": "string", "x-mcp-header": "Region"});
+        let bad = json!({"description": "One.", "x-mcp-header": "My Region", "type": "string"});
+        let mut schema = json!({"type": "object", "properties": {
+            "region": good, "other": bad, "again": good, "x-mcp-header": {"type": "number"},
+            "list": {"type": "array", "items": good},
+        }});
+        assert_eq!(drop_bad(&mut schema), Some(BadAnnotation::Name("other".to_owned())));
+        let plain = json!({"type": "string"});
+        let left = json!({"type": "object", "properties": {
+            "region": good, "other": {"description": "One.", "type": "string"}, "again": plain,
+            "x-mcp-header": {"type": "number"}, "list": {"type": "array", "items": plain},
+        }});
+        assert_eq!(schema.to_string(), left.to_string());
+        assert_eq!(param_headers(&schema).unwrap().len(), 1);
+        assert_eq!(drop_bad(&mut schema), None);
     }
 
     #[test]

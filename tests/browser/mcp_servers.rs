@@ -42,6 +42,9 @@ async fn a_server_is_added_and_what_it_changes_is_looked_at() -> TestResult {
     browser.go(&page(&format!("/connectors/{id}"))).await?;
     browser.read("MCP server").await?;
     browser.inspect("63-mcp-server-connector").await?;
+    browser.go(&page("/connectors")).await?;
+    browser.read("To review").await?;
+    browser.inspect("63-connectors-to-review").await?;
     server.offer(&[tool("find", "Finds orders by their text.", "q")]);
     console.submit(&definitions, &format!("{definitions}/refresh"), &[]).await?.ok()?;
     browser.go(&page(&format!("/connectors/{id}/override?tool=find"))).await?;

@@ -6,15 +6,15 @@ use prost::Message as _;
 use secrecy::SecretString;
 use toolmesh_proto::egress::EgressPolicy;
 use toolmesh_proto::ids::{InstallationId, PrivateConnectorId, TenantId, UserId};
-use toolmesh_proto::seal::{CredentialPlace, Sealer};
+use toolmesh_proto::seal::Sealer;
 use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
 use super::catalog::{Catalog, CatalogEntry};
 use super::exposure::Exposure;
-use super::installation::{Installation, ToolRow, known_credentials, oauth2, shown_beside};
+use super::installation::{Installation, ToolRow, known_credentials, oauth2};
 use super::private::Opened;
-use super::{dadl, grants, overrides, store, upstream};
+use super::{dadl, grants, overrides, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
 use crate::credentials::envelope::Vault;
@@ -46,9 +46,9 @@ pub struct Install {
 }
 
 /// A compiled connector with its source text.
-struct Prepared {
+pub(super) struct Prepared {
     source: String,
-    connector: v1::Connector,
+    pub(super) connector: v1::Connector,
     hash: String,
     built_in: bool,
     /// Tools that it begins without.
@@ -60,8 +60,8 @@ struct Prepared {
 #[derive(Clone)]
 pub struct Installations {
     pub(super) db: Db,
-    vault: Vault,
-    sealer: Sealer,
+    pub(super) vault: Vault,
+    pub(super) sealer: Sealer,
     catalog: Arc<Catalog>,
     egress: EgressPolicy,
 }
@@ -276,96 +276,7 @@ impl Installations {
         Ok(())
     }
 
-    /// What a node needs of every installation, and the connectors they stand on.
-    ///
-    /// # Errors
-    /// When the database fails or a credential does not open.
-    pub async fn for_nodes(&self, tx: &mut TenantTx) -> Result<Vec<(v1::Installation, Arc<v1::Connector>)>> {
-        let rows = store::all(tx).await?;
-        let mut disabled = store::disabled_tools(tx, None).await?;
-        let mut promoted = store::promoted_tools(tx, None).await?;
-        let mut credentials = credentials::for_nodes(tx, &self.vault, &self.sealer, None).await?;
-        let epochs = grants::epochs(tx).await?;
-        let mut overrides = overrides::store::all(tx, None).await?;
-        let mut not_offered = upstream::store::switched_off(tx).await?;
-        let mut connections = grants::changed_lately(tx).await?;
-        let pushed = |row: store::InstallationRow| {
-            let connector = decode(&row)?;
-            // What access tokens are got with stays here; a node asks for the tokens.
-            let lends = oauth2(&connector).is_some();
-            let mut sealed = credentials.remove(&row.id).filter(|_| !row.personal).unwrap_or_default();
-            sealed.retain(|one| is_for_nodes(&connector, &one.name));
-            let installation = v1::Installation {
-                id: row.id.to_string(),
-                name: row.name,
-                connector_hash: row.connector_hash,
-                base_url: row.base_url,
-                credentials: sealed,
-                disabled_tools: disabled.remove(&row.id).unwrap_or_default().into_iter().collect(),
-                personal: row.personal,
-                connections: connections.remove(&row.id).filter(|_| row.personal).unwrap_or_default(),
-                grant_epoch: if lends { epochs.get(&row.id).copied().unwrap_or(1) } else { 0 },
-                exposure: exposure(&row.exposure).sent().into(),
-                promoted_tools: promoted.remove(&row.id).unwrap_or_default().into_iter().collect(),
-                disabled_definitions: not_offered.remove(&row.id).unwrap_or_default().into_iter().collect(),
-                overrides: overrides
-                    .remove(&row.id)
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|(tool, set)| set.sent(tool))
-                    .collect(),
-                bare_names: row.bare_names,
-                timeout_seconds: row.timeout_seconds.unsigned_abs(),
-            };
-            Ok((installation, connector))
-        };
-        rows.into_iter().map(pushed).collect()
-    }
-
-    /// An installation that is not saved, or saved and partly changed, for a connection test on a node.
-    ///
-    /// # Errors
-    /// As for `install`.
-    pub async fn draft(
-        &self,
-        by: &Membership,
-        saved: Option<InstallationId>,
-        input: Install,
-    ) -> Result<(v1::Connector, v1::Installation)> {
-        by.require(Permission::Connectors)?;
-        let id = saved.unwrap_or_else(InstallationId::new);
-        let (connector, mut credentials, stored_for) = match saved {
-            None => (self.prepare(&input.source)?.connector, Vec::new(), None),
-            Some(id) => {
-                let mut tx = self.db.tenant(by.tenant).await?;
-                let installation = self.load(&mut tx, id).await?;
-                let sealed = credentials::for_nodes(&mut tx, &self.vault, &self.sealer, Some(id)).await?;
-                let sealed = sealed.into_values().flatten().collect();
-                (Arc::unwrap_or_clone(installation.connector), sealed, Some(installation.base_url))
-            }
-        };
-        let base_url = self.base_url(&input.base_url, &connector)?;
-        if !stored_for.is_some_and(|known| same_origin(&known, &base_url)) {
-            credentials.clear();
-        }
-        for (name, secret) in given(&connector, input.credentials)? {
-            let place = CredentialPlace { tenant: by.tenant, installation: id, name: &name };
-            let sealed = self.sealer.seal(place, 0, &secret).map_err(Error::internal)?;
-            credentials.retain(|c| c.name != name);
-            credentials.push(sealed);
-        }
-        let installation = v1::Installation {
-            id: id.to_string(),
-            name: connector.name.clone(),
-            connector_hash: connector_hash(&connector),
-            base_url,
-            credentials,
-            ..v1::Installation::default()
-        };
-        Ok((connector, installation))
-    }
-
-    fn prepare(&self, source: &Source) -> Result<Prepared> {
+    pub(super) fn prepare(&self, source: &Source) -> Result<Prepared> {
         match source {
             Source::BuiltIn(name) => {
                 let entry = self.catalog.get(name).ok_or(Error::NotFound)?;
@@ -405,7 +316,7 @@ impl Installations {
         }
     }
 
-    fn base_url(&self, typed: &str, connector: &v1::Connector) -> Result<String> {
+    pub(super) fn base_url(&self, typed: &str, connector: &v1::Connector) -> Result<String> {
         let text = if typed.trim().is_empty() { connector.base_url.as_str() } else { typed.trim() };
         if text.is_empty() {
             return Err(Error::field(
@@ -532,27 +443,18 @@ pub(super) async fn complete(
     rows.into_iter().map(with_both).collect()
 }
 
-fn decode(row: &store::InstallationRow) -> Result<Arc<v1::Connector>> {
+pub(super) fn decode(row: &store::InstallationRow) -> Result<Arc<v1::Connector>> {
     v1::Connector::decode(row.compiled.as_slice())
         .map(Arc::new)
         .map_err(|error| Error::Internal(format!("connector of installation {}: {error}", row.id)))
 }
 
 /// The table's own rule lets no other word in.
-fn exposure(word: &str) -> Exposure {
+pub(super) fn exposure(word: &str) -> Exposure {
     Exposure::parse(word).unwrap_or_default()
 }
 
-/// Whether nodes get a credential of a connector that shows access tokens: only a key that is shown beside them, and never a
-/// secret that a token is got with.
-fn is_for_nodes(connector: &v1::Connector, name: &str) -> bool {
-    let Some(auth) = oauth2(connector) else { return true };
-    let secrets =
-        [&auth.client_secret_credential, &auth.refresh_token_credential, &auth.service_account_credential];
-    shown_beside(connector).any(|beside| beside == name) && !secrets.iter().any(|own| *own == name)
-}
-
-fn same_origin(a: &str, b: &str) -> bool {
+pub(super) fn same_origin(a: &str, b: &str) -> bool {
     matches!((Url::parse(a), Url::parse(b)), (Ok(a), Ok(b)) if a.origin() == b.origin())
 }
 

@@ -13,6 +13,7 @@ pub mod exposure;
 pub mod grants;
 pub mod installation;
 pub mod installations;
+mod nodes;
 pub mod openapi;
 pub mod overrides;
 pub mod private;

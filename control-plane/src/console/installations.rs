@@ -51,6 +51,8 @@ pub(super) struct Filter {
 
 pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
     at.member.require(Permission::Connectors)?;
+    let waiting = app.upstreams.waiting(at.tenant.id).await?;
+    let row = |one: &Installation| InstallationRow { waits: waiting.contains_key(&one.id), ..row(one) };
     let rows = app.installations.list(at.tenant.id).await?.iter().map(row).collect();
     page(&InstallationsPage { shell: at.shell("Connectors", Nav::Connectors).await?, rows })
 }
@@ -118,6 +120,7 @@ pub(super) async fn replace_credential(
     at.visitor.require_recent(&at.path(&format!("/connectors/{id}")))?;
     match app.installations.replace_credentials(&at.member, id, fields.secrets("credential.")).await {
         Ok(_) => {
+            app.upstreams.reached_anew(at.tenant.id, id).await?;
             at.flash("The new credential is in use. The old one is gone.").await?;
             see_other(&at.path(&format!("/connectors/{id}")))
         }
@@ -142,6 +145,7 @@ pub(super) async fn set_base_url(
     let id = path.id()?;
     match app.installations.set_base_url(&at.member, id, fields.get("base_url")).await {
         Ok(forgot) => {
+            app.upstreams.reached_anew(at.tenant.id, id).await?;
             let more = if forgot {
                 " The credential was for the old address and is deleted. Enter the new one."
             } else {
@@ -224,6 +228,7 @@ pub(super) fn row(installation: &Installation) -> InstallationRow {
     let state = match (installation.missing_credentials().is_empty(), unconnected(installation), on) {
         (false, ..) => InstallationState::NeedsCredential,
         (true, Some(state), _) => state,
+        (true, None, 0) if all == 0 => InstallationState::NoTools,
         (true, None, 0) => InstallationState::Off,
         (true, None, _) => InstallationState::Ready,
     };
@@ -233,6 +238,7 @@ pub(super) fn row(installation: &Installation) -> InstallationRow {
         connector: installation.connector.name.clone(),
         connector_title: installation.connector.title.clone(),
         state,
+        waits: false,
         tools_on: on,
         tools_all: all,
         last4: installation.credentials.first().map(|c| c.last4.clone()).filter(|l| !l.is_empty()),
@@ -372,6 +378,7 @@ fn classes(tools: &[installation::ToolRow], current: &str) -> Vec<Choice> {
 
 fn consequences(installation: &Installation, on: usize) -> Vec<String> {
     let mut sentences = vec![match on {
+        0 => "None of its tools is on, so that no client loses one.".to_owned(),
         1 => "1 tool disappears from every member's client.".to_owned(),
         n => format!("{n} tools disappear from every member's client."),
     }];

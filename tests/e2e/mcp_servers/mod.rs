@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 use serde_json::Value;
 use toolmesh_tests::servers::{ServerAuth, definition_keys};
-use toolmesh_tests::{Console, Page, System, TestResult, Workspace};
+use toolmesh_tests::wait::SOON;
+use toolmesh_tests::{Console, Page, System, TestResult, Workspace, eventually};
 
 use self::scripted::{Scripted, liars, tool};
 
@@ -189,6 +190,30 @@ async fn a_server_that_is_away_keeps_its_list() -> TestResult {
     ensure!(page.contains("What was known of the server still holds"), "{page}");
     let page = scene.in_use(&id).await?;
     ensure!(page.contains("orders_find") && page.contains("Does not answer"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_another_address_it_is_looked_at_at_once_and_the_list_says_what_waits() -> TestResult {
+    let scene = Scene::new().await?;
+    let server = Scripted::start(&[tool("find", "Finds orders.", "q")], None).await?;
+    let id = scene.add("orders", &server).await?;
+    let list = scene.path("/connectors");
+    let text = scene.console.get(&list).await?.ok()?.text();
+    ensure!(text.contains("Ready") && !text.contains("To review"), "{text}");
+    let other = Scripted::start(&[tool("seek", "Seeks orders.", "text")], None).await?;
+    let connector = scene.path(&format!("/connectors/{id}"));
+    let settings = [("base_url", &*other.url())];
+    scene.console.submit(&connector, &format!("{connector}/settings"), &settings).await?.ok()?;
+    eventually("it is looked at there", SOON, || async {
+        let text = scene.console.get(&scene.definitions_path(&id)).await?.ok()?.text();
+        Ok(text.contains("Seeks orders.").then_some(()))
+    })
+    .await?;
+    let text = scene.console.get(&list).await?.ok()?.text();
+    ensure!(text.contains("No tools") && text.contains("To review"), "{text}");
+    let page = scene.in_use(&id).await?;
+    ensure!(page.contains("No tool is in use") && !page.contains("orders_seek"), "{page}");
     Ok(())
 }
 

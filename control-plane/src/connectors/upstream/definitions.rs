@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 use toolmesh_proto::access::Access;
+use toolmesh_proto::mcp_headers::param_headers;
 
 /// Largest definition, in bytes.
 const MAX_DEFINITION: usize = 256 << 10;
@@ -100,6 +101,17 @@ impl Definition {
             ));
         }
         Ok(Self { kind, name: name.to_owned(), json: json.to_owned() })
+    }
+
+    /// What of it is not followed though the rest is, for people.
+    #[must_use]
+    pub fn caveat(&self) -> Option<String> {
+        let schema = members(&self.json).remove("inputSchema").filter(|_| self.kind == Kind::Tool)?;
+        let bad = param_headers(&schema).err()?;
+        let shown: String = self.name.chars().take(80).collect();
+        Some(format!(
+            "The tool {shown} wants arguments sent as headers in a way that nobody can follow: {bad}. It is offered without that."
+        ))
     }
 
     /// What a server says of itself to models.

@@ -420,6 +420,17 @@ impl Upstreams {
         Ok(())
     }
 
+    /// Has a server looked at at once, since its address or credential is another; of other connectors, nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn reached_anew(&self, tenant: TenantId, id: InstallationId) -> Result<()> {
+        let mut tx = self.db.tenant(tenant).await?;
+        store::reached_anew(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Keeps how a server fares on a node.
     ///
     /// # Errors

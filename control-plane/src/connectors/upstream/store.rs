@@ -220,10 +220,11 @@ pub(in crate::connectors) async fn switched_off(
     Ok(off)
 }
 
-/// Makes this one the only one who looks at a server for a minute. False where somebody does already.
+/// Makes this one the only one who looks at a server for a minute; it is due again then, should this one not come back. False
+/// where somebody looks already.
 pub(super) async fn take(tx: &mut TenantTx, id: InstallationId, lease: Uuid) -> Result<bool> {
     let tenant = tx.tenant().uuid();
-    let sql = "UPDATE upstream_checks SET lease = $3, leased_until = now() + interval '60 seconds'
+    let sql = "UPDATE upstream_checks SET lease = $3, leased_until = now() + interval '60 seconds', due_at = now() + interval '60 seconds'
                WHERE tenant_id = $1 AND installation_id = $2 AND leased_until <= now()";
     let done = sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(lease).execute(tx.conn()).await?;
     Ok(done.rows_affected() > 0)
@@ -239,7 +240,7 @@ pub(super) async fn give_back(
     let tenant = tx.tenant().uuid();
     let sql = "UPDATE upstream_checks
                SET lease = NULL, leased_until = '-infinity',
-                   due_at = CASE WHEN due_at > now() AND due_at < now() + interval '30 seconds' THEN due_at ELSE now() + $4 * interval '1 second' END
+                   due_at = CASE WHEN due_at < leased_until THEN due_at ELSE now() + $4 * interval '1 second' END
                WHERE tenant_id = $1 AND installation_id = $2 AND lease = $3";
     sqlx::query(sql)
         .bind(tenant)
@@ -259,6 +260,14 @@ pub(super) async fn hasten(tx: &mut TenantTx, id: InstallationId) -> Result<()> 
                FROM upstream_servers s
                WHERE c.tenant_id = $1 AND c.installation_id = $2
                  AND s.tenant_id = c.tenant_id AND s.installation_id = c.installation_id";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Asks for a look at once, since the server is reached in another way from now on.
+pub(super) async fn reached_anew(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE upstream_checks SET due_at = now() WHERE tenant_id = $1 AND installation_id = $2";
     sqlx::query(sql).bind(tenant).bind(id.uuid()).execute(tx.conn()).await?;
     Ok(())
 }

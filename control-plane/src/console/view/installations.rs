@@ -22,6 +22,8 @@ pub enum InstallationState {
     Failing(String),
     /// Every tool is switched off.
     Off,
+    /// There is none that could be on.
+    NoTools,
 }
 
 impl InstallationState {
@@ -33,6 +35,7 @@ impl InstallationState {
             Self::NotConnected => "Not connected",
             Self::Failing(_) => "Failing",
             Self::Off => "All tools off",
+            Self::NoTools => "No tools",
         }
     }
 
@@ -42,7 +45,7 @@ impl InstallationState {
             Self::Ready => "fine",
             Self::NeedsCredential | Self::NotConnected => "attention",
             Self::Failing(_) => "danger",
-            Self::Off => "",
+            Self::Off | Self::NoTools => "",
         }
     }
 
@@ -50,7 +53,7 @@ impl InstallationState {
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         match self {
-            Self::Ready => None,
+            Self::Ready | Self::NoTools => None,
             Self::NeedsCredential => Some("Its tools are refused until a credential is given.".to_owned()),
             Self::NotConnected => {
                 Some("Its tools are refused until it is connected to an account.".to_owned())
@@ -69,6 +72,8 @@ pub struct InstallationRow {
     pub connector: String,
     pub connector_title: String,
     pub state: InstallationState,
+    /// Whether something that it offers waits for somebody to look at it.
+    pub waits: bool,
     pub tools_on: usize,
     pub tools_all: usize,
     /// The last four characters of the credential, where there is one.
@@ -216,6 +221,12 @@ impl InstallationPage {
     #[must_use]
     pub fn server_path(&self, rest: &str) -> String {
         self.shell.path(&format!("/servers/{}{rest}", self.id))
+    }
+
+    /// Whether nothing of what an MCP server offers is in use as a tool.
+    #[must_use]
+    pub const fn offers_no_tool(&self) -> bool {
+        self.server.is_some() && self.row.tools_all == 0
     }
 
     /// What is to be typed before a removal.

@@ -242,7 +242,12 @@ impl Found {
                         ));
                     }
                     Ok(_) if seen.len() > MAX_OF_KIND => return Err(Trouble::Endless(list.words)),
-                    Ok(definition) => self.definitions.push(definition),
+                    Ok(definition) => {
+                        if let Some(why) = definition.caveat() {
+                            self.note(why);
+                        }
+                        self.definitions.push(definition);
+                    }
                     Err(why) => self.note(why),
                 }
             }
