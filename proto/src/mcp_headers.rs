@@ -1,7 +1,7 @@
 //! Headers of the Model Context Protocol that repeat what stands in a body (revision 2026-07-28): which arguments of a tool go
 //! into `Mcp-Param-*`, and how any text is written in a header.
 //!
-//! Both planes need it: one drops tools whose annotations are bad, the other sends and checks the headers.
+//! Both planes need it: one takes out annotations that nobody can follow, the other sends and checks the headers.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
