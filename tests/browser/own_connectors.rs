@@ -133,7 +133,7 @@ async fn a_connector_is_brought_in_written_and_updated_in_the_browser() -> TestR
     browser.read("is enabled").await?;
     browser.press(".panel summary.btn").await?;
     browser.read("Made under Settings, API keys").await?;
-    browser.read("Sent as `X-Warehouse-Key: …`").await?;
+    browser.read("Sent as X-Warehouse-Key: …").await?;
     browser.inspect("92-own-installation").await?;
     browser.close().await
 }

@@ -90,12 +90,13 @@ async fn an_openapi_document_is_written_as_a_file_that_compiles() -> TestResult 
     std::fs::write(
         &document,
         "openapi: 3.0.0\ninfo: {title: Tiny API, version: '1.0'}\nservers: [{url: 'https://t.example.com'}]\n\
-        paths:\n  /a:\n    get: {operationId: getA, parameters: [{name: sid, in: cookie, required: true}]}\n  /b:\n    get: {operationId: getB}\n",
+        paths:\n  /a:\n    get: {operationId: getA, parameters: [{name: 'sid;', in: cookie, required: true}]}\n  /b:\n    get: {operationId: getB}\n",
     )?;
     let ran = connector(&["import", &document.display().to_string()]).await?;
     ensure!(ran.code == Some(0), "{ran:?}");
     ensure!(
-        ran.stdout.contains("# GET /a needs the cookie") && ran.stdout.contains("name: tiny"),
+        ran.stdout.contains("# GET /a has a cookie whose name cannot be sent")
+            && ran.stdout.contains("name: tiny"),
         "{}",
         ran.stdout
     );

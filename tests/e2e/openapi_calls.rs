@@ -20,6 +20,10 @@ const GALAXY: &str = "@scalar/galaxy/dist/3.1.json";
 const ANY_ANSWER: &[(&str, &str)] = &[
     ("getFile", "it is a tree of sixty kinds of nodes, for which Prism's generator takes half a minute"),
     ("getFileNodes", "the same tree"),
+    (
+        "putDevResources",
+        "the document requires a member of it that it does not describe, so that Prism makes up wrong ones",
+    ),
 ];
 
 /// Calls that fail for a reason that is not ours: document, tool, and why.

@@ -310,12 +310,9 @@ async fn a_documents_cookies_and_pairs_of_keys_reach_the_api_and_what_is_open_is
     ensure!(seen.header("x-app-key") == "key-of-the-depot", "{seen:?}");
     ensure!(seen.header("cookie") == "site=north-2==; lang=de%3B%20admin%3D1", "{seen:?}");
     let page = own.text(&installation).await?;
-    for words in [
-        "appKey: Made under Settings.",
-        "Sent as `X-App-Key: …`",
-        "the cookie `site`",
-        "the API's documentation",
-    ] {
+    for words in
+        ["appKey: Made under Settings.", "Sent as X-App-Key: …", "the cookie site", "the API's documentation"]
+    {
         ensure!(page.contains(words), "{words}: {page}");
     }
 

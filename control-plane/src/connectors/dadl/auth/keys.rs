@@ -89,7 +89,7 @@ fn key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Option<(ApiKeyAut
             cookie.error(report, "cannot be a cookie with this `inject_into` or `prefix`", "take them out");
             return None;
         }
-        let help = format!("Sent as the cookie `{name}` with every call.");
+        let help = format!("Sent as the cookie {name} with every call.");
         (Place::Cookie(name), help)
     } else if place == "query" {
         let Some(query) = query.and_then(|field| field.text(report)).filter(|name| !name.is_empty()) else {
@@ -97,11 +97,11 @@ fn key(fields: &mut Fields<'_>, report: &mut Report) -> Option<Option<(ApiKeyAut
             report.error(fields.at, &format!("{}.query_param", fields.path), "is missing", help);
             return None;
         };
-        let help = format!("Sent as `?{query}=…` with every call.");
+        let help = format!("Sent as ?{query}=… with every call.");
         (Place::Query(query), help)
     } else {
         let header = header?;
-        let help = format!("Sent as `{header}: {prefix}…` with every call.");
+        let help = format!("Sent as {header}: {prefix}… with every call.");
         (Place::Header(header), help)
     };
     let field = CredentialField::secret(&name, help);

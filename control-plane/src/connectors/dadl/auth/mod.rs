@@ -180,7 +180,7 @@ fn bearer(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth> {
         return Some(Auth::nothing());
     }
     let (header, prefix) = (header?, prefix?.unwrap_or_else(|| "Bearer ".to_owned()));
-    let help = format!("Sent as `{header}: {prefix}…` with every call.");
+    let help = format!("Sent as {header}: {prefix}… with every call.");
     let credentials = vec![CredentialField::secret(&name, help)];
     let kind = Kind::Bearer(v1::BearerAuth { credential: name, header, prefix });
     Some(Auth::of(kind, credentials))
