@@ -10,7 +10,11 @@ pub const SOON: Duration = Duration::from_secs(10);
 /// How long starting a whole system may take: initdb and all migrations on a busy machine.
 pub const START: Duration = Duration::from_secs(120);
 
-const PAUSE: Duration = Duration::from_millis(15);
+/// Between two questions: short at first, then a part of the time that has passed. Who asks for a minute stays below the
+/// limits that nodes set on how often somebody may.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(15);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const PART: u32 = 20;
 
 /// Asks `probe` until it answers `Some`, and fails with `what` when `limit` has passed.
 ///
@@ -29,7 +33,7 @@ where
         if start.elapsed() > limit {
             bail!("waited {limit:?} in vain: {what}");
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep((start.elapsed() / PART).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
     }
 }
 
