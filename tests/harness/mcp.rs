@@ -120,6 +120,8 @@ pub struct Stream {
     exchange: Exchange,
     body: BoxStream<'static, reqwest::Result<Bytes>>,
     events: Events,
+    /// What has come of an answer that is no stream: one message.
+    whole: Option<Vec<u8>>,
     /// What has come and was not asked for yet, last first.
     waiting: Vec<Value>,
 }
@@ -144,9 +146,17 @@ impl Stream {
                     self.exchange.check(&message)?;
                     return Ok(Some(message));
                 }
-                let Some(chunk) = self.body.next().await else { return Ok(None) };
-                self.waiting = self.events.push(&chunk?);
-                self.waiting.reverse();
+                match (self.body.next().await, &mut self.whole) {
+                    (Some(chunk), Some(whole)) => whole.extend_from_slice(&chunk?),
+                    (Some(chunk), None) => {
+                        self.waiting = self.events.push(&chunk?);
+                        self.waiting.reverse();
+                    }
+                    (None, whole) => {
+                        let Some(whole) = whole.take() else { return Ok(None) };
+                        self.waiting.push(serde_json::from_slice(&whole)?);
+                    }
+                }
             }
         };
         tokio::time::timeout(limit, wait).await.context("nothing came")?
@@ -220,8 +230,10 @@ impl Mcp {
         let request = self.http.post(&self.url).headers(self.headers.clone()).body(body);
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes_stream().boxed();
-        Ok(Stream { status, headers, exchange, body, events: Events::default(), waiting: Vec::new() })
+        let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let whole = media.starts_with("application/json").then(Vec::new);
+        let (body, events) = (response.bytes_stream().boxed(), Events::default());
+        Ok(Stream { status, headers, exchange, body, events, whole, waiting: Vec::new() })
     }
 
     /// Sends any other HTTP method, without a body.

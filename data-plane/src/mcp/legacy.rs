@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::envelope::{BUSY, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
+use super::envelope::{BUSY, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message};
 use super::lists::{self, List};
 use super::offered::{self, Offered};
 use super::ongoing::{self, Asking, Ongoing};
 use super::questions::{self, Question, Wanted};
-use super::reply;
 use super::revision::Revision;
 use super::session::Session;
+use super::{levels, reply};
 use crate::call::Caller;
 use crate::call::line::{Answered, Client};
 use crate::identity::Method;
@@ -75,8 +75,12 @@ pub(super) async fn handle(talk: &Talk<'_>, message: Message) -> Answer {
         if questions::kind(&method).is_some() {
             return talk.call(id, &method, params);
         }
-        if matches!(method.as_str(), "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe") {
-            return Answer::Ready(reply::result(&id, json!({})));
+        match method.as_str() {
+            "logging/setLevel" => return Answer::Ready(talk.set_level(&id, params)),
+            "resources/subscribe" | "resources/unsubscribe" => {
+                return Answer::Ready(reply::result(&id, json!({})));
+            }
+            _ => {}
         }
     }
     // `server/discover` without that era's `_meta` is among these: to a client that speaks both eras it means this one.
@@ -99,6 +103,15 @@ impl Talk<'_> {
             (None, Method::OAuth { client }) => client.clone(),
             (None, Method::ApiKey { id }) => id.to_string(),
         }
+    }
+
+    fn set_level(&self, id: &Id, params: Option<&RawValue>) -> Bytes {
+        let Some(level) = levels::read(params) else {
+            let text = format!("params.level must be one of {}.", levels::listed());
+            return reply::error(Some(id), INVALID_PARAMS, &text);
+        };
+        self.caller.app.levels.set(ongoing::owner(self.caller), self.scope(), level);
+        reply::result(id, json!({}))
     }
 
     async fn notified(&self, method: &str, params: Option<&RawValue>) {
@@ -156,8 +169,7 @@ impl Talk<'_> {
         Client {
             capabilities: self.session.as_ref().map(|one| one.capabilities.clone()).unwrap_or_default(),
             meta: ongoing::passed_on(meta),
-            // Which level it set, a node cannot know; the client leaves out what it does not want.
-            log_level: Some("debug".to_owned()),
+            log_level: Some(self.caller.app.levels.of(ongoing::owner(self.caller), self.scope()).to_owned()),
             rounds: false,
         }
     }

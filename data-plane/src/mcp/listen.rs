@@ -1,7 +1,7 @@
 //! `subscriptions/listen`: a stream that tells a client when one of its lists is another one.
 //!
 //! Nothing is kept for a client beyond its stream, so any node serves it. What is compared is what this caller would be shown:
-//! a change that is not theirs wakes nobody.
+//! a change that is not theirs wakes nobody. What the servers behind the workspace tell is passed on as it comes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -19,14 +19,19 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{BUSY, INVALID_PARAMS, Id};
+use super::heard::{About, Heard, News};
 use super::lists::List;
 use super::offered::Offered;
 use super::ongoing::{comment, event, event_stream};
 use super::revision::Revision;
 use super::{modern, reply};
 use crate::call::Caller;
+use crate::catalog::Tenant;
+use crate::identity::Principal;
 use crate::ingress::{ListenPermit, Standing};
+use crate::members::Members;
 
+const UPDATED: &str = "notifications/resources/updated";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 #[derive(Deserialize)]
@@ -41,6 +46,7 @@ struct Wanted {
     tools_list_changed: bool,
     prompts_list_changed: bool,
     resources_list_changed: bool,
+    resource_subscriptions: Vec<String>,
 }
 
 /// The lists that can change, as a client is told of them.
@@ -82,16 +88,20 @@ pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Respo
     let mut beat = tokio::time::interval_at(Instant::now() + beat_every, beat_every);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let offered = Offered::to(&caller);
+    let wanted = [
+        notifications.tools_list_changed,
+        notifications.prompts_list_changed && offered.prompts,
+        notifications.resources_list_changed && offered.resources,
+    ];
+    let [tools, prompts, resources] = wanted;
+    let about = About { tools, prompts, resources, uris: notifications.resource_subscriptions };
     let listener = Listener {
         changes: caller.app.table.access_changes(),
         stop: caller.app.stopping.clone(),
-        seen: shown(&caller.standing),
+        seen: caller.standing.principal().map(|(tenant, principal)| shown(&tenant, &principal)),
+        heard: Heard::new(&caller, about),
         standing: caller.standing,
-        wanted: [
-            notifications.tools_list_changed,
-            notifications.prompts_list_changed && offered.prompts,
-            notifications.resources_list_changed && offered.resources,
-        ],
+        wanted,
         told: VecDeque::new(),
         server: Value::Object(modern::meta(&caller.visit.tenant)),
         id,
@@ -108,6 +118,8 @@ struct Listener {
     stop: CancellationToken,
     beat: Interval,
     wanted: [bool; KINDS.len()],
+    /// The servers behind the workspace.
+    heard: Heard,
     /// What the caller would be shown, when it was last looked at; `None` for a caller who is nobody any more.
     seen: Option<Shown>,
     /// What is to be said next.
@@ -124,7 +136,13 @@ enum State {
 
 async fn next(state: State) -> Option<(Result<Bytes, Infallible>, State)> {
     match state {
-        State::Begun(listener) => Some((Ok(listener.acknowledged()), State::Open(listener))),
+        State::Begun(mut listener) => {
+            // From its first word on, nothing that is told is missed.
+            for news in listener.heard.open().await {
+                listener.tell(news);
+            }
+            Some((Ok(listener.acknowledged()), State::Open(listener)))
+        }
         State::Open(mut listener) => {
             let said = listener.wait().await;
             let state = if said.is_last { State::Ended } else { State::Open(listener) };
@@ -150,34 +168,65 @@ impl Listener {
                 biased;
                 () = self.stop.cancelled() => return self.end(),
                 changed = self.changes.changed() => changed.is_ok(),
+                news = self.heard.next() => {
+                    self.tell(news);
+                    continue;
+                }
                 _ = self.beat.tick() => {
                     // A token that has expired meanwhile is told by no change.
                     return if self.standing.principal().is_some() { more(comment()) } else { self.end() };
                 }
             };
-            let Some(shown) = shown(&self.standing).filter(|_| alive) else { return self.end() };
+            let Some((tenant, principal)) = self.standing.principal().filter(|_| alive) else {
+                return self.end();
+            };
+            let shown = shown(&tenant, &principal);
+            self.heard.tune(tenant, &principal);
             let before = self.seen.replace(shown);
             for (at, kind) in KINDS.iter().enumerate() {
                 let changed = before.is_none_or(|before| before.get(at) != shown.get(at));
                 if changed && self.wanted.get(at) == Some(&true) {
-                    self.told.push_back(self.notification(kind.told, json!({})));
+                    self.told.push_back(self.notification(kind.told, Members::default()));
                 }
             }
         }
     }
 
+    /// Passes on what a server told.
+    fn tell(&mut self, news: News) {
+        let [tools, prompts, resources] = KINDS.map(|kind| kind.told);
+        let (method, params) = match news {
+            News::Tools => (tools, Members::default()),
+            News::Prompts => (prompts, Members::default()),
+            News::Resources => (resources, Members::default()),
+            News::Resource(params) => (UPDATED, params),
+        };
+        self.told.push_back(self.notification(method, params));
+    }
+
     /// The first word says what will be told.
     fn acknowledged(&self) -> Bytes {
         let wanted = KINDS.iter().zip(self.wanted).filter(|(_, wanted)| *wanted);
-        let accepted: BTreeMap<&str, bool> = wanted.map(|(kind, _)| (kind.accepted, true)).collect();
-        self.notification("notifications/subscriptions/acknowledged", json!({ "notifications": accepted }))
+        let mut accepted: BTreeMap<&str, Value> =
+            wanted.map(|(kind, _)| (kind.accepted, true.into())).collect();
+        let followed = self.heard.followed();
+        if !followed.is_empty() {
+            accepted.insert("resourceSubscriptions", followed.into());
+        }
+        let mut params = Members::default();
+        params.set_value("notifications", &accepted);
+        self.notification("notifications/subscriptions/acknowledged", params)
     }
 
-    fn notification(&self, method: &str, mut params: Value) -> Bytes {
-        if let Value::Object(params) = &mut params {
-            params.insert("_meta".to_owned(), json!({ SUBSCRIPTION: self.id.0 }));
-        }
-        event(json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string().as_bytes())
+    fn notification(&self, method: &str, mut params: Members) -> Bytes {
+        let mut meta: Members = params.read_as("_meta").unwrap_or_default();
+        meta.set_value(SUBSCRIPTION, &self.id.0);
+        params.set_value("_meta", &meta);
+        let mut message = Members::default();
+        message.set_value("jsonrpc", &"2.0");
+        message.set_value("method", &method);
+        message.set_value("params", &params);
+        event(message.write().get().as_bytes())
     }
 
     /// The result ends the request in order, so that the client asks again and does not take it for a loss.
@@ -196,15 +245,14 @@ const fn more(bytes: Bytes) -> Said {
 }
 
 /// What the caller would be shown now.
-fn shown(standing: &Standing) -> Option<Shown> {
-    let (tenant, principal) = standing.principal()?;
-    Some(KINDS.map(|kind| {
+fn shown(tenant: &Tenant, principal: &Principal) -> Shown {
+    KINDS.map(|kind| {
         let mut hasher = DefaultHasher::new();
         for list in kind.lists {
-            for listing in list.entries(&tenant, &principal, Revision::MODERN) {
+            for listing in list.entries(tenant, principal, Revision::MODERN) {
                 listing.get().hash(&mut hasher);
             }
         }
         hasher.finish()
-    }))
+    })
 }

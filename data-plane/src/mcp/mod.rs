@@ -6,8 +6,10 @@
 mod envelope;
 #[doc(hidden)]
 pub mod fuzzing;
+mod heard;
 pub mod http_sse;
 mod legacy;
+mod levels;
 mod listen;
 mod lists;
 mod modern;
@@ -33,6 +35,7 @@ use http::header::ACCEPT;
 
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::{Answer, Talk};
+pub use self::levels::Levels;
 use self::revision::Revision;
 use self::session::Session;
 pub use self::unread::{messages as messages_in, refuse as refuse_unread};

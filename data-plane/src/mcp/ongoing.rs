@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Id};
 use super::questions::{Finished, Question, Resumption};
-use super::reply;
 use super::revision::Revision;
 use super::rounds::Bound;
+use super::{levels, reply};
 use crate::call::Caller;
 use crate::call::line::{Answered, Ask, Client, Event, Line};
 use crate::ingress::CallPermit;
@@ -34,9 +34,6 @@ use crate::members::Members;
 use crate::peer::{Cancellable, Expected, Frame, Frames, Owner, ParkedCall};
 
 const CUT: &str = "Access was revoked while the call was on its way. Log in again.";
-
-/// Levels of log messages, the lowest first.
-const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// A question on its way.
 pub(super) struct Ongoing {
@@ -89,7 +86,7 @@ impl Asking<'_> {
         Wire {
             revision: self.revision,
             progress_token: self.client.meta.get("progressToken").cloned(),
-            log_level: self.client.log_level.as_deref().and_then(level),
+            log_level: self.client.log_level.as_deref().and_then(levels::rank),
         }
     }
 
@@ -150,10 +147,6 @@ pub(super) fn passed_on(mut meta: Map<String, Value>) -> Map<String, Value> {
 /// Whose what a caller begins is.
 pub(super) fn owner(caller: &Caller) -> Owner {
     Owner { tenant: caller.visit.tenant.id, subject: caller.principal.subject }
-}
-
-fn level(name: &str) -> Option<usize> {
-    LEVELS.iter().position(|level| *level == name)
 }
 
 impl Ongoing {
@@ -261,7 +254,7 @@ impl Wire {
             }
             "notifications/message" => {
                 let members = Members::read(params.get())?;
-                let of = members.read_as::<String>("level").as_deref().and_then(level)?;
+                let of = members.read_as::<String>("level").as_deref().and_then(levels::rank)?;
                 self.log_level.is_some_and(|least| of >= least)
             }
             "notifications/elicitation/complete" => self.revision == Revision::V2025_11_25,

@@ -212,6 +212,11 @@ fn renamed(params: &RawValue, ours: Token, theirs: &Value) -> Option<Box<RawValu
     to_raw_value(&params).ok()
 }
 
+/// How severe a level is, if it is one.
+pub(super) fn rank(level: &str) -> Option<usize> {
+    LEVELS.iter().position(|known| *known == level)
+}
+
 /// Whether a log message is as severe as the client wants.
 fn wanted(least: Option<&str>, params: &RawValue) -> bool {
     #[derive(Deserialize)]
@@ -219,7 +224,6 @@ fn wanted(least: Option<&str>, params: &RawValue) -> bool {
         #[serde(borrow)]
         level: std::borrow::Cow<'a, str>,
     }
-    let rank = |level: &str| LEVELS.iter().position(|known| *known == level);
     let Some(least) = least.and_then(rank) else { return false };
     let level = serde_json::from_str(params.get()).ok().and_then(|logged: Logged<'_>| rank(&logged.level));
     level.is_some_and(|level| level >= least)

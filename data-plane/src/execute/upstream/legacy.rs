@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
@@ -48,6 +48,10 @@ pub(super) struct Session {
     id: Option<HeaderValue>,
     pub(super) revision: &'static str,
     ids: AtomicU64,
+    /// The server has log messages to set a level for.
+    logs: bool,
+    /// The lowest level that it was told; none yet is above all.
+    level: AtomicUsize,
 }
 
 /// Whose session it is, and what was said at its beginning.
@@ -58,7 +62,6 @@ pub(super) struct Key {
     /// Another account means another session.
     account: u64,
     capabilities: String,
-    level: Option<String>,
 }
 
 impl Key {
@@ -73,7 +76,6 @@ impl Key {
             subject: call.subject,
             account: account.finish(),
             capabilities: Value::from(meta::capabilities(call.line, revision)).to_string(),
-            level: call.line.client().log_level.clone(),
         }
     }
 }
@@ -134,6 +136,7 @@ pub(super) async fn ask(call: &Call<'_>, question: Question) -> Result<Answer, R
     let (key, sessions) = (Key::of(call, asked), &call.upstreams.sessions);
     for _ in 0..2 {
         let session = sessions.get(&key, call, asked).await?;
+        attune(call, &session).await?;
         match once(call, &session, &question).await {
             Ok(outcome) => return Ok(result::answer(question.method, outcome, false)?),
             Err(Unasked::SessionLost) => sessions.forget(&key, &session).await,
@@ -317,32 +320,41 @@ pub(super) async fn begin(call: &Call<'_>, asked: &'static str) -> Result<Arc<Se
         }
     };
     let (revision, logs) = agreed(&result)?;
-    let session = Session { id, revision, ids: AtomicU64::new(1) };
-    greet(call, &session, logs).await?;
+    let level = AtomicUsize::new(usize::MAX);
+    let session = Session { id, revision, ids: AtomicU64::new(1), logs, level };
+    greet(call, &session).await?;
     Ok(Arc::new(session))
 }
 
 /// What follows `initialize`.
-async fn greet(call: &Call<'_>, session: &Session, logs: bool) -> Result<(), Failure> {
+async fn greet(call: &Call<'_>, session: &Session) -> Result<(), Failure> {
     let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string().into_bytes();
     match call.say(call.door().post(session.headers(), ready)).await {
         // Some servers without sessions do not know the notification.
-        Ok(()) | Err(Failure::Rpc { .. } | Failure::Status { .. }) => {}
-        Err(failure) => return Err(failure),
+        Ok(()) | Err(Failure::Rpc { .. } | Failure::Status { .. }) => Ok(()),
+        Err(failure) => Err(failure),
     }
-    let level = call.line.client().log_level.as_deref().filter(|_| logs);
-    if let Some(level) = level {
-        let id = session.next_id();
-        let body =
-            json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": {"level": level}});
-        match exchange(call, session, id, body.to_string().into_bytes()).await {
-            // Whatever it says, its messages are filtered here too.
-            Ok(_)
-            | Err(Unasked::SessionLost | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {}
-            Err(Unasked::Failed(failure)) => return Err(failure),
+}
+
+/// Has the server send what the caller wants of its log. A session that sends more already stays as it is: what a client does
+/// not want is left out here too.
+async fn attune(call: &Call<'_>, session: &Session) -> Result<(), Failure> {
+    let Some(level) = call.line.client().log_level.as_deref().filter(|_| session.logs) else {
+        return Ok(());
+    };
+    let Some(rank) = converse::rank(level) else { return Ok(()) };
+    if session.level.fetch_min(rank, Ordering::Relaxed) <= rank {
+        return Ok(());
+    }
+    let id = session.next_id();
+    let body = json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": {"level": level}});
+    match exchange(call, session, id, body.to_string().into_bytes()).await {
+        // A session that is lost is found to be so by what is asked next.
+        Ok(_) | Err(Unasked::SessionLost | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {
+            Ok(())
         }
+        Err(Unasked::Failed(failure)) => Err(failure),
     }
-    Ok(())
 }
 
 /// Ends a session that nobody else uses, when it is dropped.

@@ -53,6 +53,8 @@ pub struct Wanted {
 /// What changed.
 #[derive(Debug)]
 pub enum Notice {
+    /// The server is heard from here on, or it is known that it cannot be heard now.
+    Open,
     Tools,
     Prompts,
     Resources,
@@ -129,14 +131,18 @@ impl Listener {
     async fn run(&self, notices: &mpsc::Sender<Notice>) {
         let Ok(_turn) = self.upstreams.listeners.0.try_acquire() else {
             tracing::warn!(installation = %self.installation.id, "too many streams to MCP servers are open");
+            let _ = notices.send(Notice::Open).await;
             return;
         };
         let mut wait = FIRST;
         loop {
             let start = tokio::time::Instant::now();
-            if let Some(placement) = (self.show)().await
-                && matches!(self.once(&placement, notices).await, Over::Never)
-            {
+            let over = match (self.show)().await {
+                Some(placement) => self.once(&placement, notices).await,
+                None => Over::Ended,
+            };
+            let _ = notices.send(Notice::Open).await;
+            if matches!(over, Over::Never) {
                 return;
             }
             // One that held for a while is opened again at once.
@@ -220,6 +226,7 @@ impl Listener {
             // A resource that cannot be listened to is silent.
             let _ = tokio::time::timeout(OPEN_WITHIN, subscribed).await;
         }
+        let _ = notices.send(Notice::Open).await;
         self.hear(answering, notices, Some((call, &session))).await
     }
 
@@ -231,6 +238,7 @@ impl Listener {
             let _ = tokio::time::timeout(OPEN_WITHIN, subscribed).await;
         }
         let mut heard = connection.listen().ok_or(Over::Ended)?;
+        let _ = notices.send(Notice::Open).await;
         while let Ok(Some(message)) = tokio::time::timeout(SILENT, heard.recv()).await {
             self.tell(message, notices).await;
         }
@@ -271,6 +279,11 @@ impl Listener {
     async fn tell(&self, message: Message, notices: &mpsc::Sender<Notice>) {
         let Message::Notification { method, params } = message else { return };
         let (notice, wanted) = match method.as_str() {
+            // The first word of the newest revision.
+            "notifications/subscriptions/acknowledged" => {
+                let _ = notices.send(Notice::Open).await;
+                return;
+            }
             "notifications/tools/list_changed" => (Notice::Tools, self.wanted.tools),
             "notifications/prompts/list_changed" => (Notice::Prompts, self.wanted.prompts),
             "notifications/resources/list_changed" => (Notice::Resources, self.wanted.resources),

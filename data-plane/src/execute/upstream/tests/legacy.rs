@@ -294,9 +294,11 @@ async fn who_listens_to_an_older_server_hears_of_its_resources() {
     let wanted = listen::Wanted { uris: vec!["test://a".into()], ..listen::Wanted::default() };
     let show: listen::Show = Arc::new(|| Box::pin(async { Some(Placement::default()) }));
     let mut heard = Box::pin(upstreams().listen(server(&played.url), somebody(), show, wanted));
-    let notice =
-        tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap();
-    assert!(matches!(notice, listen::Notice::Resource(params) if params.get().contains("test://a")));
+    let mut next = async || {
+        tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap()
+    };
+    assert!(matches!(next().await, listen::Notice::Open));
+    assert!(matches!(next().await, listen::Notice::Resource(params) if params.get().contains("test://a")));
     drop(heard);
     let ended = async {
         while !played.seen().iter().any(|seen| seen.method == Method::DELETE) {

@@ -210,6 +210,7 @@ async fn who_listens_hears_what_was_wanted_and_nothing_else() {
     let mut next = async || {
         tokio::time::timeout(SOON, futures_util::StreamExt::next(&mut heard)).await.unwrap().unwrap()
     };
+    assert!(matches!(next().await, listen::Notice::Open));
     assert!(matches!(next().await, listen::Notice::Prompts));
     assert!(matches!(next().await, listen::Notice::Resource(params) if params.get().contains("title")));
     let asked = &played.seen()[0];
