@@ -57,6 +57,9 @@ pub(super) async fn enter(
     at.visitor.require_recent(&here)?;
     match app.connections.enter(&at.member, id, fields.secrets("credential.")).await {
         Ok(()) => {
+            if at.member.require(Permission::Connectors).is_ok() {
+                app.upstreams.reached_anew(at.tenant.id, id).await?;
+            }
             at.flash("It is connected. Your calls use it from now on.").await?;
             see_other(&here)
         }

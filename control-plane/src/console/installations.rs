@@ -276,6 +276,8 @@ async fn detail(
     installation: &Installation,
     filter: &Filter,
 ) -> Result<InstallationPage> {
+    // Whatever led here: the page is for those who may see it.
+    at.member.require(Permission::Connectors)?;
     let now = OffsetDateTime::now_utc();
     let tools = installation.tools();
     let shown = |tool: &installation::ToolRow| {

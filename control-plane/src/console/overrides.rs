@@ -83,6 +83,7 @@ pub(super) async fn set_offering(
     Path(path): Path<InstallationPath>,
     fields: Fields,
 ) -> Page {
+    at.member.require(Permission::Connectors)?;
     let id = path.id()?;
     let typed = fields.get("timeout").trim();
     let seconds = if typed.is_empty() { Ok(0) } else { typed.parse::<u32>() };
