@@ -3,9 +3,11 @@
 use anyhow::Result;
 use serde_json::json;
 use toolmesh_tests::browser::Browser;
+use toolmesh_tests::servers::ServerAuth;
 use toolmesh_tests::token_server::{CLIENT, SECRET, TokenServer};
 use toolmesh_tests::{System, TestResult, paths};
 
+use crate::mcp_servers::scripted::{Scripted, tool};
 use crate::screens::log_in;
 
 fn document() -> Result<std::path::PathBuf> {
@@ -72,5 +74,31 @@ async fn a_member_connects_an_account_of_their_own() -> TestResult {
     browser.submit(&format!("{page}/connect")).await?;
     browser.read("ada@provider.example").await?;
     browser.inspect("81-own-connection").await?;
+    browser.close().await
+}
+
+#[tokio::test]
+async fn a_member_enters_a_key_of_their_own() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let server = Scripted::start(&[tool("find", "Finds orders.", "q")], Some("s3cret-token")).await?;
+    let auth = ServerAuth::Bearer("s3cret-token");
+    let id = system.add_mcp_server(&workspace, "orders", &server.url(), auth).await?.id;
+    let connector = format!("/w/{}/connectors/{id}", workspace.slug);
+    let owner = system.console(&workspace.owner).await?;
+    owner.submit(&connector, &format!("{connector}/accounts"), &[("accounts", "personal")]).await?.ok()?;
+    let page = format!("/w/{}/connections/{id}", workspace.slug);
+    let browser = Browser::open().await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    browser.go(&system.console_url(&page)).await?;
+    browser.read("Your calls then use it").await?;
+    browser.inspect("76-key-to-enter").await?;
+    browser.fill("credential.token", "s3cret-token").await?;
+    browser.submit(&format!("{page}/enter")).await?;
+    browser.read("ends in").await?;
+    browser.inspect("76-key-entered").await?;
+    browser.go(&system.console_url(&connector)).await?;
+    browser.read("member has connected an account").await?;
+    browser.inspect("76-accounts-of-a-server").await?;
     browser.close().await
 }
