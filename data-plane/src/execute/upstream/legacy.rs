@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
@@ -14,8 +14,10 @@ use http::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 use toolmesh_proto::claims::Subject;
 
+use super::aside::{self, Aside};
 use super::converse::{self, Way};
 use super::envelope::{Message, Outcome};
 use super::exchange::{Answering, Refusal, is_break, say_only, supported};
@@ -52,6 +54,9 @@ pub(super) struct Session {
     logs: bool,
     /// The lowest level that it was told; none yet is above all.
     level: AtomicUsize,
+    /// The caller can be asked something.
+    pub(super) asks: bool,
+    pub(super) aside: Arc<Aside>,
 }
 
 /// Whose session it is, and what was said at its beginning.
@@ -163,7 +168,8 @@ async fn once(call: &Call<'_>, session: &Session, question: &Question) -> Result
     let id = session.next_id();
     let body = request(call, question, id);
     let mut farewell = Farewell { call, way: Way::Http(session), id, due: true };
-    let outcome = exchange(call, session, id, body).await;
+    let (_place, said) = aside::hear(call, session).await.unzip();
+    let outcome = beside(call, session, id, body, said).await;
     // A server that answered, whatever it answered, has nothing left to stop.
     farewell.due = false;
     outcome
@@ -185,16 +191,76 @@ pub(super) async fn exchange(
     id: u64,
     body: Vec<u8>,
 ) -> Result<Outcome, Unasked> {
+    beside(call, session, id, body, None).await
+}
+
+/// The same, where something may be said beside the answer.
+async fn beside(
+    call: &Call<'_>,
+    session: &Session,
+    id: u64,
+    body: Vec<u8>,
+    said: Option<mpsc::Receiver<Message>>,
+) -> Result<Outcome, Unasked> {
+    let (way, lost) = (Way::Http(session), AtomicBool::new(false));
+    let answer = messages(call, session, body, &lost);
+    let outcome = match said {
+        Some(said) => converse::until_answered(call, way, id, aside::with(answer, said)).await,
+        None => converse::until_answered(call, way, id, answer).await,
+    };
+    outcome.map_err(
+        |failure| {
+            if lost.load(Ordering::Relaxed) { Unasked::SessionLost } else { failure.into() }
+        },
+    )
+}
+
+/// How far the answer to a request has come.
+enum Step<'a> {
+    Unsent(Vec<u8>),
+    Answering(Box<Resuming<'a>>),
+    Over,
+}
+
+/// Sends a request, and gives the messages of its answer. `lost` is set where the server does not know the session.
+fn messages<'a>(
+    call: &'a Call<'a>,
+    session: &'a Session,
+    body: Vec<u8>,
+    lost: &'a AtomicBool,
+) -> impl Stream<Item = Result<Message, Failure>> + 'a {
+    stream::unfold(Step::Unsent(body), move |step| async move {
+        let mut resuming = match step {
+            Step::Unsent(body) => match begun(call, session, body, lost).await {
+                Ok(resuming) => Box::new(resuming),
+                Err(failure) => return Some((Err(failure), Step::Over)),
+            },
+            Step::Answering(resuming) => resuming,
+            Step::Over => return None,
+        };
+        match resuming.next().await {
+            Ok(Some(message)) => Some((Ok(message), Step::Answering(resuming))),
+            Ok(None) => None,
+            Err(failure) => Some((Err(failure), Step::Over)),
+        }
+    })
+}
+
+async fn begun<'a>(
+    call: &'a Call<'a>,
+    session: &'a Session,
+    body: Vec<u8>,
+    lost: &AtomicBool,
+) -> Result<Resuming<'a>, Failure> {
     let incoming = call.send(call.door().post(session.headers(), body)).await?;
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
-        let lost = refusal.session_lost(session.id.is_some());
-        return Err(if lost { Unasked::SessionLost } else { refusal.failure().into() });
+        lost.store(refusal.session_lost(session.id.is_some()), Ordering::Relaxed);
+        return Err(refusal.failure());
     }
     let most = call.upstreams.outbound.answer_bytes();
     let answering = Answering::read(incoming, most, session.batches()).await?;
-    let messages = Resuming { call, session, answering, idle: 0 }.messages();
-    Ok(converse::until_answered(call, Way::Http(session), id, messages).await?)
+    Ok(Resuming { call, session, answering, idle: 0 })
 }
 
 /// A stream that is taken up again where it breaks, if the server numbers its events.
@@ -206,18 +272,7 @@ struct Resuming<'a> {
     idle: u32,
 }
 
-impl<'a> Resuming<'a> {
-    fn messages(self) -> impl Stream<Item = Result<Message, Failure>> + 'a {
-        stream::unfold(Some(self), |resuming| async {
-            let mut resuming = resuming?;
-            match resuming.next().await {
-                Ok(Some(message)) => Some((Ok(message), Some(resuming))),
-                Ok(None) => None,
-                Err(failure) => Some((Err(failure), None)),
-            }
-        })
-    }
-
+impl Resuming<'_> {
     async fn next(&mut self) -> Result<Option<Message>, Failure> {
         loop {
             let ended = match self.answering.next().await {
@@ -321,7 +376,10 @@ pub(super) async fn begin(call: &Call<'_>, asked: &'static str) -> Result<Arc<Se
     };
     let (revision, logs) = agreed(&result)?;
     let level = AtomicUsize::new(usize::MAX);
-    let session = Session { id, revision, ids: AtomicU64::new(1), logs, level };
+    // Servers without sessions cannot tell whom such a stream belongs to.
+    let asks = id.is_some() && !meta::capabilities(call.line, asked).is_empty();
+    let (ids, aside) = (AtomicU64::new(1), Arc::default());
+    let session = Session { id, revision, ids, logs, level, asks, aside };
     greet(call, &session).await?;
     Ok(Arc::new(session))
 }

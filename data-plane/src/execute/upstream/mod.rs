@@ -4,8 +4,9 @@
 //! a credential; it knows nothing of names under which clients call, of audit, or of how the client is reached.
 //!
 //! `modern` and `legacy` are the two eras, `oldest` the transport of 2024-11-05; `converse` is what a server may say before it
-//! answers, `exchange` one HTTP request with what comes of it, `server` what is kept of a server between calls.
+//! answers, `aside` what it says beside its answers, `exchange` one HTTP request with what comes of it, `server` what is kept of a server between calls.
 
+mod aside;
 mod breaker;
 mod clock;
 mod converse;
@@ -32,6 +33,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use toolmesh_proto::claims::Subject;
 
+use self::aside::Asides;
 use self::breaker::Verdict;
 use self::clock::Clock;
 use self::legacy::Sessions;
@@ -125,6 +127,7 @@ pub struct Upstreams {
     outbound: Outbound,
     servers: Arc<Servers>,
     sessions: Sessions,
+    asides: Asides,
     connections: Connections,
     listeners: Listeners,
     farewells: Arc<Semaphore>,
@@ -151,6 +154,7 @@ impl Upstreams {
             outbound,
             servers: Arc::new(Servers::new(reporter.clone())),
             sessions: Sessions::default(),
+            asides: Asides::default(),
             connections: Connections::default(),
             listeners: Listeners::default(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),

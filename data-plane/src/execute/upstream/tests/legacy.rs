@@ -157,6 +157,57 @@ async fn a_question_in_the_middle_of_a_call_reaches_the_client_and_its_answer_th
 }
 
 #[tokio::test]
+async fn a_question_beside_the_answer_reaches_the_client_too() {
+    type Open = std::sync::Mutex<Vec<mpsc::Sender<String>>>;
+    let open: Arc<Open> = Arc::default();
+    let played = Played::start(move |seen, _| match (seen.method.clone(), seen.rpc()) {
+        (_, "initialize") => initialized(seen, Some("s")),
+        (_, "notifications/initialized") => status(202),
+        (_, "logging/setLevel") => result(seen, &json!({})),
+        (Method::GET, _) => {
+            let (write, response) = open_stream();
+            open.lock().unwrap().push(write);
+            response
+        }
+        // The question comes on the stream of the session, which is open before the call.
+        (_, "tools/call") => {
+            let ask = json!({"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}});
+            let ask = json!({"jsonrpc": "2.0", "id": seen.body["id"], "method": "elicitation/create", "params": ask});
+            let (write, response) = open_stream();
+            let mut open = open.lock().unwrap();
+            open[0].try_send(event(&ask)).unwrap();
+            open.push(write);
+            response
+        }
+        _ => {
+            let done = json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": said("answered")});
+            let write = open.lock().unwrap().pop().unwrap();
+            write.try_send(event(&done)).unwrap();
+            status(202)
+        }
+    })
+    .await;
+    let (line, mut heard, _gone) = client();
+    let person = tokio::spawn(async move {
+        while let Some(event) = heard.recv().await {
+            if let Event::Ask(ask) = event {
+                let answer = to_raw_value(&json!({"action": "decline"})).unwrap();
+                ask.answer.send(Answered::Result(answer)).unwrap();
+            }
+        }
+    });
+    let (upstreams, server, ada) = (upstreams(), server(&played.url), somebody());
+    for _ in 0..2 {
+        let asked = upstreams.ask(&server, ada, &Placement::default(), question(&json!({})), &line).await;
+        assert_eq!(text(asked), "answered");
+    }
+    drop(line);
+    person.await.unwrap();
+    let opened = played.seen().iter().filter(|seen| seen.method == Method::GET).count();
+    assert_eq!(opened, 1, "one stream serves all calls of a session");
+}
+
+#[tokio::test]
 async fn a_question_that_nobody_can_answer_is_refused_to_the_server() {
     let played = Played::start(|seen, _| match seen.rpc() {
         "initialize" => initialized(seen, None),
