@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use toolmesh_tests::everything::{Eras, Sdk};
 use toolmesh_tests::everywhere::Everywhere;
+use toolmesh_tests::mcp::Stream;
 use toolmesh_tests::node::Node;
 use toolmesh_tests::relay::{Held, Relay};
 use toolmesh_tests::schema::MODERN;
@@ -183,5 +184,72 @@ async fn a_server_of_both_eras_is_asked_once_per_call() -> TestResult {
         ensure!(asked == call, "{asked} requests for {call} calls");
     }
     ensure!(scene.everywhere.upstream.asked("tools/list") <= 2, "lists are fetched by nodes");
+    scene.clean()
+}
+
+/// Opens a stream that tells of changes; its first word has come.
+async fn listening(mcp: &Mcp) -> Result<Stream> {
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}});
+    let wanted = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["test://static-text", "other://nowhere"]});
+    let params = json!({"_meta": meta, "notifications": wanted});
+    let body = json!({"jsonrpc": "2.0", "id": "l-1", "method": "subscriptions/listen", "params": params});
+    let listen =
+        mcp.clone().header("mcp-protocol-version", MODERN).header("mcp-method", "subscriptions/listen");
+    let mut stream = listen.open(body.to_string()).await?;
+    let first = stream.next().await?;
+    ensure!(first["method"] == "notifications/subscriptions/acknowledged", "{first}");
+    let told = &first["params"]["notifications"];
+    ensure!(
+        told == &json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["test://static-text"]}),
+        "only what is told is promised: {told}"
+    );
+    Ok(stream)
+}
+
+#[tokio::test]
+async fn what_a_server_of_either_era_says_of_its_lists_is_told_at_once() -> TestResult {
+    for (sdk, eras) in [(Sdk::Rust, Eras::Modern), (Sdk::TypeScript, Eras::Legacy)] {
+        let scene = Scene::new(sdk, eras).await?;
+        let mcp = scene.everywhere.client(&scene.front);
+        let mut stream = listening(&mcp).await?;
+        for (tool, told) in [
+            ("test_trigger_tool_change", "notifications/tools/list_changed"),
+            ("test_trigger_prompt_change", "notifications/prompts/list_changed"),
+        ] {
+            ensure!(!mcp.call(tool, json!({})).await?.text()?.is_empty());
+            let heard = stream.next().await.with_context(|| format!("{told} of a server of {eras:?}"))?;
+            ensure!(heard["method"] == told, "{eras:?}: {heard}");
+            ensure!(heard["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == "l-1", "{heard}");
+        }
+        scene.clean()?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_client_gets_the_log_messages_that_it_wants() -> TestResult {
+    let scene = Scene::new(Sdk::TypeScript, Eras::Legacy).await?;
+    // A node keeps what it was told; all requests go to one.
+    let front = scene.everywhere.front(1, Held::Everything)?;
+    let mcp = scene.everywhere.client(&front);
+    let call = json!({"jsonrpc": "2.0", "id": "call", "method": "tools/call", "params": {"name": "test_tool_with_logging"}});
+    let logged = async || {
+        let (mut stream, mut logged) = (mcp.open(call.to_string()).await?, 0);
+        loop {
+            let message = stream.next().await?;
+            match message.get("method").and_then(Value::as_str) {
+                Some("notifications/message") => logged += 1,
+                Some(other) => anyhow::bail!("{other} in a call that only logs"),
+                None => return anyhow::Ok(logged),
+            }
+        }
+    };
+    ensure!(logged().await? == 3, "who has not said what it wants gets everything");
+    let taken = mcp.request("logging/setLevel", json!({"level": "error"})).await?.json()?;
+    ensure!(taken.get("result").is_some(), "{taken}");
+    ensure!(logged().await? == 0, "what is no error was not wanted");
+    mcp.request("logging/setLevel", json!({"level": "info"})).await?.json()?;
+    ensure!(logged().await? == 3);
+    front.clean()?;
     scene.clean()
 }
