@@ -294,9 +294,11 @@ enum Continued {
 fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<Continued>, Finished> {
     let responses = match params.input_responses.take() {
         None | Some(Value::Null) => None,
-        Some(Value::Object(responses)) => Some(responses),
+        // Each is the result of what was asked, and results are objects.
+        Some(Value::Object(responses)) if responses.values().all(Value::is_object) => Some(responses),
         Some(_) => {
-            return Err(Finished::error(INVALID_PARAMS, "params.inputResponses must be an object."));
+            let text = "params.inputResponses must be an object, and each of its members one.";
+            return Err(Finished::error(INVALID_PARAMS, text));
         }
     };
     let state = match params.request_state.take() {

@@ -498,7 +498,10 @@ async fn a_modern_server_asks_a_modern_client_in_rounds_and_a_state_is_good_for_
     let mut other = retry("new_ask", &state);
     other["arguments"]["q"] = "2".into();
     let tampered = format!("{}A", &state[..state.len() - 1]);
-    for bad in [retry("new_plain", &state), other, retry("new_ask", &tampered), retry("new_ask", "nonsense")]
+    let mut number = retry("new_ask", &state);
+    number["inputResponses"]["who"] = 12345.into();
+    for bad in
+        [retry("new_plain", &state), other, retry("new_ask", &tampered), retry("new_ask", "nonsense"), number]
     {
         let refused = modern.rpc("tools/call", bad.clone()).await.json();
         assert!(
