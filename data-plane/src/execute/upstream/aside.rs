@@ -14,12 +14,14 @@ use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use toolmesh_proto::ids::{InstallationId, TenantId};
 
 use super::envelope::Message;
 use super::exchange::{Answering, say_only};
 use super::legacy::Session;
 use super::{Call, Failure};
 use crate::execute::outbound::{Outbound, OutboundRequest};
+use crate::sync::reports::Reporter;
 
 /// Most such streams that this node reads at a time.
 const STREAMS: usize = 2_000;
@@ -159,6 +161,8 @@ pub(super) async fn hear(call: &Call<'_>, session: &Session) -> Option<(Place, m
                     outbound: call.upstreams.outbound.clone(),
                     get: call.door().get(session.headers()),
                     post: call.door().post(session.headers(), Vec::new()),
+                    reporter: call.upstreams.reporter.clone(),
+                    server: (call.installation.tenant, call.installation.id),
                     _turn: turn,
                 };
                 tokio::spawn(reader.run());
@@ -190,6 +194,8 @@ struct Reader {
     get: OutboundRequest,
     /// What every message to the server is made of.
     post: OutboundRequest,
+    reporter: Reporter,
+    server: (TenantId, InstallationId),
     _turn: OwnedSemaphorePermit,
 }
 
@@ -228,6 +234,9 @@ impl Reader {
                 let _ = tokio::time::timeout(SLOW, call.send(message)).await;
             }
             (Message::Request { id, method, .. }, None) => self.refuse(&id, &method).await,
+            (Message::Notification { method, .. }, None) if method.ends_with("/list_changed") => {
+                self.reporter.changed(self.server.0, self.server.1);
+            }
             (Message::Notification { .. }, None) => {}
         }
     }
