@@ -219,9 +219,13 @@ fn left_out(schemes: &[Scheme<'_>], chosen: &[usize], taken: &[Taken]) -> Option
     (others > 0).then(|| {
         let shown: Vec<&str> =
             chosen.iter().filter_map(|at| schemes.get(*at)).map(|scheme| scheme.name).collect();
-        let (verb, its) = if others == 1 { ("asks", "it needs") } else { ("ask", "they need") };
+        let (verb, own) = if others == 1 {
+            ("asks", "it needs a connector of its own")
+        } else {
+            ("ask", "they need a connector of their own")
+        };
         format!(
-            "{others} of the {} operations {verb} for another credential than {}; {its} a connector of their own.",
+            "{others} of the {} operations {verb} for another credential than {}; {own}.",
             taken.len(),
             super::one_line(&shown.join(" and "), 80),
         )
