@@ -12,7 +12,7 @@ const MAX_CONNECTOR: usize = 24;
 /// `pets_find_all`.
 pub(super) fn snake(text: &str) -> String {
     let mut words: Vec<String> = Vec::new();
-    let chars: Vec<char> = text.chars().take(300).collect();
+    let chars: Vec<char> = text.chars().take(300).map(plain).collect();
     let mut word = String::new();
     for (index, c) in chars.iter().copied().enumerate() {
         if !c.is_ascii_alphanumeric() {
@@ -33,6 +33,26 @@ pub(super) fn snake(text: &str) -> String {
     words.push(word);
     words.retain(|word| !word.is_empty() && word != "controller");
     words.join("_")
+}
+
+/// A Latin letter without its marks; anything else as it is.
+fn plain(c: char) -> char {
+    let lower = c.to_lowercase().next().unwrap_or(c);
+    let letter = match lower {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
+        'ç' | 'ć' | 'č' => 'c',
+        'è'..='ë' | 'ē' | 'ę' | 'ě' => 'e',
+        'ì'..='ï' | 'ī' => 'i',
+        'ł' => 'l',
+        'ñ' | 'ń' | 'ň' => 'n',
+        'ò'..='ö' | 'ø' | 'ō' | 'ő' => 'o',
+        'ß' | 'ś' | 'š' => 's',
+        'ù'..='ü' | 'ū' | 'ů' | 'ű' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'ź' | 'ż' | 'ž' => 'z',
+        _ => return c,
+    };
+    if c.is_uppercase() { letter.to_ascii_uppercase() } else { letter }
 }
 
 /// The name of an operation's tool, before it is made unique: from its id, else from its method and path.
@@ -94,12 +114,14 @@ pub(super) fn argument(name: &str) -> String {
     if joined.is_empty() { "value".to_owned() } else { joined }
 }
 
-/// The connector's own name from its title: `Swagger Petstore - OpenAPI 3.0` as `swagger-petstore`.
+/// The connector's own name from its title: `Swagger Petstore - OpenAPI 3.0` as `swagger-petstore`. A brand that is written with
+/// a capital inside (GitHub) stays one word.
 pub(super) fn connector(title: &str) -> String {
     const FILLERS: &[&str] =
         &["api", "open", "openapi", "rest", "the", "v1", "v2", "v3", "specification", "reference"];
-    let snake = snake(title);
-    let words = snake.split('_').filter(|word| !FILLERS.contains(word) && !word.is_empty());
+    let title: String = title.chars().take(300).map(|c| plain(c).to_ascii_lowercase()).collect();
+    let words = title.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(|word| !FILLERS.contains(word) && !word.is_empty());
     let mut name = String::new();
     for word in words.filter(|word| !word.bytes().all(|b| b.is_ascii_digit())) {
         let longer = name.len() + usize::from(!name.is_empty()) + word.len();
@@ -127,6 +149,7 @@ mod tests {
             ("PetsController_findAll", "pets_find_all"),
             ("getHTTPServer2Status", "get_http_server2_status"),
             ("2fa", "op_2fa"),
+            ("fügeÄpfelHinzu", "fuge_apfel_hinzu"),
         ] {
             assert_eq!(tool(Some(id), "GET", "/x"), wanted);
         }
@@ -162,7 +185,8 @@ mod tests {
     fn a_connector_is_named_after_its_title() {
         for (title, wanted) in [
             ("Swagger Petstore - OpenAPI 3.0", "swagger-petstore"),
-            ("GitHub v3 REST API", "git-hub"),
+            ("GitHub v3 REST API", "github"),
+            ("Café & Söhne – API (v2)", "cafe-sohne"),
             ("", "api"),
             ("100% API", "api"),
             ("The Very Long Name Of An Interface For Everything", "very-long-name-of-an"),
