@@ -178,7 +178,12 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let composites = fields.get("composites");
     let types = types::read(fields.get("types").as_ref(), report);
     let examples = read_examples(fields.get("examples"), report);
-    fields.skip(&["openapi_source", "arazzo_source", "scoping"]);
+    // Whoever writes this means to keep something out, and has to know that it does not.
+    if let Some(scoping) = fields.get("scoping") {
+        let help = "switch tools off where the connector is enabled, and leave it out here";
+        scoping.warn(report, "is not part of the language and limits nothing", help);
+    }
+    fields.skip(&["openapi_source", "arazzo_source"]);
     fields.finish(report);
 
     let tools = tools?;

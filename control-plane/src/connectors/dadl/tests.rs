@@ -126,6 +126,9 @@ fn unknown_keys_warn_and_a_slip_is_recognised() {
     assert!(found.contains("did you mean `description`?"), "{found}");
     let hidden = format!("_anchors: {{a: 1}}\n{}", one_tool("method: GET\npath: /x"));
     assert_eq!(warnings(&hidden), "");
+    let scoped =
+        one_tool("method: GET\npath: /x").replace("  tools:", "  scoping: {tools: [demo]}\n  tools:");
+    assert!(warnings(&scoped).contains("backend.scoping: is not part of the language and limits nothing"));
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn shown_beside(auth: &str) -> Vec<String> {
 #[test]
 fn a_key_may_be_a_cookie_and_stand_beside_another_credential() {
     let compiled = document("{type: apikey, credential: sid, x-cookie: JSESSIONID}").unwrap();
-    assert!(compiled.setup.credentials[0].help.contains("cookie `JSESSIONID`"));
+    assert!(compiled.setup.credentials[0].help.contains("cookie JSESSIONID"));
     assert_eq!(asked(&compiled.setup), [("sid", true)]);
     let both = "{type: apikey, credential: key, header_name: DD-API-KEY, x-also: [{credential: app, header_name: DD-APPLICATION-KEY}, {credential: q, inject_into: query, query_param: app}, {credential: c, x-cookie: sid}]}";
     let beside = shown_beside(both);
