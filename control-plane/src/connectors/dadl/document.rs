@@ -118,7 +118,7 @@ fn read_requires(field: &Field<'_>, report: &mut Report) {
             item.error(report, message, "");
         }
     }
-    fields.finish(report);
+    fields.finish_closed(report);
 }
 
 /// Whether a range such as `>=0.3.0, <1` holds our level; `None` if it is no range.

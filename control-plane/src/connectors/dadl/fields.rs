@@ -184,6 +184,14 @@ impl<'a> Fields<'a> {
         self.finish_except(&[], report);
     }
 
+    /// Refuses keys that nobody asked for: what they demand cannot be met.
+    pub(super) fn finish_closed(self, report: &mut Report) {
+        for (key, _) in self.entries.iter().filter(|(key, _)| !self.known.contains(&key.name.as_str())) {
+            let help = one_of(&self.known);
+            report.error(key.at, &join(&self.path, &key.name), "is not known", help);
+        }
+    }
+
     /// Warns about keys that nobody asked for, apart from some.
     pub(super) fn finish_except(self, hidden: &[&str], report: &mut Report) {
         for (key, _) in self.entries {

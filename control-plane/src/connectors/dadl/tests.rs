@@ -151,6 +151,10 @@ fn what_is_required_and_not_known_is_refused_and_never_guessed() {
         ("spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nrequires: {toolmesh: '>=9'}", "asks for >=9"),
         ("spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nrequires: {toolmesh: soon}", "is not a range"),
         (
+            "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nrequires: {gateway: 1}",
+            "requires.gateway: is not known",
+        ),
+        (
             "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nincludes: [{path: /etc/passwd, merge_into: backend}]",
             "other files",
         ),
