@@ -340,7 +340,7 @@ pub(super) fn own_fields(installation: &Installation, setup: &Setup) -> Vec<Cred
     }
     let required = installation::required_credentials(&installation.connector);
     let field = |name: String| CredentialField {
-        label: name.replace('_', " "),
+        label: label(&name),
         help: String::new(),
         secret: true,
         required: required.contains(&name),
@@ -348,6 +348,14 @@ pub(super) fn own_fields(installation: &Installation, setup: &Setup) -> Vec<Cred
         name,
     };
     installation::known_credentials(&installation.connector).into_iter().map(field).collect()
+}
+
+/// A logical name as people write it: `Access token`.
+fn label(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map_or_else(String::new, |first| {
+        format!("{}{}", first.to_uppercase(), chars.as_str().replace('_', " "))
+    })
 }
 
 fn facts(
