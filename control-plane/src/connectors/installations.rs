@@ -246,17 +246,16 @@ impl Installations {
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
         let base_url = self.base_url(base_url, &installation.connector)?;
-        // A credential was given for one service; pointed at another, it would be shown to whoever runs that.
-        let forget = !same_origin(&base_url, &installation.base_url) && !installation.credentials.is_empty();
-        if forget {
+        // A credential was given for one service; pointed at another, it would be shown to whoever runs that. Members' own count
+        // as well as the workspace's.
+        let other = !same_origin(&base_url, &installation.base_url);
+        if other {
             credentials::forget(&mut tx, id).await?;
-        }
-        if !same_origin(&base_url, &installation.base_url) {
-            grants::forget(&mut tx, id).await?;
+            grants::forget_service(&mut tx, id).await?;
         }
         store::set_base_url(&mut tx, id, &base_url).await?;
         tx.commit_change().await?;
-        Ok(forget)
+        Ok(other && !installation.credentials.is_empty())
     }
 
     /// Removes an installation with its credentials; its tools are gone with the next push.

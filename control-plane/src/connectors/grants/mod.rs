@@ -246,7 +246,18 @@ pub(super) async fn secrets_changed(tx: &mut TenantTx, id: InstallationId) -> Re
 /// # Errors
 /// When the database fails.
 pub(super) async fn forget(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    store::end_consents(tx, id).await?;
     store::end_all(tx, id).await
+}
+
+/// The same, and where it was got: the installation is another service's from now on, which must not be shown what was given
+/// to this one.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn forget_service(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    provider::forget(tx, id).await?;
+    forget(tx, id).await
 }
 
 /// Epochs of all grants, for the bundle.

@@ -279,6 +279,14 @@ pub(super) async fn lend(tx: &mut TenantTx, account: Account, lent: bool) -> Res
     Ok(())
 }
 
+/// Ends the logins that are under way; who comes back from one begins again.
+pub(super) async fn end_consents(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM upstream_consents WHERE tenant_id = $1 AND installation_id = $2";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// Forgets what was got for everybody at an installation; the rows stay for their epochs, which nodes compare.
 pub(super) async fn end_all(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
     let tenant = tx.tenant().uuid();

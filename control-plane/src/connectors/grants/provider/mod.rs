@@ -294,6 +294,11 @@ impl Grants {
     }
 }
 
+/// Forgets which authorization server was found for an installation: it is another service's from now on.
+pub(super) async fn forget(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    store::forget(tx, id).await
+}
+
 fn client_place(issuer: &str, client_id: &str) -> String {
     format!("upstream client|{issuer}|{client_id}")
 }

@@ -46,6 +46,14 @@ pub(super) async fn get(tx: &mut TenantTx, id: InstallationId) -> Result<Option<
     }))
 }
 
+/// Forgets what was found for an installation.
+pub(super) async fn forget(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM upstream_providers WHERE tenant_id = $1 AND installation_id = $2";
+    sqlx::query(sql).bind(tenant).bind(id.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// Keeps what was found, in place of what was known.
 pub(super) async fn put(tx: &mut TenantTx, id: InstallationId, found: &Discovered) -> Result<()> {
     let tenant = tx.tenant().uuid();
