@@ -193,6 +193,26 @@ async fn each_call_shows_the_key_that_its_caller_entered_and_nobody_elses() -> T
 }
 
 #[tokio::test]
+async fn a_key_that_was_entered_for_one_service_is_not_shown_to_another() -> TestResult {
+    let (upstream, other) = (Upstream::start().await?, Upstream::start().await?);
+    let scene = Scene::with_keys(&upstream).await?;
+    scene.enter(&scene.ana, "the-key-that-ana-entered").await?;
+    scene.works(&scene.ana).await?;
+    let connector = format!("/w/{}/connectors/{}", scene.workspace.slug, scene.installation.id);
+    let settings = [("base_url", &*other.url())];
+    scene.owner.submit(&connector, &format!("{connector}/settings"), &settings).await?.ok()?;
+    scene.is_refused(&scene.ana, "you have not connected an account").await?;
+    ensure!(other.seen().is_empty(), "the other service was shown a key that was not given for it");
+    let page = scene.ana.console.visit(&scene.page("")).await?.ok()?;
+    ensure!(!page.text().contains("ends in"), "{}", page.text());
+    scene.enter(&scene.ana, "the-key-for-the-other").await?;
+    scene.works(&scene.ana).await?;
+    let shown = other.seen().last().map(|seen| seen.header("authorization").to_owned());
+    assert_eq!(shown.as_deref(), Some("Bearer the-key-for-the-other"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_members_consent_gives_a_token_for_their_own_calls_alone() -> TestResult {
     let server = TokenServer::start()?;
     let scene = Scene::by_consent(&server).await?;

@@ -168,6 +168,32 @@ async fn each_members_call_shows_the_server_their_own_account() -> TestResult {
 }
 
 #[tokio::test]
+async fn at_another_server_nothing_of_the_first_ones_login_is_used() -> TestResult {
+    let scene = Scene::new(Guarded::start()?).await?;
+    scene.begin("ada").await?;
+    let back = scene.server.allow(&scene.leave(&scene.owner).await?, "ada")?;
+    let other = Guarded::start()?;
+    // It has no documents of its own, so that nothing says where one logs in.
+    other.behave(|manners| {
+        manners.resource_says = json!({ "authorization_servers": [format!("{}/none", other.origin)] })
+    });
+    let settings = [("base_url", &*other.url())];
+    scene.owner.submit(&scene.page(""), &scene.page("/settings"), &settings).await?.ok()?;
+    let page = scene.owner.get(&scene.owner.path_of(back.as_str())?).await?;
+    ensure!(
+        !page.text().contains("It is connected"),
+        "a login for the first was taken for the other: {}",
+        page.text()
+    );
+    let text = scene.trouble().await?;
+    ensure!(text.contains("has no document about its endpoints"), "{text}");
+    let page = scene.owner.visit(&scene.page("")).await?.ok()?;
+    ensure!(page.text().contains("Not connected"), "{}", page.text());
+    assert!(other.calls().is_empty() && other.registrations().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn documents_that_speak_for_somebody_else_are_not_believed() -> TestResult {
     let scene = Scene::new(Guarded::start()?).await?;
     scene.server.behave(|manners| manners.says = json!({ "issuer": "https://evil.example" }));
