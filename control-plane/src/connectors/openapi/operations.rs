@@ -10,6 +10,7 @@ use super::{
     Document, MAX_OPERATIONS, Operation, Refused, access, body, names, one_line, params, refs, servers,
     swagger,
 };
+use crate::connectors::dadl;
 
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete", "head"];
 const MAX_DESCRIPTION: usize = 600;
@@ -219,7 +220,12 @@ fn file_answer(root: &Json, operation: &Json) -> Option<String> {
     let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
     let mut media =
         good.filter_map(|(_, response)| refs::follow(root, response).ok()?.get("content")?.as_object());
-    let media: Vec<&String> = media.by_ref().flat_map(|content| content.keys()).collect();
+    // What is no media type says nothing of the answer.
+    let media: Vec<&String> = media
+        .by_ref()
+        .flat_map(|content| content.keys())
+        .filter(|media| media.contains('*') || dadl::is_media_type(media))
+        .collect();
     let readable = |media: &&String| {
         let media = media.to_ascii_lowercase();
         ["json", "text", "xml", "yaml", "javascript", "*/*", "csv", "form"]

@@ -50,6 +50,19 @@ fn a_body_of_no_media_type_is_left_out_and_not_written() {
 }
 
 #[test]
+fn an_answer_of_no_media_type_is_not_written() {
+    let written = |content: Json| {
+        let mut json = with_schemas(json!({"S0": {"type": "object"}}));
+        json["paths"]["/a"]["post"]["responses"] = json!({"200": {"description": "d", "content": content}});
+        let document = document(&json);
+        compiled(&document);
+        document.generate("imported", &everything(&document.outline().unwrap())).unwrap().dadl
+    };
+    assert!(!written(json!({"applson": {}, "a/b/c": {}, "": {}})).contains("binary:"));
+    assert!(written(json!({"applson": {}, "image/png": {}})).contains("image/png"));
+}
+
+#[test]
 fn loops_of_references_end() {
     for schemas in [
         json!({"S0": {"$ref": "#/components/schemas/S0"}}),
