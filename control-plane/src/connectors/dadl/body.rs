@@ -82,7 +82,7 @@ fn essence(content_type: Option<&str>) -> String {
 }
 
 fn is_json(essence: &str) -> bool {
-    essence == "application/json" || essence.ends_with("+json")
+    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// How a body is written, from its media type and its parameters.

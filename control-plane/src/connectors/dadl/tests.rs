@@ -253,6 +253,7 @@ fn the_content_type_decides_how_a_body_is_written() {
         (body.to_owned(), BodyEncoding::Json),
         (format!("content_type: application/x-www-form-urlencoded\n{two}"), BodyEncoding::Form),
         (format!("content_type: application/vnd.api+json\n{two}"), BodyEncoding::Json),
+        (format!("content_type: text/json\n{body}"), BodyEncoding::Json),
         (format!("content_type: text/plain\n{body}"), BodyEncoding::Text),
         ("content_type: application/json".to_owned(), BodyEncoding::None),
         ("content_type: multipart/form-data".to_owned(), BodyEncoding::None),
