@@ -190,7 +190,7 @@ async fn a_server_of_both_eras_is_asked_once_per_call() -> TestResult {
 /// Opens a stream that tells of changes; its first word has come.
 async fn listening(mcp: &Mcp) -> Result<Stream> {
     let meta = json!({"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}});
-    let wanted = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["test://static-text", "other://nowhere"]});
+    let wanted = json!({"toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": false, "resourceSubscriptions": ["test://static-text"]});
     let params = json!({"_meta": meta, "notifications": wanted});
     let body = json!({"jsonrpc": "2.0", "id": "l-1", "method": "subscriptions/listen", "params": params});
     let listen =

@@ -294,15 +294,12 @@ enum Continued {
 fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<Continued>, Finished> {
     let responses = match params.input_responses.take() {
         None | Some(Value::Null) => None,
-        // Each is the result of what was asked, and results are objects.
-        Some(Value::Object(responses)) if responses.values().all(Value::is_object) => Some(responses),
-        Some(_) => {
-            let text = "params.inputResponses must be an object, and each of its members one.";
-            return Err(Finished::error(INVALID_PARAMS, text));
-        }
+        Some(Value::Object(responses)) => Some(responses),
+        Some(_) => return Err(no_objects()),
     };
     let state = match params.request_state.take() {
         None | Some(Value::Null) => {
+            let responses = responses.map(results).transpose()?;
             return Ok(responses.map(|responses| Continued::Round(Round { responses, state: None })));
         }
         Some(Value::String(sealed)) => bound.open(&caller.app.seals, &sealed),
@@ -311,6 +308,7 @@ fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<C
     let state = state.map_err(|_| Finished::error(INVALID_PARAMS, FOREIGN_STATE))?;
     let mut responses = responses.unwrap_or_default();
     responses.retain(|key, _| state.keys.contains(key));
+    let responses = results(responses)?;
     let Some(parked) = state.parked else {
         return Ok(Some(Continued::Round(Round { responses, state: state.server })));
     };
@@ -318,6 +316,16 @@ fn round(caller: &Caller, bound: &Bound, params: &mut Params) -> Result<Option<C
         .into_iter()
         .filter_map(|(key, response)| Some((key, Answered::Result(to_raw_value(&response).ok()?))));
     Ok(Some(Continued::Parked(parked, answers.collect())))
+}
+
+/// The answers, if each is the result of what was asked: results are objects.
+fn results(responses: Map<String, Value>) -> Result<Map<String, Value>, Finished> {
+    if responses.values().all(Value::is_object) { Ok(responses) } else { Err(no_objects()) }
+}
+
+fn no_objects() -> Finished {
+    let text = "params.inputResponses must be an object, and each of its members one.";
+    Finished::error(INVALID_PARAMS, text)
 }
 
 fn completion(params: Params) -> Result<What, Finished> {
