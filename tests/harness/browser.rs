@@ -59,6 +59,23 @@ pub struct Browser {
     _profile: tempfile::TempDir,
 }
 
+/// Starts chromedriver. It takes a free port of IPv6 and then wants the same of IPv4, which another process may have: it ends
+/// then, and is started again.
+async fn driver(profile: &Path) -> Result<(Kept, u16)> {
+    let log = profile.join("chromedriver.log");
+    let program = Path::new("chromedriver");
+    let start = Start { name: "chromedriver", program, log: &log, clean: None, save: None };
+    for _ in 0..4 {
+        let mut driver = Kept::start(&start, &["--port=0"], &[])?;
+        match driver.until_printed("chromedriver was ready", Duration::from_secs(60), port).await {
+            Ok(port) => return Ok((driver, port)),
+            Err(error) if error.to_string().contains("IPv4 port not available") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    anyhow::bail!("chromedriver found no free port in four attempts")
+}
+
 impl Browser {
     /// Opens a browser that knows nobody.
     ///
@@ -66,11 +83,7 @@ impl Browser {
     /// When chromedriver or Chromium do not start.
     pub async fn open() -> Result<Self> {
         let profile = paths::scratch("toolmesh-browser-")?;
-        let log = profile.path().join("chromedriver.log");
-        let program = Path::new("chromedriver");
-        let start = Start { name: "chromedriver", program, log: &log, clean: None, save: None };
-        let mut driver = Kept::start(&start, &["--port=0"], &[])?;
-        let port = driver.until_printed("chromedriver was ready", Duration::from_secs(60), port).await?;
+        let (driver, port) = driver(profile.path()).await?;
         let folder = profile.path().join("profile");
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(&folder.display().to_string())?)
