@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use toolmesh_tests::servers::ServerAuth;
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Mcp, System, TestResult, Upstream, Workspace, eventually, paths};
 
 use crate::Echo;
+use crate::mcp_servers::scripted::Scripted;
 
 /// A connector with so many tools that read, and a composite over two of them.
 fn large(tools: usize) -> String {
@@ -93,6 +95,37 @@ async fn a_model_finds_what_it_needs_and_calls_it_at_once() -> TestResult {
     ensure!(upstream.seen().len() == 3, "{:?}", upstream.seen());
     let paths = returned(&mcp, "return await tools.shop_0.both_shelves()").await?;
     ensure!(paths.as_array().is_some_and(|paths| paths.len() == 2), "{paths}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tool_of_another_server_is_found_by_what_it_takes_and_shown_with_its_types() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    let lookup = json!({
+        "name": "lookup", "description": "Looks a thing up.", "annotations": {"readOnlyHint": true},
+        "inputSchema": {"type": "object", "required": ["customer_number"], "properties": {
+            "customer_number": {"type": "string", "description": "As printed on the invoice"}}},
+        "outputSchema": {"type": "object", "required": ["balance"], "properties": {"balance": {"type": "number"}}},
+    });
+    let count = json!({
+        "name": "count", "description": "Counts.", "annotations": {"readOnlyHint": true},
+        "inputSchema": {"type": "object", "properties": {}},
+    });
+    let server = Scripted::start(&[lookup, count], None).await?;
+    let added = system.add_mcp_server(&workspace, "orders", &server.url(), ServerAuth::None).await?;
+    let console = system.console(&workspace.owner).await?;
+    let page = format!("/w/{}/connectors/{}", workspace.slug, added.id);
+    console.submit(&page, &format!("{page}/exposure"), &[("exposure", "code")]).await?.ok()?;
+    system.offered_everywhere(&workspace, "discover_tools").await?;
+    let mcp = system.mcp(&workspace, &workspace.key);
+    for query in ["customer number", "printed invoice"] {
+        let found = mcp.call("discover_tools", json!({ "query": query })).await?.text()?;
+        let signature =
+            "tools.orders.lookup(args: { customer_number: string }): Promise<{ balance: number }>";
+        ensure!(found.contains(signature), "{query}: {found}");
+        ensure!(found.contains("As printed on the invoice") && !found.contains("orders.count"), "{found}");
+    }
     Ok(())
 }
 

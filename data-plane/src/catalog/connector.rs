@@ -15,6 +15,7 @@ use toolmesh_proto::v1::tool::Call as Kind;
 use super::composite::{Composite, CompositeError};
 use super::search::{Index, Text};
 use super::server::Server;
+use super::vocabulary::Vocabulary;
 use crate::execute::arguments::{self, SchemaError};
 use crate::execute::credentials::{Auth, AuthError};
 use crate::execute::rest::Plan;
@@ -202,11 +203,15 @@ impl Tool {
             // A kind that this version does not know.
             None => return Err(ConnectorError::Kind(name())),
         };
-        let (schema, validator) = match &call {
-            Call::Upstream(definition) => (upstream_schema(definition), None),
+        let said = serde_json::from_str(&tool.output_schema_json).ok();
+        let (schema, returns, validator) = match &call {
+            Call::Upstream(definition) => {
+                let [takes, gives] = upstream_schemas(definition);
+                (takes.unwrap_or_else(any_object), said.or(gives), None)
+            }
             Call::Rest(_) | Call::Composite(_) => {
                 let (schema, validator) = own_schema(tool)?;
-                (schema, Some(validator))
+                (schema, said, Some(validator))
             }
         };
         Ok(Self {
@@ -215,7 +220,7 @@ impl Tool {
             description: cut(&tool.description),
             access: Access::parse(&tool.access),
             schema,
-            returns: serde_json::from_str(&tool.output_schema_json).ok(),
+            returns,
             validator,
             call,
             hidden: tool.hidden,
@@ -234,10 +239,10 @@ fn own_schema(tool: &v1::Tool) -> Result<(Box<RawValue>, jsonschema::Validator),
     Ok((serde_json::value::to_raw_value(&schema).map_err(|_| no_object())?, validator))
 }
 
-/// The schema as the server sent it; it is not ours to judge.
-fn upstream_schema(definition: &RawValue) -> Box<RawValue> {
-    let sent: Option<Members> = Members::read(definition.get()).and_then(|tool| tool.read_as("inputSchema"));
-    sent.map_or_else(any_object, |schema| schema.write())
+/// The schemas of what a tool takes and gives, as the server sent them; they are not ours to judge.
+fn upstream_schemas(definition: &RawValue) -> [Option<Box<RawValue>>; 2] {
+    let tool = Members::read(definition.get()).unwrap_or_default();
+    ["inputSchema", "outputSchema"].map(|name| tool.read_as::<Members>(name).map(|schema| schema.write()))
 }
 
 fn any_object() -> Box<RawValue> {
@@ -248,17 +253,13 @@ fn any_object() -> Box<RawValue> {
 
 /// What a tool is found by.
 fn text<'a>(tool: &'a Tool, sent: &v1::Tool) -> Text<'a> {
+    let Vocabulary { names, notes } = Vocabulary::of(tool.schema.get());
     Text {
         name: &tool.name,
         title: &tool.title,
         description: &tool.description,
-        params: tool
-            .call
-            .params()
-            .iter()
-            .filter(|param| !param.fixed)
-            .map(|param| param.name.as_str())
-            .collect(),
+        params: names,
+        notes,
         deprecated: sent.deprecated,
     }
 }
@@ -274,6 +275,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::catalog::samples;
+    use crate::catalog::search::{Shelf, search};
     use crate::execute::rest::plan::ParamPlace;
 
     #[test]
@@ -306,6 +308,39 @@ mod tests {
         let connector = Connector::compile(&definition).unwrap();
         let places: Vec<_> = connector.tools[0].call.params().iter().map(|param| &param.place).collect();
         assert_eq!(places, [&ParamPlace::Path, &ParamPlace::Path, &ParamPlace::Nowhere]);
+    }
+
+    #[test]
+    fn a_tool_of_another_server_is_found_by_its_arguments_and_typed_by_its_schemas() {
+        let definition = serde_json::json!({
+            "name": "lookup", "description": "Looks things up.",
+            "inputSchema": {"type": "object", "properties": {
+                "customer_number": {"type": "string", "description": "As printed on the invoice"}
+            }},
+            "outputSchema": {"type": "object", "properties": {"balance": {"type": "number"}}}
+        });
+        let upstream = |definition: String| v1::Tool {
+            name: "lookup".into(),
+            call: Some(Kind::Upstream(v1::UpstreamCall { definition_json: definition })),
+            ..v1::Tool::default()
+        };
+        let tools = vec![upstream(definition.to_string())];
+        let connector =
+            Connector::compile(&v1::Connector { name: "orders".into(), tools, ..v1::Connector::default() });
+        let connector = connector.unwrap();
+        let shelf = Shelf { index: &connector.search, name: "orders" };
+        for query in ["customer number", "invoice"] {
+            assert_eq!(search(&[shelf], query).len(), 1, "{query}");
+        }
+        assert!(connector.tools[0].returns.as_ref().is_some_and(|schema| schema.get().contains("balance")));
+        let bare = Tool::compile(
+            &upstream(r#"{"name":"lookup","inputSchema":7}"#.into()),
+            &connector.auth,
+            &mut Programs::new(),
+            &HashSet::new(),
+        );
+        let bare = bare.unwrap();
+        assert_eq!((bare.schema.get(), bare.returns.is_none()), (r#"{"type":"object"}"#, true));
     }
 
     #[test]

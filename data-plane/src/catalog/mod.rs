@@ -16,6 +16,7 @@ pub mod spelling;
 mod template;
 pub mod tenant;
 pub mod typescript;
+mod vocabulary;
 
 pub use composite::Composite;
 pub use connector::{Call, Connector, Tool};

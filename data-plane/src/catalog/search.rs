@@ -13,6 +13,8 @@ const B: f32 = 0.75;
 const IN_NAME: f32 = 4.0;
 const IN_TITLE: f32 = 2.0;
 const IN_TEXT: f32 = 1.0;
+/// In what is said of an argument.
+const IN_NOTE: f32 = 0.4;
 /// What a word is worth that only begins as the one asked for, or means much the same.
 const BEGINS: f32 = 0.6;
 const AKIN: f32 = 0.3;
@@ -45,7 +47,10 @@ pub struct Text<'a> {
     pub name: &'a str,
     pub title: &'a str,
     pub description: &'a str,
-    pub params: Vec<&'a str>,
+    /// Names of arguments.
+    pub params: Vec<String>,
+    /// What is said of arguments.
+    pub notes: Vec<String>,
     /// Worth less in a ranking; nothing else.
     pub deprecated: bool,
 }
@@ -103,6 +108,7 @@ impl Index {
         note(text.title, IN_TITLE);
         note(text.description, IN_TEXT);
         text.params.iter().for_each(|name| note(name, IN_TEXT));
+        text.notes.iter().for_each(|said| note(said, IN_NOTE));
         for (word, weight) in found {
             self.words.entry(word.into()).or_default().push((tool, weight));
         }
@@ -279,7 +285,8 @@ mod tests {
                 name,
                 title: "",
                 description,
-                params: params.to_vec(),
+                params: params.iter().map(|name| (*name).to_owned()).collect(),
+                notes: Vec::new(),
                 deprecated: name.starts_with("old"),
             };
         let tools: Vec<(&'static str, &'static str, &'static [&'static str])> = tools

@@ -4,15 +4,16 @@ use std::cell::Cell;
 
 use serde_json::{Map, Value};
 
-/// Deepest nesting of a type that is spelled out.
-const DEPTH: usize = 4;
+/// Most bytes of a signature with its comment; one that would be longer says less.
+const SIGNATURE_BYTES: usize = 8_000;
 /// Most members of a tool's arguments and of a type in them, and most parts, alternatives and values, that are spelled out.
 const MEMBERS: usize = 60;
 const INNER_MEMBERS: usize = 12;
 const PARTS: usize = 150;
 const ALTERNATIVES: usize = 12;
-/// Most characters of one value or name.
+/// Most characters of one value, and most bytes of a member's name.
 const VALUE_CHARS: usize = 60;
+const NAME_BYTES: usize = 100;
 /// Most characters of a parameter's description.
 const PARAM_CHARS: usize = 160;
 
@@ -29,16 +30,46 @@ pub struct Described<'a> {
     pub returns: Option<&'a Value>,
 }
 
+/// How much of a tool is said.
+struct Detail {
+    /// What each parameter is for.
+    notes: bool,
+    /// Deepest nesting of a type that is spelled out.
+    depth: usize,
+    /// What it gives.
+    returns: bool,
+}
+
+/// The fullest first. The last is short whatever the schemas are.
+const DETAILS: [Detail; 4] = [
+    Detail { notes: true, depth: 4, returns: true },
+    Detail { notes: false, depth: 4, returns: true },
+    Detail { notes: false, depth: 1, returns: true },
+    Detail { notes: false, depth: 0, returns: false },
+];
+
 /// The signature with its comment.
 #[must_use]
 pub fn signature(tool: &Described<'_>) -> String {
+    let mut text = String::new();
+    for detail in &DETAILS {
+        text = written(tool, detail);
+        if text.len() <= SIGNATURE_BYTES {
+            break;
+        }
+    }
+    text
+}
+
+fn written(tool: &Described<'_>, detail: &Detail) -> String {
     let mut out = String::from("/** ");
     out.push_str(&line(tool.description, tool.description_chars));
     out.push_str(" Access: ");
     out.push_str(tool.access);
     out.push('.');
     let properties = tool.schema.get("properties").and_then(Value::as_object);
-    for (name, property) in properties.into_iter().flatten().take(MEMBERS) {
+    let noted = properties.filter(|_| detail.notes);
+    for (name, property) in noted.into_iter().flatten().take(MEMBERS) {
         let note = note(property);
         if !note.is_empty() {
             out.push_str("\n * @param args.");
@@ -50,17 +81,30 @@ pub fn signature(tool: &Described<'_>) -> String {
     out.push_str(" */\n");
     out.push_str(tool.spelled);
     out.push('(');
-    let spell = Spell::new(tool.schema);
-    if properties.is_some_and(|properties| !properties.is_empty()) {
+    if takes_something(tool.schema) {
         let optional = if required(tool.schema).is_empty() { "?" } else { "" };
+        let spell = Spell::new(tool.schema, detail.depth);
         out.push_str(&format!("args{optional}: {}", spell.of(tool.schema, 0)));
     }
     out.push_str("): Promise<");
+    let returns = tool.returns.filter(|_| detail.returns);
     out.push_str(
-        &tool.returns.map_or_else(|| "any".to_owned(), |returns| Spell::new(returns).of(returns, 0)),
+        &returns.map_or_else(|| "any".to_owned(), |returns| Spell::new(returns, detail.depth).of(returns, 0)),
     );
     out.push('>');
     out
+}
+
+/// Whether there is anything to give: an object may also be described by what it is made of.
+fn takes_something(schema: &Value) -> bool {
+    let more = schema.get("additionalProperties");
+    has_members(schema)
+        || ["$ref", "anyOf", "oneOf", "allOf"].into_iter().any(|key| schema.get(key).is_some())
+        || more.is_some_and(|more| more.is_object() || *more == Value::Bool(true))
+}
+
+fn has_members(schema: &Value) -> bool {
+    schema.get("properties").and_then(Value::as_object).is_some_and(|properties| !properties.is_empty())
 }
 
 /// What a parameter is for, and what holds without it.
@@ -101,21 +145,24 @@ fn required(schema: &Value) -> Vec<&str> {
 struct Spell<'a> {
     /// Where references point into.
     root: &'a Value,
+    /// Deepest nesting that is spelled out.
+    depth: usize,
     /// How many more parts are spelled out: references can make a small schema huge.
     left: Cell<usize>,
 }
 
 impl<'a> Spell<'a> {
-    const fn new(root: &'a Value) -> Self {
-        Self { root, left: Cell::new(PARTS) }
+    const fn new(root: &'a Value, depth: usize) -> Self {
+        Self { root, depth, left: Cell::new(PARTS) }
     }
 
     fn of(&self, schema: &Value, depth: usize) -> String {
         let left = self.left.get();
-        if depth > DEPTH || left == 0 {
+        if depth > self.depth || left == 0 {
             return "any".to_owned();
         }
         self.left.set(left - 1);
+        let described = has_members(schema);
         let Value::Object(schema) = schema else { return "any".to_owned() };
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             let found = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
@@ -130,7 +177,8 @@ impl<'a> Spell<'a> {
             return union(values.iter().map(literal));
         }
         for (key, joint) in [("anyOf", " | "), ("oneOf", " | "), ("allOf", " & ")] {
-            if let Some(parts) = schema.get(key).and_then(Value::as_array) {
+            // Beside members of its own they mostly say which of these go together.
+            if let Some(parts) = schema.get(key).and_then(Value::as_array).filter(|_| !described) {
                 let parts = parts.iter().take(ALTERNATIVES).map(|part| self.of(part, depth + 1));
                 return joined(parts, joint);
             }
@@ -182,11 +230,12 @@ impl<'a> Spell<'a> {
             .collect();
         let member = |(name, property): (&String, &Value)| {
             let optional = if required.contains(&name.as_str()) { "" } else { "?" };
-            format!("{}{optional}: {}", key(name), self.of(property, depth + 1))
+            let key = Some(key(name)).filter(|key| key.len() <= NAME_BYTES)?;
+            Some(format!("{key}{optional}: {}", self.of(property, depth + 1)))
         };
         let most = if depth == 0 { MEMBERS } else { INNER_MEMBERS };
-        let mut members: Vec<String> = properties.iter().take(most).map(member).collect();
-        if properties.len() > most {
+        let mut members: Vec<String> = properties.iter().take(most).filter_map(member).collect();
+        if properties.len() > members.len() {
             members.push("[more: string]: any".to_owned());
         }
         format!("{{ {} }}", members.join("; "))
@@ -239,7 +288,7 @@ mod tests {
     use super::*;
 
     fn spelled(schema: &Value) -> String {
-        Spell::new(schema).of(schema, 0)
+        Spell::new(schema, 4).of(schema, 0)
     }
 
     #[test]
@@ -286,6 +335,55 @@ mod tests {
             (json!({}), "any"),
         ] {
             assert_eq!(spelled(&schema), expected, "{schema}");
+        }
+    }
+
+    fn told(schema: &Value, returns: Option<&Value>) -> String {
+        let description = &"é".repeat(5000);
+        signature(&Described {
+            spelled: "tools.orders.find",
+            description,
+            description_chars: 1000,
+            access: "read",
+            schema,
+            returns,
+        })
+    }
+
+    #[test]
+    fn a_signature_stays_short_whatever_another_server_says_of_its_tool() {
+        let values: Vec<String> = (0..12).map(|n| format!("{n}{}", "v".repeat(50))).collect();
+        let property = json!({"enum": values, "description": "d".repeat(5000), "default": "x".repeat(5000)});
+        let many = |name: &str| -> Map<String, Value> {
+            (0..80).map(|n| (format!("{name}{n}"), property.clone())).collect()
+        };
+        for name in ["p", &"long".repeat(30), "\u{1}\u{2}é", &"\u{1}".repeat(16)] {
+            let schema = json!({ "type": "object", "properties": many(name) });
+            let text = told(&schema, Some(&schema));
+            assert!(text.len() < 2 * SIGNATURE_BYTES, "{} bytes for {name:?}", text.len());
+            assert!(text.contains("[more: string]: any"), "{text}");
+        }
+        let few =
+            json!({"type": "object", "properties": {"q": {"type": "string", "description": "What for"}}});
+        let text = told(&few, Some(&few));
+        assert!(text.ends_with("(args?: { q?: string }): Promise<{ q?: string }>"), "{text}");
+        assert!(text.contains("@param args.q What for"), "{text}");
+    }
+
+    #[test]
+    fn an_object_is_spelled_by_its_members_or_by_what_it_is_made_of() {
+        let either = json!({
+            "type": "object", "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
+            "anyOf": [{"required": ["id"]}, {"required": ["name"]}]
+        });
+        assert!(told(&either, None).ends_with("(args?: { id?: string; name?: string }): Promise<any>"));
+        let referred =
+            json!({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"id": {"type": "string"}}}}});
+        assert!(told(&referred, None).ends_with("(args?: { id?: string }): Promise<any>"));
+        let open = json!({"type": "object", "additionalProperties": true});
+        assert!(told(&open, None).ends_with("(args?: Record<string, any>): Promise<any>"));
+        for nothing in [json!({"type": "object"}), json!({"type": "object", "properties": {}}), json!(null)] {
+            assert!(told(&nothing, None).ends_with("find(): Promise<any>"), "{nothing}");
         }
     }
 
