@@ -121,6 +121,13 @@ async fn a_file_too_large_for_an_answer_is_fetched_over_a_link() -> TestResult {
         Ok((page.text().matches("api_file").count() >= 5).then_some(()))
     })
     .await?;
+    // The newest is what followed the last link: what the API said stands at the step that asked it.
+    let list = console.visit(&log).await?.ok()?;
+    let newest = list.links(&format!("{log}/")).into_iter().next().context("nothing is in the log")?;
+    let page = console.visit(&newest).await?.ok()?;
+    ensure!(page.text().contains("files"), "{}", page.text());
+    let called = page.body.split("Called").nth(1).and_then(|rest| rest.split("Recorded").next());
+    ensure!(called.is_some_and(|step| step.contains("200 OK")), "{}", page.text());
     Ok(())
 }
 

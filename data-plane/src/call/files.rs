@@ -5,7 +5,7 @@
 //! links twice, and programs that look ahead follow them unasked.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -24,9 +24,10 @@ use super::line::Line;
 use super::permit::permit;
 use super::{Caller, begin};
 use crate::catalog::{Call, ToolEntry};
+use crate::execute::Failure;
 use crate::execute::download::Download;
 use crate::execute::rest::Plan;
-use crate::execute::rest::response::Content;
+use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::identity::{self, Proof};
 use crate::ingress::{CallPermit, Standing, Visit};
 use crate::node::App;
@@ -181,7 +182,8 @@ async fn hand(
     let start = Instant::now();
     match caller.app.executor.download(&entry.installation, plan, opened, &arguments).await {
         Ok(download) => {
-            event.facts().upstream_status = 200;
+            event.step("credential", true, download.credential, "");
+            event.facts().upstream_status = u32::from(download.status.as_u16());
             let (media_type, name, length) =
                 (download.media_type.clone(), download.name.clone(), download.length);
             let content = Rest { download, event: Some(event), start, _room: room };
@@ -189,11 +191,28 @@ async fn hand(
         }
         Err(failure) => {
             let told = failure.told(&entry.installation.connector.spoken(), &caller.visit.tenant.name);
-            event.step("upstream", false, start.elapsed(), "");
+            note(&mut event, &failure, start.elapsed());
             event.finish(outcome(&failure), &told);
             Err(NoFile::Failed(told))
         }
     }
+}
+
+/// Writes down at which step there was no file.
+fn note(event: &mut CallEvent, failure: &Failure, took: Duration) {
+    let (step, detail) = match failure {
+        Failure::Credential(error) => ("credential", error.to_string()),
+        Failure::Argument(error) => ("credential", error.to_string()),
+        Failure::Program(error) => ("arguments", error.clone()),
+        Failure::Outbound(error) => ("upstream", error.to_string()),
+        Failure::Answer(AnswerError::Status { status, .. }) => {
+            event.facts().upstream_status = u32::from(status.as_u16());
+            event.facts().upstream_millis = millis(took);
+            ("upstream", status_text(*status))
+        }
+        Failure::Answer(error) => ("upstream", error.to_string()),
+    };
+    event.step(step, false, took, detail);
 }
 
 /// The bytes of a file, as they come. Whatever becomes of them, it is recorded.
@@ -224,7 +243,9 @@ impl Rest {
     fn end(&mut self, outcome: Outcome, reason: &str) {
         let Some(mut event) = self.event.take() else { return };
         let took = self.start.elapsed();
-        event.step("upstream", outcome == Outcome::Ok, took, reason);
+        let status = status_text(self.download.status);
+        let detail = if reason.is_empty() { status } else { format!("{status}; {reason}") };
+        event.step("upstream", outcome == Outcome::Ok, took.saturating_sub(self.download.credential), detail);
         event.facts().upstream_millis = millis(took);
         event.facts().result_bytes = self.download.handed;
         event.finish(outcome, reason);

@@ -21,6 +21,10 @@ const HELD_BACK: usize = 32 << 10;
 
 /// A file on its way.
 pub struct Download {
+    /// What the API answered; it is one of success.
+    pub status: StatusCode,
+    /// How long it took to have the credential.
+    pub credential: Duration,
     pub media_type: String,
     pub name: String,
     /// As far as the API says.
@@ -51,9 +55,11 @@ impl Executor {
         opened: Opened,
         arguments: &Map<String, Value>,
     ) -> Result<Download, Failure> {
-        let until = Instant::now() + WITHIN;
+        let start = Instant::now();
+        let until = start + WITHIN;
         let placement = self.sign_in.placement(installation, &opened, plan.credential).await;
         let placement = placement.map_err(Failure::Credential)?;
+        let credential = start.elapsed();
         let (body, placement) = self.begin(installation, plan, &opened, placement, arguments).await?;
         placement.learn(body.status, &body.headers);
         if !body.status.is_success() {
@@ -73,7 +79,17 @@ impl Executor {
         let scrubber = textual.then(|| Scrubber { opened, placement, held: BytesMut::new() });
         // What is taken out of a text, or put in its place, changes its length.
         let length = body.length.filter(|_| scrubber.is_none());
-        Ok(Download { media_type, name, length, handed: 0, body, until, scrubber })
+        Ok(Download {
+            status: body.status,
+            credential,
+            media_type,
+            name,
+            length,
+            handed: 0,
+            body,
+            until,
+            scrubber,
+        })
     }
 
     /// Sends the request; once more with a fresh credential where the first one has run out.
