@@ -31,6 +31,7 @@ mod identity_assertions;
 mod invitations;
 mod isolation;
 mod kept_out;
+mod linked_resources;
 mod live_changes;
 mod machines;
 mod mcp_servers;

@@ -18,6 +18,7 @@ pub mod line;
 mod offers;
 mod permit;
 mod upstream;
+mod uris;
 mod workspace_code;
 
 use std::sync::Arc;

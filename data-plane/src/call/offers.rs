@@ -6,11 +6,10 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolmesh_proto::v1::Outcome;
 
-use super::{Caller, RpcError, Said, begin, upstream};
+use super::{Caller, RpcError, Said, begin, upstream, uris};
 use crate::catalog::{Installation, Tenant};
 use crate::execute::upstream::{Question, Round};
 use crate::identity::Principal;
-use crate::members::Members;
 use crate::policy::authorize_reading;
 use crate::record::CallEvent;
 
@@ -63,7 +62,7 @@ pub async fn read_resource(caller: &Caller, uri: &str, round: Option<Round>) -> 
     let question = Question { method: "resources/read", params, round };
     let said = ask(caller, route.installation, question, event).await;
     match said {
-        Said::Passed(result) if route.uri != uri => Said::Passed(renamed(&result, &route.uri, uri)),
+        Said::Passed(result) => Said::Passed(uris::read(caller, &route, uri, result)),
         // The error names the URI that the client knows.
         Said::Rpc(RpcError { code: -32002 | -32602, message, .. }) => {
             Said::Rpc(RpcError { message, ..not_found(uri) })
@@ -150,19 +149,6 @@ async fn ask(caller: &Caller, installation: &Installation, question: Question, m
 fn not_found(uri: &str) -> RpcError {
     let data = json!({ "uri": uri });
     RpcError { code: -32002, message: format!("Resource not found: {}", cut(uri)), data: Some(data) }
-}
-
-/// What was read of a wrapped URI, under the URI that was asked for.
-fn renamed(result: &serde_json::value::RawValue, own: &str, asked: &str) -> Box<serde_json::value::RawValue> {
-    let Some(mut members) = Members::read(result.get()) else { return result.to_owned() };
-    let mut contents: Vec<Members> = members.read_as("contents").unwrap_or_default();
-    for one in &mut contents {
-        if one.read_as::<String>("uri").as_deref() == Some(own) {
-            one.set_value("uri", &asked);
-        }
-    }
-    members.set_value("contents", &contents);
-    members.write()
 }
 
 fn cut(text: &str) -> String {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use toolmesh_proto::v1::{CredentialUse, Outcome};
 
 use super::line::Answered;
-use super::{Caller, InputRequired, RpcError, Said};
+use super::{Caller, InputRequired, RpcError, Said, uris};
 use crate::catalog::Installation;
 use crate::execute;
 use crate::execute::code::Thrown;
@@ -50,8 +50,12 @@ pub(super) async fn pass(
         Err(error) => return without_credential(caller, installation, &error, start.elapsed(), event),
     };
     let mut passing = Passing { caller, installation, opened, placement };
+    let method = question.method;
     let (asked, refused) = passing.answer(question).await;
-    let said = passing.told(asked.result, refused);
+    let said = match passing.told(asked.result, refused) {
+        Said::Passed(result) => Said::Passed(uris::linked(caller, installation, method, result)),
+        said => said,
+    };
     passing.note(&mut event, &said, asked.requests, asked.took);
     passing.record(&said, event);
     said

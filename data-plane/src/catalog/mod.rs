@@ -7,6 +7,7 @@ pub mod connector;
 mod entries;
 pub mod mirrored;
 pub mod offers;
+mod pages;
 mod presets;
 #[cfg(test)]
 pub mod samples;
@@ -21,6 +22,6 @@ mod vocabulary;
 pub use composite::Composite;
 pub use connector::{Call, Connector, Tool};
 pub use entries::ToolEntry;
-pub use offers::{Offer, Offers};
+pub use offers::{Offer, Offers, Route};
 pub use server::Server;
 pub use tenant::{ApiKey, Exposure, Holder, Installation, KeptOut, Member, ServiceAccount, Tenant};

@@ -1,8 +1,8 @@
 //! What the MCP servers behind a workspace offer beside tools: prompts, resources, templates of resources.
 //!
 //! Owns which server a prompt's name or a resource's URI means. A prompt has a public name as a tool has. A URI stays its
-//! server's own, since other texts name it; where two servers list the same, the later one's is wrapped, so that each can be
-//! read.
+//! server's own, since other texts name it; where it would lead to another server, as where two list the same, it is wrapped,
+//! so that each can be read. Pages of apps keep their scheme `ui`, by which clients know them (MCP Apps, SEP-1865).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use toolmesh_proto::v1;
 
 use super::entries::public_name;
-use super::server::Definition;
+use super::server::{Definition, Server};
 use super::template::Template;
 use super::tenant::{BundleError, Installation};
 
@@ -114,51 +114,62 @@ impl Offers {
     /// Which server a URI is asked of. `installations` are those in the caller's reach that offer resources, in order.
     #[must_use]
     pub fn route<'a>(&'a self, installations: &[&'a Arc<Installation>], uri: &str) -> Option<Route<'a>> {
+        let route = self.target(installations, uri)?;
+        self.offers(route.installation, &route.uri).then_some(route)
+    }
+
+    /// The URI by which clients reach what a server calls `own`, where that is another: its own would lead elsewhere, or
+    /// nowhere. `installations` are those in the caller's reach that offer resources, in order.
+    ///
+    /// A web address that the server offers nothing of stays as it is, since clients open it by themselves.
+    #[must_use]
+    pub fn public_uri(
+        &self,
+        installations: &[&Arc<Installation>],
+        installation: &Installation,
+        own: &str,
+    ) -> Option<String> {
+        if !installations.iter().any(|one| one.id == installation.id) {
+            // It can be read nowhere.
+            return None;
+        }
+        let leads = |uri: &str| {
+            self.target(installations, uri)
+                .is_some_and(|route| route.installation.id == installation.id && route.uri == own)
+        };
+        let wrapped = wrap(&installation.name, own);
+        let listed = self.resource_at.contains_key(&wrapped) && leads(&wrapped);
+        let stays = !listed && (leads(own) || (is_web(own) && !self.knows(installation, own)));
+        (!stays).then_some(wrapped)
+    }
+
+    /// Where a URI leads: what the list says of it, the server that it is wrapped for, or the one that it means.
+    fn target<'a>(&'a self, installations: &[&'a Arc<Installation>], uri: &str) -> Option<Route<'a>> {
+        let listed = self.resource_at.get(uri).and_then(|at| self.resources.get(*at));
+        let reach = |offer: &&Offer| installations.iter().any(|one| one.id == offer.installation.id);
+        if let Some(offer) = listed.filter(reach) {
+            return Some(Route { installation: &offer.installation, uri: offer.own.clone() });
+        }
         let wrapped = unwrap(uri)
             .and_then(|(name, own)| Some((*installations.iter().find(|one| one.name == name)?, own)));
-        let (installation, own) = match wrapped {
-            Some(found) => found,
-            None => (self.meant(installations, uri)?, uri.to_owned()),
-        };
-        self.offers(installation, &own).then_some(Route { installation, uri: own })
-    }
-
-    /// The URI that clients know a server's own by.
-    #[must_use]
-    pub fn public_uri(&self, installation: &Installation, own: &str) -> String {
-        let listed =
-            self.resources.iter().find(|one| one.own == own && one.installation.id == installation.id);
-        match listed {
-            Some(offer) => offer.name.clone(),
-            None if self.resource_at.contains_key(own) => wrap(&installation.name, own),
-            None => own.to_owned(),
+        if let Some((installation, uri)) = wrapped {
+            return Some(Route { installation, uri });
         }
+        Some(Route { installation: self.meant(installations, uri)?, uri: uri.to_owned() })
     }
 
-    /// Listed, of a template, of the one server with this scheme and authority, of the only server: in this order.
+    /// Of a template, of the one server with this scheme and authority, of the only server: in this order.
     fn meant<'a>(
         &'a self,
         installations: &[&'a Arc<Installation>],
         uri: &str,
     ) -> Option<&'a Arc<Installation>> {
         let reach = |offer: &&Offer| installations.iter().any(|one| one.id == offer.installation.id);
-        let listed = self.resource_at.get(uri).and_then(|at| self.resources.get(*at));
-        if let Some(offer) = listed.filter(reach) {
-            return Some(&offer.installation);
-        }
         let mut matching = self.templates.iter().zip(&self.matchers).filter(|(_, one)| one.matches(uri));
         if let Some((offer, _)) = matching.find(|(offer, _)| offer.enabled && reach(offer)) {
             return Some(&offer.installation);
         }
-        let place = authority(uri);
-        let near = |one: &Arc<Installation>| {
-            let all = self.resources.iter().chain(&self.templates);
-            place.is_some()
-                && all
-                    .filter(|offer| offer.installation.id == one.id)
-                    .any(|offer| authority(&offer.own) == place)
-        };
-        let mut near = installations.iter().copied().filter(|one| near(one));
+        let mut near = installations.iter().copied().filter(|one| self.is_near(one, uri));
         match (near.next(), near.next()) {
             (Some(only), None) => Some(only),
             (None, _) => match installations {
@@ -167,6 +178,24 @@ impl Offers {
             },
             (Some(_), Some(_)) => None,
         }
+    }
+
+    /// Whether a server lists something of a URI's scheme and authority.
+    fn is_near(&self, installation: &Installation, uri: &str) -> bool {
+        let place = authority(uri);
+        let all = self.resources.iter().chain(&self.templates);
+        let mut mine = all.filter(|offer| offer.installation.id == installation.id);
+        place.is_some() && mine.any(|offer| authority(&offer.own) == place)
+    }
+
+    /// Whether a URI is one of those that a server says it has.
+    fn knows(&self, installation: &Installation, own: &str) -> bool {
+        let listed = self.resources.iter();
+        let mut listed = listed.filter(|offer| offer.installation.id == installation.id);
+        let mut templates = self.templates.iter().zip(&self.matchers);
+        listed.any(|offer| offer.own == own)
+            || templates.any(|(offer, one)| offer.installation.id == installation.id && one.matches(own))
+            || self.is_near(installation, own)
     }
 
     /// Whether a server's own URI is not switched off, by itself or with the template that it is of.
@@ -181,13 +210,28 @@ impl Offers {
     }
 }
 
+/// The installations whose server has resources.
+pub(super) fn readable(installations: &[Arc<Installation>]) -> Vec<&Arc<Installation>> {
+    let has = |one: &&Arc<Installation>| one.connector.server.as_ref().is_some_and(Server::has_resources);
+    installations.iter().filter(has).collect()
+}
+
 fn wrap(installation: &str, uri: &str) -> String {
-    format!("mcp+{installation}://{}", utf8_percent_encode(uri, WRAPPED))
+    format!("{}{}", before(installation, uri), utf8_percent_encode(uri, WRAPPED))
+}
+
+/// What stands before a URI that is wrapped.
+fn before(installation: &str, uri: &str) -> String {
+    if uri.starts_with("ui://") {
+        format!("ui://mcp+{installation}/")
+    } else {
+        format!("mcp+{installation}://")
+    }
 }
 
 /// The expressions stay what they are, for clients to fill in.
 fn wrap_template(installation: &str, template: &str) -> String {
-    let (mut out, mut rest) = (format!("mcp+{installation}://"), template);
+    let (mut out, mut rest) = (before(installation, template), template);
     while let Some((literal, after)) = rest.split_once('{') {
         let Some((expression, after)) = after.split_once('}') else { break };
         out.extend(utf8_percent_encode(literal, WRAPPED));
@@ -199,8 +243,15 @@ fn wrap_template(installation: &str, template: &str) -> String {
 }
 
 fn unwrap(uri: &str) -> Option<(&str, String)> {
-    let (name, own) = uri.strip_prefix("mcp+")?.split_once("://")?;
+    let (name, own) = match uri.strip_prefix("ui://mcp+") {
+        Some(page) => page.split_once('/')?,
+        None => uri.strip_prefix("mcp+")?.split_once("://")?,
+    };
     Some((name, percent_decode_str(own).decode_utf8().ok()?.into_owned()))
+}
+
+fn is_web(uri: &str) -> bool {
+    uri.starts_with("https://") || uri.starts_with("http://")
 }
 
 /// Scheme and authority, for comparing.

@@ -14,7 +14,8 @@ use url::Url;
 
 use super::connector::Connector;
 use super::entries::{ToolEntry, entries};
-use super::offers::Offers;
+use super::offers::{self, Offers};
+use super::pages;
 use super::server::Server;
 
 /// One tenant, whole; never changed, only replaced.
@@ -195,6 +196,10 @@ impl Tenant {
             offers.add(&installation, sent, &mut faults);
             installations.push(installation);
         }
+        let readable = offers::readable(&installations);
+        for entry in &mut tools {
+            pages::lead(entry, |installation, uri| offers.public_uri(&readable, installation, uri));
+        }
         for alias in &bundle.aliases {
             if !set_alias(alias, &mut tools, &mut by_name) {
                 faults.push(BundleError::Alias(alias.alias.clone()));
@@ -256,6 +261,12 @@ impl Tenant {
     /// The installations of MCP servers.
     pub fn servers(&self) -> impl Iterator<Item = (&Arc<Installation>, &Server)> {
         self.installations.iter().filter_map(|one| Some((one, one.connector.server.as_ref()?)))
+    }
+
+    /// The installations of MCP servers that have resources.
+    #[must_use]
+    pub fn readable(&self) -> Vec<&Arc<Installation>> {
+        offers::readable(&self.installations)
     }
 
     /// The member with an id.

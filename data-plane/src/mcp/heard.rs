@@ -237,7 +237,9 @@ fn renamed(tenant: &Tenant, source: &Source, params: &RawValue) -> Option<Member
     let own: String = members.read_as("uri")?;
     let asked = source.uris.iter().find(|(one, _)| *one == own).map(|(_, asked)| asked.clone());
     // A server may name a part of what is followed.
-    let known = asked.unwrap_or_else(|| tenant.offers.public_uri(&source.installation, &own));
-    members.set_value("uri", &known);
+    let public = || tenant.offers.public_uri(&tenant.readable(), &source.installation, &own);
+    if let Some(known) = asked.or_else(public) {
+        members.set_value("uri", &known);
+    }
     Some(members)
 }

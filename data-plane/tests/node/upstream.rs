@@ -154,6 +154,13 @@ async fn call(server: &Server, message: &Value, complete: &str) -> Response {
             });
             ([("content-type", "text/event-stream")], Body::from_stream(body)).into_response()
         }
+        "links" => {
+            let uris = ["test://shared", "test://t/5", "none://listed", "https://example.org/page", "ui://x"];
+            let link = |uri: &str| json!({"type": "resource_link", "uri": uri, "name": "n"});
+            let embedded = json!({"type": "resource", "resource": {"uri": "none://listed", "text": "t"}});
+            let content: Vec<Value> = uris.into_iter().map(link).chain([embedded]).collect();
+            json_response(reply(id, &format!(r#"{{{complete}"content":{}}}"#, Value::from(content))))
+        }
         _ => json_response(reply(id, &RESULT.replacen('{', &format!("{{{complete}"), 1))),
     }
 }
@@ -183,7 +190,7 @@ fn connector(legacy: bool) -> v1::Connector {
         })),
         ..Default::default()
     };
-    let tools = ["plain", "ask", "elicit", "progress", "never", "web_search"];
+    let tools = ["plain", "ask", "elicit", "progress", "never", "links", "web_search"];
     let capabilities = json!({"tools": {}, "prompts": {}, "resources": {"subscribe": true}, "completions": {}, "logging": {}});
     v1::Connector {
         name: if legacy { "old" } else { "new" }.into(),
@@ -197,7 +204,11 @@ fn connector(legacy: bool) -> v1::Connector {
                 name: "greet".into(),
                 definition_json: r#"{"name":"greet","vendor":1.0}"#.into(),
             }],
-            resources: vec![definition("test://shared", "uri")],
+            resources: if legacy {
+                vec![definition("test://shared", "uri")]
+            } else {
+                vec![definition("test://shared", "uri"), definition("ui://x", "uri")]
+            },
             resource_templates: vec![definition("test://t/{id}", "uriTemplate")],
             instructions: "Ask me anything.".into(),
         }),
@@ -375,9 +386,11 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
         .iter()
         .map(|one| one["uri"].as_str().unwrap())
         .collect();
-    assert_eq!(uris, ["test://shared", "mcp+old://test%3A%2F%2Fshared"]);
+    assert_eq!(uris, ["test://shared", "ui://x", "mcp+old://test%3A%2F%2Fshared"]);
     for (uri, text) in [
         ("test://shared", "new"),
+        ("ui://x", "new"),
+        ("ui://mcp+old/ui%3A%2F%2Fx", "old"),
         ("mcp+old://test%3A%2F%2Fshared", "old"),
         ("mcp+new://test%3A%2F%2Fshared", "new"),
         ("test://t/5", "old"),
@@ -413,6 +426,42 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
     }
     let events = world.control.events(1).await;
     assert_eq!((events[0].1.method.as_str(), events[0].1.tool.as_str()), ("prompts/get", "new_greet"));
+}
+
+/// The URIs in a tool's result.
+fn uris(result: &Value) -> Vec<String> {
+    let uri = |block: &Value| block.get("resource").unwrap_or(block)["uri"].as_str().unwrap().to_owned();
+    result["content"].as_array().unwrap().iter().map(uri).collect()
+}
+
+#[tokio::test]
+async fn a_link_in_a_result_leads_to_the_server_that_gave_it() {
+    let (world, _server) = world(|_| {}).await;
+    let modern = Modern::new(&world);
+    for (tool, text) in [("new_links", "new"), ("old_links", "old")] {
+        let result = &modern.call(tool).await["result"];
+        let links = uris(result);
+        assert_eq!(links, uris(&world.client().call(tool, json!({"q": "1"})).await.json()["result"]));
+        for uri in links.iter().filter(|uri| !uri.starts_with("https:")) {
+            let read = modern.rpc("resources/read", json!({ "uri": uri })).await.json();
+            assert_eq!(read["result"]["contents"], json!([{"uri": uri, "text": text}]), "{uri}: {read}");
+        }
+        assert_eq!(links[2], links[5], "a link and what is embedded have one URI");
+        assert_eq!(links[3], "https://example.org/page", "clients open the web by themselves");
+        assert!(links[4].starts_with("ui://"), "{links:?}");
+        let listed = modern.rpc("tools/list", json!({})).await.json();
+        let listed = listed["result"]["tools"].as_array().unwrap();
+        let page = listed.iter().find(|one| one["name"] == tool).unwrap();
+        assert_eq!(page["_meta"]["openai/outputTemplate"], json!(links[4]), "a tool's page is read alike");
+    }
+}
+
+#[tokio::test]
+async fn what_one_server_alone_gives_keeps_its_uris() {
+    let (world, _server) = world(|bundle| bundle.installations.truncate(2)).await;
+    let links = uris(&Modern::new(&world).call("new_links").await["result"]);
+    let own = ["test://shared", "test://t/5", "none://listed", "https://example.org/page", "ui://x"];
+    assert_eq!(links, [own.as_slice(), &["none://listed"]].concat());
 }
 
 #[tokio::test]

@@ -356,6 +356,12 @@ impl ServerHandler for Handler {
     ) -> Answered<ReadResourceResponse> {
         let uri = request.uri.as_str();
         let fixed = uri.strip_prefix("test://").and_then(|name| self.shared.resources.get(name)).cloned();
+        // What no list has, and a tool gives.
+        let unlisted = || {
+            let content =
+                json!({ "mimeType": "text/plain", "text": "This is an embedded resource content." });
+            content.as_object().filter(|_| uri == "test://embedded-resource").cloned()
+        };
         let of_template = || {
             let id = uri.strip_prefix("test://template/")?.strip_suffix("/data")?;
             let data = json!({ "id": id, "templateTest": true, "data": format!("Data for ID: {id}") });
@@ -364,7 +370,7 @@ impl ServerHandler for Handler {
                 ("text".to_owned(), json!(data.to_string())),
             ]))
         };
-        let mut content = fixed.or_else(of_template).ok_or_else(|| {
+        let mut content = fixed.or_else(unlisted).or_else(of_template).ok_or_else(|| {
             ErrorData::resource_not_found("There is no such resource", Some(json!({ "uri": uri })))
         })?;
         content.insert("uri".to_owned(), json!(uri));

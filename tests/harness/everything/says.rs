@@ -30,11 +30,12 @@ pub(super) enum Next {
 }
 
 /// All tools.
-pub(super) const TOOLS: [&str; 26] = [
+pub(super) const TOOLS: [&str; 27] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
     "test_embedded_resource",
+    "test_resource_links",
     "test_multiple_content_types",
     "test_error_handling",
     "test_tool_with_logging",
@@ -143,6 +144,11 @@ pub(super) fn tool(shared: &Shared, call: &Call<'_>) -> Option<Next> {
             "text/plain",
             "This is an embedded resource content."
         )])),
+        // Not of the suite: one that is in the list, and one that a template makes.
+        "test_resource_links" => content(json!([
+            { "type": "resource_link", "uri": "test://static-text", "name": "static-text" },
+            { "type": "resource_link", "uri": "test://template/7/data", "name": "seventh" },
+        ])),
         "test_multiple_content_types" => content(json!([
             { "type": "text", "text": "Multiple content types test:" },
             image,

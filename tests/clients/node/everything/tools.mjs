@@ -26,6 +26,13 @@ const plain = {
       },
     ],
   }),
+  // Not of the suite: one that is in the list, and one that a template makes.
+  test_resource_links: () => ({
+    content: [
+      { type: "resource_link", uri: "test://static-text", name: "static-text" },
+      { type: "resource_link", uri: "test://template/7/data", name: "seventh" },
+    ],
+  }),
   test_multiple_content_types: () => ({
     content: [
       { type: "text", text: "Multiple content types test:" },
