@@ -180,6 +180,7 @@ impl ControlPlane {
             factors: core.factors.clone(),
             external: core.external.clone(),
             oauth: oauth.clone(),
+            upstreams: core.upstreams.clone(),
         };
         jobs.spawn("tidy", tidy.run(jobs.stop.clone()));
         let due = FactorsDue { db: db.clone() };

@@ -52,7 +52,12 @@ pub(super) struct Filter {
 pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
     at.member.require(Permission::Connectors)?;
     let waiting = app.upstreams.waiting(at.tenant.id).await?;
-    let row = |one: &Installation| InstallationRow { waits: waiting.contains_key(&one.id), ..row(one) };
+    let faring = app.upstreams.faring(at.tenant.id, None).await?;
+    let nodes = app.hub.nodes();
+    let row = |one: &Installation| InstallationRow {
+        waits: waiting.contains_key(&one.id),
+        ..servers::row(one, faring.get(&one.id), &nodes)
+    };
     let rows = app.installations.list(at.tenant.id).await?.iter().map(row).collect();
     page(&InstallationsPage { shell: at.shell("Connectors", Nav::Connectors).await?, rows })
 }
@@ -296,10 +301,11 @@ async fn detail(
             (own_fields(installation, &setup), help(&setup, false))
         }
     };
+    let faring = app.upstreams.faring(at.tenant.id, Some(installation.id)).await?;
     Ok(InstallationPage {
         shell: at.shell(&installation.name, Nav::Connectors).await?,
         id: installation.id.to_string(),
-        row: row(installation),
+        row: servers::row(installation, faring.get(&installation.id), &app.hub.nodes()),
         base_url: Field::of(installation.base_url.clone()),
         added: Moment::new(installation.created_at, now),
         added_by: person(&installation.created_by, &installation.created_by_email),

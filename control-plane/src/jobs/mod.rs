@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::external::External;
 use crate::accounts::factors::{Factors, requirement};
 use crate::accounts::{Accounts, sessions};
+use crate::connectors::Upstreams;
 use crate::db::Db;
 use crate::oauth::Oauth;
 use crate::tenants;
@@ -53,13 +54,14 @@ impl Jobs {
     }
 }
 
-/// Deletes what has ended: sessions, links of mails, codes and tokens. Every ten minutes.
+/// Deletes what has ended: sessions, links of mails, codes and tokens, and what nodes said that are gone. Every ten minutes.
 pub struct Tidy {
     pub db: Db,
     pub accounts: Accounts,
     pub factors: Factors,
     pub external: External,
     pub oauth: Oauth,
+    pub upstreams: Upstreams,
 }
 
 impl Tidy {
@@ -87,7 +89,8 @@ impl Tidy {
         for (tenant, _) in heads {
             self.oauth.tidy(tenant).await?;
         }
-        tracing::debug!(sessions, "tidied up");
+        let states = self.upstreams.tidy().await?;
+        tracing::debug!(sessions, states, "tidied up");
         Ok(())
     }
 }

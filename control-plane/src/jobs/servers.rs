@@ -74,6 +74,12 @@ impl Servers {
     async fn take(&self, report: Report) {
         let Report { node, told } = report;
         let (tenant, installation) = match &told {
+            Told::Back => {
+                if let Err(error) = self.upstreams.node_is_back(&node).await {
+                    tracing::warn!(error = ?error, node, "what a node said before of MCP servers is kept");
+                }
+                return;
+            }
             Told::Fares(state) => (&state.tenant_id, &state.installation_id),
             Told::Changed(changed) => (&changed.tenant_id, &changed.installation_id),
         };
@@ -85,6 +91,7 @@ impl Servers {
         let kept = match &told {
             Told::Fares(state) => self.upstreams.fares(tenant, id, &node, state).await,
             Told::Changed(_) => self.upstreams.changed(tenant, id).await,
+            Told::Back => Ok(()),
         };
         if let Err(error) = kept {
             tracing::warn!(error = ?error, node, installation = %id, "a node's word about an MCP server is lost");

@@ -2,7 +2,7 @@
 //!
 //! Written by the relay, read by the streams. Knows no database; what could not be compiled is still a tenant that lives.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, broadcast, watch};
@@ -298,6 +298,12 @@ impl Hub {
     /// Gives a node a seat, and the changes from now on.
     pub(super) fn join(&self, node: String) -> (Seat, Feed) {
         self.0.seats.take(node, self.0.changes.subscribe())
+    }
+
+    /// The names of the nodes that are connected here.
+    #[must_use]
+    pub fn nodes(&self) -> BTreeSet<String> {
+        self.0.seats.names()
     }
 
     /// Has one node make one call with settings that may not be saved.

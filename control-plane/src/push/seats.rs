@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of bundles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,11 @@ impl Seats {
         let state = self.state();
         let have = state.nodes.values().filter(|node| node.revocations >= version).count();
         (have, state.nodes.len())
+    }
+
+    /// The names of the nodes that are connected.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.state().nodes.values().map(|node| node.name.clone()).collect()
     }
 
     /// Waits until every node has a version of the revocations in force. One that leaves is waited for no longer: it takes

@@ -56,6 +56,8 @@ pub struct Report {
 /// Its word.
 #[derive(Debug)]
 pub enum Told {
+    /// It has connected: what it said before on another stream may hold no more, and it says again what does.
+    Back,
     /// How it fares there.
     Fares(v1::UpstreamState),
     /// The server says that what it offers has changed.
@@ -106,6 +108,7 @@ pub(super) async fn serve(
     let held = held(hello);
     let (seat, feed) = hub.join(node.clone());
     tracing::info!(node, tenants = held.tenants.len(), "node connected");
+    report(&reports, Report { node: node.clone(), told: Told::Back });
     // Before the snapshot is made, so that nothing falls between that and the first alert.
     let (alerts, keys) = (hub.alerts().subscribe(), hub.keys());
     let ended = tokio::select! {

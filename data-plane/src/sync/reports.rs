@@ -46,19 +46,23 @@ impl Reporter {
     /// How a server fares now.
     pub fn state(&self, tenant: TenantId, installation: InstallationId, state: State, detail: &str) {
         let (key, mut known) = ((tenant, installation), self.lock());
-        let before = known.states.get(&key).map_or(State::Well, UpstreamState::state);
-        if before == state && state == State::Well {
+        let before = known.states.get(&key).filter(|before| before.state() != State::Well);
+        if before.is_none() && state == State::Well {
             return;
         }
         if known.states.len() >= SERVERS && !known.states.contains_key(&key) {
             return;
         }
+        // While it is tried and left alone again, it has not been well since the first time, and for the last known reason.
+        let before = before.filter(|_| state != State::Well);
+        let detail =
+            if detail.is_empty() { before.map_or("", |before| before.detail.as_str()) } else { detail };
         let told = UpstreamState {
             tenant_id: tenant.to_string(),
             installation_id: installation.to_string(),
             state: state.into(),
             detail: detail.chars().take(DETAIL_CHARS).collect(),
-            since: OffsetDateTime::now_utc().unix_timestamp(),
+            since: before.map_or_else(|| OffsetDateTime::now_utc().unix_timestamp(), |before| before.since),
         };
         known.states.insert(key, told);
         known.untold.insert(key);
@@ -135,6 +139,12 @@ mod tests {
         assert_eq!(states(&reporter), []);
         reporter.again();
         assert_eq!(states(&reporter), open);
+        reporter.state(tenant, server, State::Trying, "");
+        assert_eq!(
+            states(&reporter),
+            [(State::Trying, "still away".to_owned())],
+            "the reason is still the same"
+        );
         reporter.state(tenant, server, State::Well, "");
         assert_eq!(states(&reporter), [(State::Well, String::new())]);
         reporter.again();

@@ -2,14 +2,19 @@
 
 pub mod scripted;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use toolmesh_tests::servers::{ServerAuth, definition_keys};
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Console, Page, System, TestResult, Workspace, eventually};
 
 use self::scripted::{Scripted, liars, tool};
+
+/// How long a node leaves a server alone that has failed too often.
+const REST: Duration = Duration::from_secs(10);
 
 struct Scene {
     system: &'static System,
@@ -275,4 +280,78 @@ async fn another_workspace_sees_nothing_of_a_server() -> TestResult {
     let page = other.console.submit(&other.path("/connectors"), &refresh, &[]).await?;
     ensure!(page.status == StatusCode::NOT_FOUND, "{}", page.status);
     Ok(())
+}
+
+#[tokio::test]
+async fn what_is_gone_at_the_server_and_kept_off_waits_no_longer_and_is_new_when_it_comes_back() -> TestResult
+{
+    let scene = Scene::new().await?;
+    let tools = [tool("find", "Finds orders.", "q"), tool("count", "Counts.", "n")];
+    let server = Scripted::start(&tools, None).await?;
+    let id = scene.add("orders", &server).await?;
+    let connector = scene.path(&format!("/connectors/{id}"));
+    let switched = [("tool", "find"), ("enabled", "false")];
+    scene.console.submit(&connector, &format!("{connector}/tools"), &switched).await?.ok()?;
+    server.offer(&tools[1..]);
+    let page = scene.look_again(&id).await?.text();
+    ensure!(page.contains("no longer offers it"), "{page}");
+    scene.decide(&id, "refuse", "find").await?;
+    let page = scene.console.get(&scene.definitions_path(&id)).await?.ok()?.text();
+    ensure!(page.contains("Nothing waits for you") && !page.contains("find"), "{page}");
+    let list = scene.console.get(&scene.path("/connectors")).await?.ok()?.text();
+    ensure!(!list.contains("To review"), "{list}");
+    server.offer(&tools);
+    let page = scene.look_again(&id).await?.text();
+    ensure!(page.contains("Finds orders.") && page.contains("New"), "{page}");
+    ensure!(!scene.in_use(&id).await?.contains("orders_find"), "it is in use unseen");
+    // What was set of the one that is gone is not set of this one.
+    scene.decide(&id, "approve", "find").await?;
+    let page = scene.in_use(&id).await?;
+    ensure!(page.contains("orders_find") && page.contains("2 of 2 are on"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_nodes_is_not_called_ready() -> TestResult {
+    let scene = Scene::new().await?;
+    let server = Scripted::start(&[tool("find", "Finds orders.", "q")], None).await?;
+    let id = scene.add("orders", &server).await?;
+    scene.system.offered_everywhere(&scene.workspace, "orders_find").await?;
+    let list = scene.path("/connectors");
+    ensure!(scene.console.get(&list).await?.ok()?.text().contains("Ready"));
+    server.break_off(true);
+    let nodes = &scene.system.ready.nodes;
+    let all = nodes.len();
+    for (count, node) in (1..).zip(nodes) {
+        let mcp = scene.system.mcp_on(&node.http, &scene.workspace, &scene.workspace.key);
+        for _ in 0..5 {
+            let refusal = mcp.call("orders_find", json!({})).await?.refusal()?;
+            ensure!(refusal.is_some(), "the server answered");
+        }
+        let said = if count == all { format!("all {all} nodes") } else { format!("{count} of {all} nodes") };
+        let said = if all == 1 { "the only node".to_owned() } else { said };
+        eventually(&format!("the list says {said}"), SOON, || async {
+            let text = scene.console.get(&list).await?.ok()?.text();
+            ensure!(text.contains("Ready") || text.contains("Not answering"), "{text}");
+            Ok((text.contains("Not answering") && text.contains(&said)).then_some(()))
+        })
+        .await?;
+    }
+    let page = scene.in_use(&id).await?;
+    for said in ["Not answering", "since", "UTC", "Check that the server runs", "orders_find", "Look again"] {
+        ensure!(page.contains(said), "{said} is not on the page: {page}");
+    }
+    server.break_off(false);
+    for node in nodes {
+        let mcp = scene.system.mcp_on(&node.http, &scene.workspace, &scene.workspace.key);
+        eventually(&format!("{} gets an answer again", node.name), SOON + REST, || async {
+            Ok(mcp.call("orders_find", json!({})).await?.refusal()?.is_none().then_some(()))
+        })
+        .await?;
+    }
+    eventually("it is ready again", SOON, || async {
+        let text = scene.console.get(&list).await?.ok()?.text();
+        Ok((text.contains("Ready") && !text.contains("Not answering")).then_some(()))
+    })
+    .await
 }

@@ -1,10 +1,12 @@
 //! An MCP server on the official SDK whose tools a test writes and rewrites, and servers that lie.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -28,6 +30,8 @@ const PAGE: usize = 2;
 #[derive(Clone, Default)]
 struct Handler {
     tools: Arc<Mutex<Vec<Value>>>,
+    /// Every answer breaks off.
+    broken: Arc<AtomicBool>,
 }
 
 impl rmcp::ServerHandler for Handler {
@@ -90,6 +94,13 @@ impl Drop for Scripted {
 impl Scripted {
     /// Starts it with these tools; `bearer` is what it wants to be shown, if anything.
     pub async fn start(tools: &[Value], bearer: Option<&'static str>) -> Result<Self> {
+        let shown = bearer.map(|token| ("authorization", format!("Bearer {token}")));
+        Self::start_behind(tools, shown.into_iter().collect()).await
+    }
+
+    /// The same, with headers that it wants to be shown.
+    pub async fn start_behind(tools: &[Value], shown: Vec<(&'static str, String)>) -> Result<Self> {
+        let shown: &'static [(&'static str, String)] = shown.leak();
         let handler = Handler::default();
         let made = handler.clone();
         let service = StreamableHttpService::new(
@@ -97,8 +108,11 @@ impl Scripted {
             Arc::new(LocalSessionManager::default()),
             StreamableHttpServerConfig::default().disable_allowed_hosts(),
         );
-        let guard =
-            axum::middleware::from_fn(move |request: Request, next: Next| guard(bearer, request, next));
+        let broken = Arc::clone(&handler.broken);
+        let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
+            let broken = broken.load(Ordering::Relaxed);
+            async move { if broken { breaks_off() } else { guard(shown, request, next).await } }
+        });
         let (port, serve) = listen(Router::new().nest_service("/mcp", service).layer(guard)).await?;
         let server = Self { port, handler, serve };
         server.offer(tools);
@@ -116,21 +130,29 @@ impl Scripted {
         }
     }
 
+    /// Breaks every answer off from now on, or no longer.
+    pub fn break_off(&self, broken: bool) {
+        self.handler.broken.store(broken, Ordering::Relaxed);
+    }
+
     /// Answers no more.
     pub fn stop(&self) {
         self.serve.abort();
     }
 }
 
-async fn guard(bearer: Option<&'static str>, request: Request, next: Next) -> Response {
-    let shown =
-        request.headers().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match bearer {
-        Some(token) if shown != format!("Bearer {token}") => {
-            (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response()
-        }
-        _ => next.run(request).await,
+async fn guard(wanted: &[(&str, String)], request: Request, next: Next) -> Response {
+    let shown = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if wanted.iter().all(|(name, value)| shown(name) == Some(value.as_str())) {
+        return next.run(request).await;
     }
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response()
+}
+
+/// An answer that ends in the middle.
+fn breaks_off() -> Response {
+    let broken = futures_util::stream::iter([Err::<&'static [u8], _>(std::io::Error::other("gone"))]);
+    ([("content-type", "application/json")], Body::from_stream(broken)).into_response()
 }
 
 async fn listen(app: Router) -> Result<(u16, tokio::task::JoinHandle<()>)> {

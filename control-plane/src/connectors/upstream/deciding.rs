@@ -70,14 +70,19 @@ impl Upstreams {
                     }
                 }
                 (Decided::Approve, Some(access)) => {
-                    if let Some(old) = &item.renamed_from {
+                    if let Some(old) = item.renamed_from.as_ref().filter(|_| item.kind == Kind::Tool) {
                         store::rename_tool(&mut tx, id, old, &item.name).await?;
                     } else if item.state == State::Gone && item.kind == Kind::Tool {
                         store::forget_tool(&mut tx, id, &item.name).await?;
                     }
                     approve(&mut known, item, access, true);
                 }
-                (Decided::Refuse, Some(_)) => refuse(&mut known, item),
+                (Decided::Refuse, Some(_)) => {
+                    if let Some(gone) = no_longer_there(item) {
+                        store::forget_tool(&mut tx, id, gone).await?;
+                    }
+                    refuse(&mut known, item);
+                }
                 _ => continue,
             }
             count += 1;
@@ -174,8 +179,21 @@ fn approve(known: &mut Vec<Known>, item: &Item, access: &str, on: bool) {
     }
 }
 
-fn refuse(known: &mut [Known], item: &Item) {
-    let row = known.iter_mut().find(|row| row.kind == item.kind && row.name == item.name);
+/// The tool that is not at the server under its name any more, by what is decided about.
+fn no_longer_there(item: &Item) -> Option<&str> {
+    let gone = (item.state == State::Gone).then_some(item.name.as_str());
+    item.renamed_from.as_deref().or(gone).filter(|_| item.kind == Kind::Tool)
+}
+
+/// Keeps off what the server says now. What is gone, also under another name, has nothing to be kept off: it is taken out, and is
+/// new should it come back.
+fn refuse(known: &mut Vec<Known>, item: &Item) {
+    let is = |row: &Known, name: &str| row.kind == item.kind && row.name == name;
+    known.retain(|row| !item.renamed_from.as_ref().is_some_and(|old| is(row, old)));
+    if item.state == State::Gone {
+        known.retain(|row| !is(row, &item.name));
+    }
+    let row = known.iter_mut().find(|row| is(row, &item.name));
     if let Some(row) = row.filter(|row| matches!(row.state(), State::New | State::Changed)) {
         row.refused = true;
     }

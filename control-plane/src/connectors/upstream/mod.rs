@@ -8,6 +8,7 @@ pub mod client;
 mod compile;
 mod deciding;
 pub mod definitions;
+mod faring;
 pub mod review;
 pub mod scan;
 pub(super) mod store;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use self::client::{Found, Trouble};
 pub use self::deciding::{Choice, Decided};
+pub use self::faring::Fares;
 use self::review::Known;
 use self::scan::Neighbour;
 pub use self::store::{NodeState, ServerRow};
@@ -427,23 +429,6 @@ impl Upstreams {
     pub async fn reached_anew(&self, tenant: TenantId, id: InstallationId) -> Result<()> {
         let mut tx = self.db.tenant(tenant).await?;
         store::reached_anew(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Keeps how a server fares on a node.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn fares(
-        &self,
-        tenant: TenantId,
-        id: InstallationId,
-        node: &str,
-        told: &v1::UpstreamState,
-    ) -> Result<()> {
-        let mut tx = self.db.tenant(tenant).await?;
-        store::set_state(&mut tx, id, node, told).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -297,6 +297,61 @@ pub(super) async fn states(tx: &mut TenantTx, id: InstallationId) -> Result<Vec<
     Ok(sqlx::query_as(sql).bind(tenant).bind(id.uuid()).fetch_all(tx.conn()).await?)
 }
 
+/// How a server fares, by what nodes say and by the newest look.
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
+pub struct Fares {
+    /// Nodes that get no answer from it, and since when the first of them gets none.
+    pub away: Vec<String>,
+    pub since: Option<OffsetDateTime>,
+    /// What one of them says is the reason.
+    pub detail: String,
+    /// Nodes that have said anything of it lately.
+    pub nodes: Vec<String>,
+    /// Why the newest look failed, and when it was made; empty where it did not fail.
+    pub problem: String,
+    pub tried_at: Option<OffsetDateTime>,
+}
+
+#[derive(sqlx::FromRow)]
+struct FaresRow {
+    #[sqlx(try_from = "uuid::Uuid")]
+    installation_id: InstallationId,
+    #[sqlx(flatten)]
+    fares: Fares,
+}
+
+/// How servers fare, of all installations or of one.
+pub(super) async fn faring(
+    tx: &mut TenantTx,
+    only: Option<InstallationId>,
+) -> Result<HashMap<InstallationId, Fares>> {
+    let tenant = tx.tenant().uuid();
+    let sql = "SELECT s.installation_id, s.problem, s.tried_at,
+                 coalesce(array_agg(n.node ORDER BY n.node) FILTER (WHERE n.state <> 'well'), '{}') AS away,
+                 min(n.since) FILTER (WHERE n.state <> 'well') AS since,
+                 coalesce(max(n.detail) FILTER (WHERE n.state <> 'well'), '') AS detail,
+                 coalesce(array_agg(n.node) FILTER (WHERE n.node IS NOT NULL), '{}') AS nodes
+               FROM upstream_servers s
+               LEFT JOIN upstream_states n ON n.tenant_id = s.tenant_id AND n.installation_id = s.installation_id
+                 AND n.told_at > now() - interval '1 day'
+               WHERE s.tenant_id = $1 AND ($2::uuid IS NULL OR s.installation_id = $2)
+               GROUP BY s.installation_id, s.problem, s.tried_at";
+    let query = sqlx::query_as(sql).bind(tenant).bind(only.map(InstallationId::uuid));
+    let rows: Vec<FaresRow> = query.fetch_all(tx.conn()).await?;
+    Ok(rows.into_iter().map(|row| (row.installation_id, row.fares)).collect())
+}
+
+/// Forgets what a node has said of servers in every workspace, and what was said before a moment. Answers how much that was.
+pub(super) async fn forget_states(
+    tx: &mut GlobalTx,
+    node: Option<&str>,
+    before: OffsetDateTime,
+) -> Result<u64> {
+    let sql = "SELECT forget_upstream_states($1, $2)";
+    let forgotten: i64 = sqlx::query_scalar(sql).bind(node).bind(before).fetch_one(tx.conn()).await?;
+    Ok(forgotten.cast_unsigned())
+}
+
 /// Keeps what a node says; of an installation that is gone, nothing.
 pub(super) async fn set_state(
     tx: &mut TenantTx,

@@ -5,7 +5,7 @@ mod present;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-pub(super) use self::present::facts;
+pub(super) use self::present::{facts, row};
 use self::present::{groups, refused, used};
 use super::App;
 use super::forms::Fields;

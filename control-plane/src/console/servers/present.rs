@@ -1,15 +1,19 @@
 //! What is known of an MCP server, as pages show it.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
+use crate::connectors::Installation;
 use crate::connectors::upstream::definitions::{Kind, members, text, title};
 use crate::connectors::upstream::review::{Item, Known, Part, State};
 use crate::connectors::upstream::scan::flags;
-use crate::connectors::upstream::{Server, waiting};
+use crate::connectors::upstream::{Fares, Server, waiting};
+use crate::console::installations;
 use crate::console::own::present::lines_between;
 use crate::console::view::{
-    Access, Choice, DefinitionGroup, DefinitionRow, Moment, NodeFares, PartView, ServerFacts, UsedGroup,
-    UsedRow,
+    Access, Choice, DefinitionGroup, DefinitionRow, InstallationRow, InstallationState, Moment, NodeFares,
+    NotAnswering, PartView, ServerFacts, UsedGroup, UsedRow,
 };
 
 /// Definitions of one kind that a page shows; the others come up when these are decided.
@@ -158,8 +162,8 @@ pub(in crate::console) fn facts(server: &Server) -> ServerFacts {
 
 fn fares(state: &crate::connectors::upstream::NodeState, now: OffsetDateTime) -> NodeFares {
     let (word, tone) = match state.state.as_str() {
-        "open" => ("Left alone for a while", "danger"),
-        "trying" => ("Being tried", "attention"),
+        "open" => ("Not answering", "danger"),
+        "trying" => ("Being tried again", "attention"),
         _ => ("Well", "fine"),
     };
     NodeFares {
@@ -167,8 +171,43 @@ fn fares(state: &crate::connectors::upstream::NodeState, now: OffsetDateTime) ->
         word,
         tone,
         detail: state.detail.clone(),
-        since: Moment::new(state.since, now),
+        since: Moment::by_clock(state.since, now),
     }
+}
+
+/// The line of an installation, with what is known of how it fares where it is an MCP server.
+pub(in crate::console) fn row(
+    installation: &Installation,
+    fares: Option<&Fares>,
+    connected: &BTreeSet<String>,
+) -> InstallationRow {
+    let mut row = installations::row(installation);
+    // What somebody has to do first keeps it from being called at all.
+    if let Some(fares) = fares
+        && matches!(row.state, InstallationState::Ready)
+    {
+        row.state = state(fares, installation.personal, connected).unwrap_or(row.state);
+    }
+    row
+}
+
+/// What keeps a server from being used; `None` where it is well.
+fn state(fares: &Fares, personal: bool, connected: &BTreeSet<String>) -> Option<InstallationState> {
+    let now = OffsetDateTime::now_utc();
+    if !fares.away.is_empty() {
+        let nodes: BTreeSet<&String> = connected.iter().chain(&fares.nodes).collect();
+        return Some(InstallationState::NotAnswering(NotAnswering {
+            since: fares.since.map(|since| Moment::by_clock(since, now)),
+            nodes: fares.away.len(),
+            of: nodes.len(),
+            why: fares.detail.clone(),
+        }));
+    }
+    // Where each member uses their own, a look that has no account to be made with says nothing of the server.
+    if fares.problem.is_empty() || personal {
+        return None;
+    }
+    Some(InstallationState::Failing(format!("{} What was known of it still holds.", fares.problem)))
 }
 
 /// How much it offers besides tools.

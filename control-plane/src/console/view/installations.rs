@@ -10,6 +10,43 @@ use super::servers::ServerFacts;
 use super::shell::{Person, Shell};
 use super::steps::TestReport;
 
+/// An MCP server from which nodes get no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAnswering {
+    /// By the clock.
+    pub since: Option<Moment>,
+    /// On how many nodes, of how many.
+    pub nodes: usize,
+    pub of: usize,
+    /// What a node says is the reason; may be empty.
+    pub why: String,
+}
+
+impl NotAnswering {
+    /// `2 of 3 nodes`.
+    #[must_use]
+    pub fn nodes_words(&self) -> String {
+        match (self.nodes, self.of) {
+            (1, 1) => "the only node".to_owned(),
+            (nodes, of) if nodes == of => format!("all {of} nodes"),
+            (nodes, of) => format!("{nodes} of {of} nodes"),
+        }
+    }
+
+    fn advice(&self) -> String {
+        let fail = if self.nodes == self.of { "Calls fail" } else { "Calls there fail" };
+        let why = match self.why.trim().trim_end_matches('.') {
+            "" => String::new(),
+            why => format!(": {why}"),
+        };
+        format!(
+            "The server does not answer {}{why}. {fail} at once, and every ten seconds one is let through to see whether it is \
+             back. Check that the server runs, and the address and credential below; then look again.",
+            self.nodes_words()
+        )
+    }
+}
+
 /// Whether an installation can do its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstallationState {
@@ -20,6 +57,8 @@ pub enum InstallationState {
     NotConnected,
     /// Its API refused or failed lately, with the reason.
     Failing(String),
+    /// It is an MCP server from which nodes get no answer.
+    NotAnswering(NotAnswering),
     /// Every tool is switched off.
     Off,
     /// There is none that could be on.
@@ -34,6 +73,7 @@ impl InstallationState {
             Self::NeedsCredential => "Needs a credential",
             Self::NotConnected => "Not connected",
             Self::Failing(_) => "Failing",
+            Self::NotAnswering(_) => "Not answering",
             Self::Off => "All tools off",
             Self::NoTools => "No tools",
         }
@@ -44,8 +84,18 @@ impl InstallationState {
         match self {
             Self::Ready => "fine",
             Self::NeedsCredential | Self::NotConnected => "attention",
-            Self::Failing(_) => "danger",
+            Self::NotAnswering(by) if by.nodes < by.of => "attention",
+            Self::Failing(_) | Self::NotAnswering(_) => "danger",
             Self::Off | Self::NoTools => "",
+        }
+    }
+
+    /// How long and where, beside the word.
+    #[must_use]
+    pub const fn not_answering(&self) -> Option<&NotAnswering> {
+        match self {
+            Self::NotAnswering(by) => Some(by),
+            _ => None,
         }
     }
 
@@ -59,6 +109,7 @@ impl InstallationState {
                 Some("Its tools are refused until it is connected to an account.".to_owned())
             }
             Self::Failing(why) => Some(why.clone()),
+            Self::NotAnswering(by) => Some(by.advice()),
             Self::Off => Some("Clients see none of its tools. Switch on those you want below.".to_owned()),
         }
     }

@@ -56,7 +56,7 @@ pub use groups::{GroupMemberRow, GroupPage, GroupRow, GroupsPage};
 pub use icons::{Icon, icon};
 pub use installations::{
     CredentialFact, ExposureView, InstallationPage, InstallationRow, InstallationState, InstallationsPage,
-    ToolRow,
+    NotAnswering, ToolRow,
 };
 pub use invitations::{InvitationPage, InvitationRow, InvitationState, InviteForm};
 pub use keys::{KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeyState, KeysPage};

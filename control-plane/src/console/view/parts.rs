@@ -90,6 +90,18 @@ impl Moment {
             relative: relative((now - at).whole_seconds()),
         }
     }
+
+    /// The moment by the clock: `14:02 UTC`, with its day where that is another than today's.
+    #[must_use]
+    pub fn by_clock(at: OffsetDateTime, now: OffsetDateTime) -> Self {
+        let utc = |at: OffsetDateTime| at.to_offset(time::UtcOffset::UTC);
+        let said = if utc(at).date() == utc(now).date() {
+            utc(at).format(format_description!("[hour]:[minute] UTC"))
+        } else {
+            utc(at).format(format_description!("[day padding:none] [month repr:short], [hour]:[minute] UTC"))
+        };
+        Self { relative: said.unwrap_or_default(), ..Self::new(at, now) }
+    }
 }
 
 /// A time in full, in UTC, as mails and titles say it.
