@@ -176,6 +176,7 @@ impl Node {
         });
         let router = ingress::router(Arc::clone(&app));
         let stop = ingress.stop.clone();
+        ingress.spawn("tell what limits refuse", ingress::tell_refusals(Arc::clone(&app), stop.clone()));
         ingress.spawn("serve", ingress::server::serve(listener, router, limits, stop));
         Ok(RunningNode { local_addr, app, ingress, peers: peers_stage, sync, record, limits, _lock: lock })
     }

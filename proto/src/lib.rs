@@ -1,10 +1,12 @@
 //! What both planes must agree on, and nothing else: the wire protocol (generated from `toolmesh/v1`), typed ids, rules
 //! for slugs and hosts, tool names, access classes, access-token claims, rules for outbound addresses, the sealing of
-//! credentials between the planes, headers of the Model Context Protocol, and which jq programs are run and how far.
+//! credentials between the planes, headers of the Model Context Protocol, what the audit log holds beside calls, and which jq
+//! programs are run and how far.
 //!
 //! This crate knows neither database nor HTTP server; both planes import it and it imports neither.
 
 pub mod access;
+pub mod beside_calls;
 pub mod claims;
 pub mod egress;
 pub mod ids;

@@ -85,6 +85,51 @@ async fn who_asks_too_often_is_told_which_limit_and_for_how_long() -> TestResult
     Ok(())
 }
 
+/// What the audit log says of requests that were refused: how many and under which limit, for each entry.
+async fn told(world: &World, words: &str) -> Result<Vec<u64>> {
+    let log = format!("/w/{}/audit", world.echo.workspace.slug);
+    let text = world.console.visit(&format!("{log}?outcome=denied")).await?.ok()?.text();
+    let entries = text.split("Refused ").skip(1).filter(|entry| entry.contains(words));
+    let number = |entry: &str| entry.split(' ').next().and_then(|word| word.parse().ok());
+    Ok(entries.filter_map(number).collect())
+}
+
+#[tokio::test]
+async fn an_admin_sees_in_the_log_how_many_requests_a_limit_refused_and_not_each_of_them() -> TestResult {
+    let world = World::new().await?;
+    world.save("limits", &[("tenant_per_minute", "5")]).await?.ok()?;
+    let mut refused = 0;
+    for (_, mcp) in world.nodes() {
+        eventually("the limit is in force", SOON, || async {
+            let answer = mcp.request("ping", json!({})).await?;
+            Ok((answer.status == StatusCode::TOO_MANY_REQUESTS).then_some(()))
+        })
+        .await?;
+        refused += 1;
+        for _ in 0..100 {
+            let answer = mcp.request("ping", json!({})).await?;
+            refused += u64::from(answer.status == StatusCode::TOO_MANY_REQUESTS);
+        }
+    }
+    let nodes = world.nodes().count();
+    let entries = eventually("each node has told", SOON * 3, || async {
+        let entries = told(&world, "limit of 5 a minute for this workspace").await?;
+        Ok((entries.len() >= nodes).then_some(entries))
+    })
+    .await?;
+    ensure!(entries.len() <= 2 * nodes && entries.iter().sum::<u64>() <= refused, "{entries:?} of {refused}");
+    ensure!(entries.iter().any(|count| *count > 10), "{entries:?}");
+    let log = format!("/w/{}/audit", world.echo.workspace.slug);
+    let page = world.console.visit(&log).await?.ok()?;
+    let entry = page.links(&format!("{log}/")).into_iter().next().context("the log is empty")?;
+    let shown = world.console.visit(&entry).await?.ok()?.text();
+    ensure!(shown.contains("Everybody") && shown.contains("Told by the node"), "{shown}");
+    // They are no calls, and counted as none.
+    let overview = world.console.visit(&format!("/w/{}", world.echo.workspace.slug)).await?.ok()?.text();
+    ensure!(overview.contains("See the first call"), "{overview}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_workspace_that_has_used_up_its_limit_does_not_hold_up_another() -> TestResult {
     let (world, other) = (World::new().await?, Echo::new().await?);

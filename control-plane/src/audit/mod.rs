@@ -7,6 +7,7 @@ pub mod store;
 use std::collections::{BTreeMap, HashMap};
 
 use time::OffsetDateTime;
+use toolmesh_proto::beside_calls;
 use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{AuditEventId, TenantId, UserId};
 use toolmesh_proto::v1;
@@ -22,7 +23,7 @@ pub const PAGE: i64 = 50;
 /// Calls shown below the one on whose behalf they were made: more than a run may make.
 pub const KIN: i64 = 250;
 
-/// One call, as the log shows it.
+/// One call, as the log shows it, or what a node tells beside calls.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Event {
     #[sqlx(try_from = "uuid::Uuid")]
@@ -60,6 +61,14 @@ pub struct Event {
     pub call_id: Option<uuid::Uuid>,
     /// Where this one was made on behalf of another.
     pub parent_call_id: Option<uuid::Uuid>,
+}
+
+impl Event {
+    /// Whether it is of no call; the reason says what it is.
+    #[must_use]
+    pub fn is_beside_calls(&self) -> bool {
+        self.method.starts_with(beside_calls::PREFIX)
+    }
 }
 
 /// What a call has to do with others.
@@ -150,6 +159,9 @@ async fn store(tx: &mut TenantTx, origin: store::Origin<'_>, events: &[v1::Audit
 }
 
 fn key_use(event: &v1::AuditEvent) -> Option<KeyUse> {
+    if event.method.starts_with(beside_calls::PREFIX) {
+        return None;
+    }
     let at = i128::from(store::plausible(event.at_micros)) * 1000;
     Some(KeyUse {
         key: event.api_key_id.parse().ok()?,

@@ -210,7 +210,8 @@ pub(super) async fn day(tx: &mut TenantTx, user: Option<UserId>) -> Result<Day> 
     let sql = "SELECT count(*) AS calls, count(*) FILTER (WHERE outcome <> 'ok') AS errors,
            coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms), 0) AS p95_ms,
            count(DISTINCT user_id) AS people
-         FROM audit_events WHERE tenant_id = $1 AND at > $2 AND ($3::uuid IS NULL OR user_id = $3)";
+         FROM audit_events WHERE tenant_id = $1 AND at > $2 AND ($3::uuid IS NULL OR user_id = $3)
+           AND NOT starts_with(method, 'audit/')";
     Ok(sqlx::query_as(sql).bind(tenant).bind(since).bind(user.map(UserId::uuid)).fetch_one(tx.conn()).await?)
 }
 
@@ -218,7 +219,7 @@ pub(super) async fn hours(tx: &mut TenantTx) -> Result<Vec<Hour>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT count(e.id) AS calls, count(e.id) FILTER (WHERE e.outcome <> 'ok') AS errors
          FROM generate_series(0, 23) AS h(n)
-         LEFT JOIN audit_events e ON e.tenant_id = $1
+         LEFT JOIN audit_events e ON e.tenant_id = $1 AND NOT starts_with(e.method, 'audit/')
            AND e.at >= now() - make_interval(hours => 24 - h.n) AND e.at < now() - make_interval(hours => 23 - h.n)
          GROUP BY h.n ORDER BY h.n";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
@@ -226,14 +227,16 @@ pub(super) async fn hours(tx: &mut TenantTx) -> Result<Vec<Hour>> {
 
 pub(super) async fn first_call(tx: &mut TenantTx, user: Option<UserId>) -> Result<Option<OffsetDateTime>> {
     let tenant = tx.tenant().uuid();
-    let sql = "SELECT min(at) FROM audit_events WHERE tenant_id = $1 AND ($2::uuid IS NULL OR user_id = $2)";
+    let sql = "SELECT min(at) FROM audit_events WHERE tenant_id = $1 AND ($2::uuid IS NULL OR user_id = $2)
+           AND NOT starts_with(method, 'audit/')";
     Ok(sqlx::query_scalar(sql).bind(tenant).bind(user.map(UserId::uuid)).fetch_one(tx.conn()).await?)
 }
 
 pub(super) async fn last_calls(tx: &mut TenantTx) -> Result<Vec<(Uuid, OffsetDateTime)>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT user_id, max(at) FROM audit_events
-         WHERE tenant_id = $1 AND user_id IS NOT NULL AND at > now() - interval '90 days' GROUP BY user_id";
+         WHERE tenant_id = $1 AND user_id IS NOT NULL AND at > now() - interval '90 days'
+           AND NOT starts_with(method, 'audit/') GROUP BY user_id";
     Ok(sqlx::query_as(sql).bind(tenant).fetch_all(tx.conn()).await?)
 }
 
@@ -254,6 +257,7 @@ pub(super) async fn service_accounts(tx: &mut TenantTx) -> Result<Vec<(Uuid, Str
 pub(super) async fn tools(tx: &mut TenantTx) -> Result<Vec<String>> {
     let tenant = tx.tenant().uuid();
     let sql = "SELECT DISTINCT tool FROM audit_events
-         WHERE tenant_id = $1 AND at > now() - interval '30 days' AND outcome <> 'denied' ORDER BY tool LIMIT 200";
+         WHERE tenant_id = $1 AND at > now() - interval '30 days' AND outcome <> 'denied'
+           AND NOT starts_with(method, 'audit/') ORDER BY tool LIMIT 200";
     Ok(sqlx::query_scalar(sql).bind(tenant).fetch_all(tx.conn()).await?)
 }

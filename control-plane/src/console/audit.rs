@@ -119,11 +119,13 @@ async fn filters(app: &App, at: &Workspace, asked: &Asked) -> Result<AuditFilter
     })
 }
 
-/// One call in a list.
+/// One entry of a list.
 pub(super) fn row(event: &Event, now: OffsetDateTime) -> CallRow {
+    let beside = event.is_beside_calls();
     let gone = event.service_account_id.map(|_| "Deleted service account".to_owned());
     let known = [&event.user_name, &event.user_email, &event.service_account_name, &gone];
-    let who = known.into_iter().flatten().next().cloned().unwrap_or_else(|| "Unknown".to_owned());
+    let nobody = if beside { "Everybody" } else { "Unknown" };
+    let who = known.into_iter().flatten().next().cloned().unwrap_or_else(|| nobody.to_owned());
     let key = event.api_key_name.as_ref().map(|name| format!("Key: {name}"));
     let client = event.client_name.clone().or(key).unwrap_or_else(|| event.client_agent.clone());
     CallRow {
@@ -132,6 +134,7 @@ pub(super) fn row(event: &Event, now: OffsetDateTime) -> CallRow {
         who,
         client,
         tool: event.tool.clone(),
+        beside: beside.then(|| event.reason.trim_end_matches('.').to_owned()),
         access: Access::new(event.access.clone()),
         outcome: Outcome::parse(&event.outcome),
         took: duration(u64::from(event.duration_ms.cast_unsigned()) * 1000),

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use toolmesh_proto::claims::Subject;
 use toolmesh_proto::ids::{ApiKeyId, TenantId};
+use toolmesh_proto::v1::AuditEvent;
 
+use super::refusals::Refusals;
 use crate::catalog::Tenant;
 use crate::config::RateLimits;
 use crate::identity::{Method, Principal};
@@ -30,6 +32,7 @@ pub struct Rates {
     began: Instant,
     own: RateLimits,
     buckets: Mutex<Buckets>,
+    refusals: Refusals,
 }
 
 #[derive(Debug, Default)]
@@ -40,19 +43,31 @@ struct Buckets {
 
 /// Whose bucket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Whom {
+pub(super) enum Whom {
     Tenant(TenantId),
     Caller(TenantId, Subject),
     Key(TenantId, ApiKeyId),
+}
+
+impl Whom {
+    pub(super) const fn tenant(&self) -> TenantId {
+        match self {
+            Self::Tenant(tenant) | Self::Caller(tenant, _) | Self::Key(tenant, _) => *tenant,
+        }
+    }
+
+    pub(super) const fn key(&self) -> Option<ApiKeyId> {
+        match self {
+            Self::Key(_, key) => Some(*key),
+            Self::Tenant(_) | Self::Caller(..) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     /// When it would be full again, in nanoseconds since the node began.
     full_at: u64,
-    /// What was refused since it was last said, and when that was.
-    refused: u64,
-    said_at: Option<u64>,
 }
 
 /// Which limit is reached, and when to come back.
@@ -106,7 +121,7 @@ impl std::fmt::Display for Exceeded {
 impl Rates {
     #[must_use]
     pub fn new(own: RateLimits) -> Self {
-        Self { began: Instant::now(), own, buckets: Mutex::default() }
+        Self { began: Instant::now(), own, buckets: Mutex::default(), refusals: Refusals::default() }
     }
 
     /// Counts one request of a caller.
@@ -133,8 +148,11 @@ impl Rates {
             match drawn(full_at, per_minute, now) {
                 Ok(full_at) => taken.push((whom, full_at)),
                 Err(wait) => {
-                    buckets.refuse(whom, tenant, limit, now);
-                    return Err(Exceeded { limit, per_minute, wait });
+                    drop(buckets);
+                    let exceeded = Exceeded { limit, per_minute, wait };
+                    let subject = (limit != Limit::Tenant).then_some(principal.subject);
+                    self.refusals.count(now, whom, subject, exceeded);
+                    return Err(exceeded);
                 }
             }
         }
@@ -151,12 +169,22 @@ impl Rates {
     pub fn look(&self, tenant: &Tenant) -> Result<(), Exceeded> {
         let (now, per_minute) = (self.now(), self.per_minute(tenant, Limit::Tenant));
         let whom = Whom::Tenant(tenant.id);
-        let mut buckets = self.buckets();
-        let full_at = buckets.by_whom.get(&whom).map_or(0, |bucket| bucket.full_at);
+        let full_at = self.buckets().by_whom.get(&whom).map_or(0, |bucket| bucket.full_at);
         drawn(full_at, per_minute, now).map(drop).map_err(|wait| {
-            buckets.refuse(whom, tenant, Limit::Tenant, now);
-            Exceeded { limit: Limit::Tenant, per_minute, wait }
+            let exceeded = Exceeded { limit: Limit::Tenant, per_minute, wait };
+            self.refusals.count(now, whom, None, exceeded);
+            exceeded
         })
+    }
+
+    /// Takes what the audit log is to be told of refusals by now.
+    pub(super) fn due(&self) -> Vec<AuditEvent> {
+        self.refusals.due(self.now())
+    }
+
+    /// Takes all that it was not told yet.
+    pub(super) fn rest(&self) -> Vec<AuditEvent> {
+        self.refusals.rest()
     }
 
     /// The lower of the operator's limit and the tenant's; 0 for none.
@@ -211,16 +239,6 @@ impl Buckets {
         if self.by_whom.len() >= self.tidy_at.max(TIDY) {
             self.by_whom.retain(|_, bucket| bucket.full_at > now);
             self.tidy_at = (self.by_whom.len() + TIDY).min(BUCKETS);
-        }
-    }
-
-    /// Refusals go to the log, a line a minute for each bucket: an audit event for each would let a flood fill the spool.
-    fn refuse(&mut self, whom: Whom, tenant: &Tenant, limit: Limit, now: u64) {
-        let Some(bucket) = self.by_whom.get_mut(&whom) else { return };
-        bucket.refused += 1;
-        if bucket.said_at.is_none_or(|said| now.saturating_sub(said) >= MINUTE) {
-            tracing::warn!(tenant = %tenant.id, limit = limit.as_str(), refused = bucket.refused, "rate limit reached");
-            (bucket.refused, bucket.said_at) = (0, Some(now));
         }
     }
 }

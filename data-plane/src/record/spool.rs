@@ -358,7 +358,7 @@ fn gap(tenant: &str, count: u64) -> AuditEvent {
         at_micros: i64::try_from(micros).unwrap_or_default(),
         tenant_id: tenant.to_owned(),
         request_id: RequestId::new().to_string(),
-        method: "audit/gap".to_owned(),
+        method: toolmesh_proto::beside_calls::GAP.to_owned(),
         arguments_json: "{}".to_owned(),
         reason: format!(
             "{count} calls before this were not recorded: the node had no room left for its log."

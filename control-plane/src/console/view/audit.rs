@@ -7,7 +7,7 @@ use super::parts::{Access, Choice, Moment, Outcome};
 use super::path::CallPath;
 use super::shell::Shell;
 
-/// One call in a list.
+/// One call in a list, or what a node tells beside calls.
 #[derive(Clone)]
 pub struct CallRow {
     /// The event's id, for its URL.
@@ -15,10 +15,12 @@ pub struct CallRow {
     pub at: Moment,
     /// The person's name, or their address, or the service account's name, or `Unknown`.
     pub who: String,
-    /// The client: `ChatGPT`, `Key: nightly report`.
+    /// The client: `ChatGPT`, `Key: nightly report`; empty where it is of no one client.
     pub client: String,
     /// With the installation's prefix.
     pub tool: String,
+    /// What it says instead of a tool's name, where it is of no call.
+    pub beside: Option<String>,
     pub access: Access,
     pub outcome: Outcome,
     /// From `duration`.
