@@ -294,7 +294,8 @@ mod tests {
         const QUESTIONS: [&str; 3] = ["search", "query", "find"];
         for entry in catalog().all() {
             for tool in &entry.compiled.connector.tools {
-                let Some(toolmesh_proto::v1::tool::Call::Rest(call)) = &tool.call else { panic!("no call") };
+                // What composites call is looked at here too.
+                let Some(v1::tool::Call::Rest(call)) = &tool.call else { continue };
                 let asks = QUESTIONS.iter().any(|word| tool.name.starts_with(word));
                 let reads = call.method == "GET" || BY_POST.contains(&entry.name.as_str()) || asks;
                 assert!(tool.access != "read" || reads, "{}.{}", entry.name, tool.name);
@@ -330,6 +331,29 @@ mod tests {
         for wanted in ["list_my_issues", "list_issues", "create_issue", "search_code", "merge_pull_request"] {
             assert!(names.contains(wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn mail_is_written_by_code_and_sent_only_by_what_is_dangerous() {
+        let catalog = catalog();
+        let gmail = catalog.get("gmail").unwrap();
+        let tool = |name: &str| gmail.compiled.connector.tools.iter().find(|tool| tool.name == name).unwrap();
+        let own = ["_get_headers", "_send_message", "_update_draft", "_create_draft"];
+        for (name, access) in
+            [("create_draft", "write"), ("update_draft", "write"), ("send_message", "dangerous")]
+        {
+            let Some(v1::tool::Call::Composite(code)) = &tool(name).call else { panic!("{name}") };
+            assert_eq!(
+                (tool(name).access.as_str(), code.calls.as_slice()),
+                (access, &own.map(str::to_owned)[..])
+            );
+        }
+        for name in ["_send_message", "send_draft"] {
+            assert_eq!(tool(name).access, "dangerous", "{name}");
+        }
+        assert!(
+            own.iter().all(|name| tool(name).hidden) && gmail.compiled.default_off.contains("send_message")
+        );
     }
 
     #[test]

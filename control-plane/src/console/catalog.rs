@@ -279,7 +279,8 @@ const SHOWN: usize = 200;
 /// The tools by access class, the harmless first.
 pub(super) fn groups(connector: &v1::Connector, off: &BTreeSet<String>) -> Vec<ToolGroup> {
     let mut groups: Vec<(AccessClass, ToolGroup)> = Vec::new();
-    for tool in &connector.tools {
+    // What is there for composites alone is nothing that a person could switch or call.
+    for tool in connector.tools.iter().filter(|tool| !tool.hidden) {
         let class = AccessClass::parse(&tool.access);
         let info = ToolInfo {
             name: tool.name.clone(),

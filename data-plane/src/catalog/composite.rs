@@ -62,13 +62,13 @@ impl Composite {
         })
     }
 
-    /// The arguments as JSON, with the defaults of those that are missing.
+    /// The arguments as JSON, with the defaults of those that are missing and of those that no caller may set.
     #[must_use]
     pub fn params_with_defaults(&self, arguments: &Map<String, Value>) -> String {
         let mut params = arguments.clone();
         for param in &self.params {
             if let Some(default) = &param.default
-                && !params.contains_key(&param.name)
+                && (param.fixed || !params.contains_key(&param.name))
             {
                 params.insert(param.name.clone(), default.clone());
             }
@@ -107,6 +107,15 @@ mod tests {
         let with = |arguments: Value| composite.params_with_defaults(arguments.as_object().unwrap());
         assert_eq!(with(json!({"query": "x"})), r#"{"query":"x","limit":10}"#);
         assert_eq!(with(json!({"limit": null})), r#"{"limit":null}"#);
+    }
+
+    #[test]
+    fn what_is_fixed_is_what_its_author_wrote_whatever_a_caller_sends() {
+        let mut definition = composite();
+        definition.params[0].fixed = true;
+        let composite = compile(&definition).unwrap();
+        let given = json!({"limit": 500});
+        assert_eq!(composite.params_with_defaults(given.as_object().unwrap()), r#"{"limit":10}"#);
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let tools = tools?;
     let ready = read_tools(&tools, &auth, &defaults, &types, &hints, report);
     let callable = callable_tools(&tools, &ready, report);
-    let (composed, left_out) = composites::read(composites, &callable, report);
+    let composed = composites::read(composites, &callable, report);
     let check = health.as_ref().and_then(|health| health.tool(&ready, &defaults, report));
     let (probe_tool, probe_arguments_json) = match &check {
         Some(tool) => (tool.name.clone(), String::new()),
@@ -199,7 +199,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     let name = name?;
     setup.credentials = auth.credentials;
     let off = ready.iter().filter(|ready| ready.default_off);
-    let default_off = off.map(|ready| ready.tool.name.clone()).collect();
+    let default_off = off.map(|ready| ready.tool.name.clone()).chain(composed.default_off).collect();
     let connector = v1::Connector {
         title: title.unwrap_or_else(|| text::title(&name)),
         name,
@@ -208,7 +208,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
         base_url,
         auth: Some(v1::Auth { kind: Some(auth.kind), optional: auth.optional, also: auth.also }),
         default_headers: defaults.headers,
-        tools: ready.into_iter().map(|ready| ready.tool).chain(composed).collect(),
+        tools: ready.into_iter().map(|ready| ready.tool).chain(composed.tools).collect(),
         probe_tool,
         probe_arguments_json,
         examples: for_models(&examples),
@@ -221,7 +221,7 @@ fn read_backend(field: &Field<'_>, about: About, report: &mut Report) -> Option<
     Some(Compiled {
         connector,
         warnings: Vec::new(),
-        left_out,
+        left_out: composed.left_out,
         default_off,
         examples,
         setup,

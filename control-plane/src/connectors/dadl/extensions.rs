@@ -9,7 +9,7 @@
 //! - `x-whole-body`: the one body parameter is the whole JSON body, such as a list.
 //! - `x-fixed`: it is always sent with its default, and callers neither see nor set it (the text of a GraphQL query).
 //!
-//! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, enabling the connector leaves it switched off; `x-credential`,
+//! On a tool: `x-tags`, the groups it belongs to; `x-default-off`, on composites too, enabling the connector leaves it switched off; `x-credential`,
 //! `none` for a call that shows no credential, `optional` for one that shows it where there is one.
 //! On `errors`: `x-error-path`, where an answer of success has an error if it is one, as GraphQL and some older APIs say no: it
 //! is one where this JSONPath finds something other than null, false or an empty list, text or object.

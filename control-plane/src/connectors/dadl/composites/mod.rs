@@ -31,13 +31,24 @@ pub(super) struct Tools<'a> {
     pub ready: HashMap<&'a str, Access>,
 }
 
+/// What became of the composites of a document.
+#[derive(Default)]
+pub(super) struct Composed {
+    pub tools: Vec<v1::Tool>,
+    pub left_out: Vec<LeftOut>,
+    /// Names of those that enabling the connector leaves switched off.
+    pub default_off: Vec<String>,
+}
+
+/// One that a node can run.
+struct Ready {
+    tool: v1::Tool,
+    default_off: bool,
+}
+
 /// Reads `composites`.
-pub(super) fn read(
-    field: Option<Field<'_>>,
-    tools: &Tools<'_>,
-    report: &mut Report,
-) -> (Vec<v1::Tool>, Vec<LeftOut>) {
-    let (mut ready, mut left_out) = (Vec::new(), Vec::new());
+pub(super) fn read(field: Option<Field<'_>>, tools: &Tools<'_>, report: &mut Report) -> Composed {
+    let mut composed = Composed::default();
     for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
         let had = report.error_count();
         let read = read_one(key, &child, tools, report);
@@ -45,12 +56,15 @@ pub(super) fn read(
             continue;
         }
         match read {
-            Some(Ok(tool)) => ready.push(tool),
-            Some(Err(reason)) => left_out.push(LeftOut { tool: key.name.clone(), reason }),
+            Some(Ok(Ready { tool, default_off })) => {
+                composed.default_off.extend(default_off.then(|| tool.name.clone()));
+                composed.tools.push(tool);
+            }
+            Some(Err(reason)) => composed.left_out.push(LeftOut { tool: key.name.clone(), reason }),
             None => {}
         }
     }
-    (ready, left_out)
+    composed
 }
 
 /// A composite, or why it is left out; `None` after errors.
@@ -59,7 +73,7 @@ fn read_one(
     child: &Field<'_>,
     tools: &Tools<'_>,
     report: &mut Report,
-) -> Option<Result<v1::Tool, String>> {
+) -> Option<Result<Ready, String>> {
     let mut fields = child.fields(report)?;
     if !tool::is_name(&key.name) {
         let help = "use letters, digits, `_` and `-`, at most 96";
@@ -76,6 +90,7 @@ fn read_one(
         fields.get("timeout").and_then(|field| read_time(&field, report)).unwrap_or(USUAL_MILLIS);
     let listed = read_depends_on(&mut fields, tools, report);
     let declared = fields.get("access").map(|_| tool::read_access(&mut fields, report));
+    let default_off = fields.boolean("x-default-off", report).unwrap_or_default();
     fields.skip(&["delegates"]);
     fields.finish(report);
     let code = code?;
@@ -85,7 +100,7 @@ fn read_one(
         return Some(Err(format!("calls {missing}, which this version does not execute")));
     }
     let access = access(declared, &calls, tools);
-    Some(Ok(v1::Tool {
+    let tool = v1::Tool {
         title: text::title(&key.name),
         name: key.name.clone(),
         description: description?,
@@ -99,7 +114,8 @@ fn read_one(
             timeout_millis,
         })),
         ..Default::default()
-    }))
+    };
+    Some(Ok(Ready { tool, default_off }))
 }
 
 fn read_code(field: &Field<'_>, report: &mut Report) -> Option<String> {
@@ -275,6 +291,14 @@ mod tests {
         let raw = found.connector.tools.iter().find(|tool| tool.name == "_raw").unwrap();
         assert!(raw.hidden && found.left_out.is_empty());
         assert_eq!(found.counts().total(), 3, "what clients see");
+    }
+
+    #[test]
+    fn a_composite_can_begin_switched_off() {
+        let found = compiled(
+            "    both: {description: B., code: return 1}\n    rare: {description: R., x-default-off: true, code: return 1}\n",
+        );
+        assert!(found.default_off.iter().eq(["rare"]), "{:?}", found.default_off);
     }
 
     #[test]
