@@ -5,6 +5,8 @@
 
 mod authorization;
 mod client;
+mod client_auth;
+mod driven;
 mod nodes;
 mod server;
 mod suite;

@@ -13,7 +13,7 @@ use toolmesh_tests::{System, TestResult};
 use crate::server::{SESSIONS, judge};
 
 /// A system with three nodes, which these tests share.
-async fn system() -> Result<&'static System> {
+pub async fn system() -> Result<&'static System> {
     static SYSTEM: OnceCell<System> = OnceCell::const_new();
     SYSTEM.get_or_try_init(|| System::start(Options { nodes: 3, ..Options::default() })).await
 }

@@ -9,7 +9,7 @@ use toolmesh_tests::child::{Kept, Start};
 use toolmesh_tests::{TestResult, paths};
 
 /// How long the suite may take for one step.
-const STEP: Duration = Duration::from_secs(60);
+pub const STEP: Duration = Duration::from_secs(60);
 /// How long all scenarios of a revision may take, on a busy machine.
 const WHOLE: Duration = Duration::from_secs(240);
 
@@ -29,6 +29,11 @@ pub fn installed(path: &str) -> Result<PathBuf> {
 impl Suite {
     /// Starts it with these arguments; its results go to a folder of its own.
     pub fn start(command: &str, args: &[&str]) -> Result<Self> {
+        Self::with(command, args, &[])
+    }
+
+    /// The same, with more in its environment, which the program that it starts has too.
+    pub fn with(command: &str, args: &[&str], envs: &[(&str, &str)]) -> Result<Self> {
         let folder = paths::scratch("toolmesh-conformance-")?;
         let node = installed(".bin/node")?;
         let script = installed("@modelcontextprotocol/conformance/dist/index.js")?.display().to_string();
@@ -46,7 +51,9 @@ impl Suite {
         let mut all = vec![script.as_str(), command];
         all.extend_from_slice(args);
         all.extend_from_slice(&["--output-dir", &results]);
-        let process = Kept::start(&start, &all, &[("NODE_OPTIONS", preload.as_str())])?;
+        let mut all_envs = vec![("NODE_OPTIONS", preload.as_str())];
+        all_envs.extend_from_slice(envs);
+        let process = Kept::start(&start, &all, &all_envs)?;
         Ok(Self { process, folder })
     }
 
@@ -99,8 +106,12 @@ impl Suite {
     }
 }
 
-/// The results of a scenario: the suite adds the time to the name of each folder.
+/// The results of a scenario: the suite adds the time to the name of each folder, and a scenario's group is a folder around it.
 fn find(folder: &Path, scenario: &str) -> Result<Option<PathBuf>> {
+    let (folder, scenario) = match scenario.rsplit_once('/') {
+        Some((group, name)) => (folder.join(group), name),
+        None => (folder.to_path_buf(), scenario),
+    };
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

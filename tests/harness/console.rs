@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use http::StatusCode;
-use http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::{Method, StatusCode};
 use url::Url;
 
 use crate::html::{self, Form};
@@ -15,6 +15,8 @@ use crate::{Person, System};
 #[derive(Debug)]
 pub struct Console {
     base: Url,
+    /// The control plane, where the console's address is public and would lead to a proxy in front.
+    behind: Option<Url>,
     http: reqwest::Client,
     cookies: Mutex<BTreeMap<String, String>>,
 }
@@ -108,7 +110,10 @@ impl Console {
     /// When the system's console address is no URL.
     pub fn new(system: &System) -> Result<Self> {
         let base = Url::parse(&system.ready.console_url)?;
-        Ok(Self { base, http: system.http.clone(), cookies: Mutex::default() })
+        let behind = (base.host_str() != Some("localhost"))
+            .then(|| Url::parse(&format!("http://{}", system.ready.control_plane.http)))
+            .transpose()?;
+        Ok(Self { base, behind, http: system.http.clone(), cookies: Mutex::default() })
     }
 
     /// Path and query of a link to the console.
@@ -127,7 +132,7 @@ impl Console {
     /// When there is no answer.
     pub async fn get(&self, path: &str) -> Result<Page> {
         let url = self.base.join(path)?;
-        self.send(self.http.get(url)).await
+        self.send(self.request(Method::GET, url)).await
     }
 
     /// Fetches a page with a header more; redirects are shown.
@@ -136,7 +141,7 @@ impl Console {
     /// When there is no answer.
     pub async fn get_with(&self, path: &str, name: &str, value: &str) -> Result<Page> {
         let url = self.base.join(path)?;
-        self.send(self.http.get(url).header(name, value)).await
+        self.send(self.request(Method::GET, url).header(name, value)).await
     }
 
     /// Fetches a page, and where it leads, within the console.
@@ -187,7 +192,7 @@ impl Console {
     pub async fn post(&self, action: &str, fields: &[(String, String)]) -> Result<Page> {
         let url = self.base.join(action)?;
         let origin = self.base.origin().ascii_serialization();
-        self.send(self.http.post(url).header(ORIGIN, origin).form(fields)).await
+        self.send(self.request(Method::POST, url).header(ORIGIN, origin).form(fields)).await
     }
 
     /// Sends a form with headers of its own, and none that says where it comes from.
@@ -200,7 +205,7 @@ impl Console {
         fields: &[(String, String)],
         headers: &[(&str, &str)],
     ) -> Result<Page> {
-        let request = self.http.post(self.base.join(action)?).form(fields);
+        let request = self.request(Method::POST, self.base.join(action)?).form(fields);
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
@@ -240,11 +245,24 @@ impl Console {
         }
     }
 
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let Some(behind) = &self.behind else { return self.http.request(method, url) };
+        let mut there = behind.clone();
+        there.set_path(url.path());
+        there.set_query(url.query());
+        self.http.request(method, there).header(HOST, self.base.authority())
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Page> {
         let cookies = self.cookie_header();
         let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies) };
         let response = request.send().await?;
-        let (status, headers, url) = (response.status(), response.headers().clone(), response.url().clone());
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut url = response.url().clone();
+        if self.behind.is_some() {
+            url = self.base.join(url.path())?;
+            url.set_query(response.url().query());
+        }
         self.keep(&headers);
         let body = response.text().await?;
         Ok(Page { status, headers, url, body })

@@ -52,7 +52,7 @@ impl System {
 }
 
 impl Console {
-    /// Adds an MCP server and answers its id; nothing of it is on yet.
+    /// Adds an MCP server and answers its id; nothing of it is on yet, and of one that asks for a login nothing is known.
     ///
     /// # Errors
     /// When the form is refused.
@@ -78,7 +78,12 @@ impl Console {
         ];
         let page = self.submit(&form, &form, &fields).await?.ok()?;
         let to = page.location().with_context(|| format!("{name} was not added: {}", page.text()))?;
-        let id = to.path().strip_prefix(&format!("/w/{slug}/servers/"));
+        let kind = match auth {
+            ServerAuth::Login => "connectors",
+            ServerAuth::OwnLogin => "connections",
+            _ => "servers",
+        };
+        let id = to.path().strip_prefix(&format!("/w/{slug}/{kind}/"));
         id.map(str::to_owned).with_context(|| format!("led to {to}"))
     }
 

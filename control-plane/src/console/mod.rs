@@ -184,7 +184,7 @@ fn pages() -> Routes<App> {
         .route("/account/confirm/passkey/options", post(second_factor::confirm_options))
         .nest("/account/security", security_pages())
         .route("/connections/callback", get(connect::callback))
-        .route("/oauth-client.json", get(connect::client_document))
+        .route("/client-metadata.json", get(connect::client_document))
         .route("/invitation", get(invitations::show).post(invitations::accept))
         .route("/workspaces", get(workspaces::list))
         .route("/workspaces/new", get(workspaces::new_form).post(workspaces::create))

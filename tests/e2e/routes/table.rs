@@ -82,7 +82,7 @@ pub const TABLE: &[Line] = &[
     form("POST /account/email/cancel", Person, &[]),
     // Back from a provider with no state that anybody has.
     page("GET /connections/callback", SECRET),
-    page("GET /oauth-client.json", Anybody(&[200])),
+    page("GET /client-metadata.json", Anybody(&[200])),
     page("GET /account/email/confirm", Person),
     form("POST /account/email/confirm", Person, &[("token", "no such token")]),
     page("GET /account/email/undo", SECRET),

@@ -45,6 +45,7 @@ use crate::outbound::Outbound;
 use exchange::Tokens;
 
 pub use giving_back::GivenBack;
+pub use looks::Shown;
 pub use nodes::Handed;
 pub use store::GrantFacts;
 

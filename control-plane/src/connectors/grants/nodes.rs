@@ -47,6 +47,14 @@ pub(super) enum Own {
 }
 
 impl Own {
+    /// Counts up with each token, and with each time that something else is entered.
+    pub(super) fn version(&self) -> u64 {
+        match self {
+            Self::Token(token) => token.sealed.version,
+            Self::Entered(entered) => entered.version,
+        }
+    }
+
     pub(super) fn sealed(self) -> Vec<SealedCredential> {
         match self {
             Self::Token(token) => vec![token.sealed],
@@ -129,7 +137,12 @@ impl Grants {
 
     /// Notes that a server wants more allowed than was: whoever connects next is asked for that too. What was got still serves
     /// the calls that need no more.
-    async fn needs_more(&self, tenant: TenantId, account: Account, told: &Challenge) -> Result<NoToken> {
+    pub(super) async fn needs_more(
+        &self,
+        tenant: TenantId,
+        account: Account,
+        told: &Challenge,
+    ) -> Result<NoToken> {
         let problem = Problem::new(Kind::Scope, "insufficient_scope");
         let mut tx = self.db.tenant(tenant).await?;
         self.note_scope(&mut tx, account.installation, told).await?;

@@ -9,6 +9,7 @@ mod compile;
 mod deciding;
 pub mod definitions;
 mod faring;
+mod looking;
 pub mod review;
 pub mod scan;
 pub(super) mod store;
@@ -18,34 +19,25 @@ use std::collections::HashMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
 use toolmesh_proto::seal::ACCESS_TOKEN;
 use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
-use uuid::Uuid;
 
-use self::client::{Found, Trouble};
+use self::client::Trouble;
 pub use self::deciding::{Choice, Decided};
 pub use self::faring::Fares;
 use self::review::Known;
 use self::scan::Neighbour;
 pub use self::store::{NodeState, ServerRow};
 use super::grants::{Grants, provider};
-use super::installation::oauth2;
 use super::{Installation, Installations};
 use crate::accounts::members::{Membership, Permission};
-use crate::credentials;
 use crate::credentials::envelope::Vault;
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 use crate::outbound::Outbound;
-
-/// How long until a server is looked at again when all is well, and how far apart servers that were added together drift.
-const EVERY: Duration = Duration::hours(4);
-const JITTER_SECONDS: i64 = 30 * 60;
-/// How long after a first failure; it doubles with each further one, up to the usual time.
-const RETRY: Duration = Duration::minutes(5);
 
 /// The logical name of the one credential that is shown to a server.
 const TOKEN: &str = "token";
@@ -286,92 +278,6 @@ impl Upstreams {
     /// `NotFound` for one that is gone; otherwise when the database fails.
     pub async fn look(&self, tenant: TenantId, id: InstallationId) -> Result<Looked> {
         self.look_as(tenant, id, None).await
-    }
-
-    /// `by` is whose own account is shown where each member uses their own; otherwise one of an admin's is.
-    async fn look_as(&self, tenant: TenantId, id: InstallationId, by: Option<UserId>) -> Result<Looked> {
-        let lease = Uuid::new_v4();
-        let mut tx = self.db.tenant(tenant).await?;
-        store::get(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        if !store::take(&mut tx, id, lease).await? {
-            return Ok(Looked::Busy);
-        }
-        let installation = self.installations.load(&mut tx, id).await?;
-        let lent = installation.personal || oauth2(&installation.connector).is_some();
-        let stored =
-            if lent { HashMap::new() } else { credentials::open_all(&mut tx, &self.vault, id).await? };
-        tx.commit().await?;
-        let secrets = if lent {
-            self.grants.for_look(tenant, id, by).await?.map_err(Trouble::NoCredential)
-        } else {
-            Ok(stored.into_iter().map(|(name, (_, secret))| (name, secret)).collect())
-        };
-        let asked = match secrets {
-            Ok(secrets) => self.ask(&installation, &secrets).await,
-            Err(trouble) => Err(trouble),
-        };
-        match asked {
-            Ok(found) => self.keep(tenant, &installation, found, lease).await,
-            Err(trouble) => self.note(tenant, id, &trouble, lease).await,
-        }
-    }
-
-    async fn ask(
-        &self,
-        installation: &Installation,
-        secrets: &HashMap<String, SecretString>,
-    ) -> std::result::Result<Found, Trouble> {
-        let connector = &installation.connector;
-        let credentials = headers(connector.auth.as_ref(), &connector.default_headers, secrets)?;
-        let url = Url::parse(&installation.base_url)
-            .map_err(|_| Trouble::NotMcp("its address is none".to_owned()))?;
-        client::look(&self.outbound, &url, &credentials).await
-    }
-
-    async fn keep(
-        &self,
-        tenant: TenantId,
-        asked: &Installation,
-        found: Found,
-        lease: Uuid,
-    ) -> Result<Looked> {
-        let id = asked.id;
-        let mut tx = self.db.tenant(tenant).await?;
-        let mut server = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
-        let before = self.installations.load(&mut tx, id).await?;
-        if before.base_url != asked.base_url {
-            // It was pointed elsewhere meanwhile; what was found is another server's.
-            store::give_back(&mut tx, id, lease, Duration::seconds(1)).await?;
-            tx.commit().await?;
-            return Ok(Looked::Busy);
-        }
-        let known = store::definitions(&mut tx, id).await?;
-        let known = review::reconcile(&known, &found.definitions, &found.unread, OffsetDateTime::now_utc());
-        server.learn(&found);
-        store::save(&mut tx, id, &server).await?;
-        store::replace(&mut tx, id, &known, None).await?;
-        let jitter = Duration::seconds(rand::random_range(-JITTER_SECONDS..=JITTER_SECONDS));
-        store::give_back(&mut tx, id, lease, EVERY + jitter).await?;
-        let waiting = waiting(&known);
-        self.recompile(tx, &before, &server, &known).await?;
-        Ok(Looked::Well { waiting })
-    }
-
-    async fn note(
-        &self,
-        tenant: TenantId,
-        id: InstallationId,
-        trouble: &Trouble,
-        lease: Uuid,
-    ) -> Result<Looked> {
-        let sentence = trouble.sentence();
-        let mut tx = self.db.tenant(tenant).await?;
-        let failures = store::failed(&mut tx, id, &sentence).await?;
-        let doubled = RETRY * 2_i32.pow(u32::try_from(failures - 1).unwrap_or_default().min(10));
-        store::give_back(&mut tx, id, lease, doubled.min(EVERY)).await?;
-        tx.commit().await?;
-        tracing::info!(%tenant, installation = %id, failures, problem = sentence, "an MCP server could not be looked at");
-        Ok(Looked::Failed(sentence))
     }
 
     /// Makes the connector anew from what is in use, and commits; nodes hear of it if it is another.

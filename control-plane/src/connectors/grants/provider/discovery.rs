@@ -6,17 +6,20 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::challenge::Challenge;
+use crate::connectors::upstream::client;
 use crate::outbound::{Outbound, Outgoing};
 
 /// Most bytes of one document.
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// Longest wait for one.
 const WITHIN: Duration = Duration::from_secs(5);
+/// Longest wait for a server's challenge.
+const CHALLENGE: Duration = Duration::from_secs(10);
 /// Most scopes that are asked for, in bytes.
 const MAX_SCOPES: usize = 2_000;
 
@@ -88,21 +91,13 @@ struct Server {
     authorization_response_iss_parameter_supported: bool,
 }
 
-/// Asks a server as a client without a token would, for its challenge; empty where it lets anybody in or says nothing.
+/// Asks a server as a client without a token would, for its challenge; empty where it lets anybody in or says nothing. Some let
+/// everybody begin and refuse only what is asked then, so that it is asked for all that a look asks for.
 pub async fn challenge(outbound: &Outbound, server: &Url) -> Challenge {
-    let mut request = Outgoing::get(server.clone(), MAX_DOCUMENT, WITHIN);
-    request.method = Method::POST;
-    let accepted = HeaderValue::from_static("application/json, text/event-stream");
-    request.headers.insert(header::ACCEPT, accepted);
-    request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request.body = Some(super::HELLO.into());
-    let Ok(answer) = outbound.send(request).await else { return Challenge::default() };
-    if answer.status != StatusCode::UNAUTHORIZED && answer.status != StatusCode::FORBIDDEN {
-        return Challenge::default();
-    }
-    let all = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
-    let all: Vec<&str> = all.filter_map(|value| value.to_str().ok()).collect();
-    Challenge::parse(&all.join(", "))
+    let looked = tokio::time::timeout(CHALLENGE, client::look(outbound, server, &HeaderMap::new())).await;
+    let refused = looked.ok().and_then(Result::err);
+    let told = refused.as_ref().and_then(client::Trouble::challenge);
+    told.map(Challenge::parse).unwrap_or_default()
 }
 
 /// Finds the authorization server of an MCP server.

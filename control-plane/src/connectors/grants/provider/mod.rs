@@ -32,9 +32,6 @@ use discovery::Discovered;
 use registration::{Client, ClientAuth};
 use store::ClientRow;
 
-/// What a client without a token says to a server, to be told where tokens are got.
-const HELLO: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"ToolMesh","version":"1"}}}"#;
-
 /// Names of the client's parts among the secrets of a subject.
 const CLIENT_ID: &str = "client_id";
 const CLIENT_SECRET: &str = "client_secret";

@@ -11,7 +11,7 @@ use super::discovery::Discovered;
 use crate::outbound::{Outbound, Outgoing};
 
 /// Where the document is, below the console's origin.
-pub const DOCUMENT: &str = "/oauth-client.json";
+pub const DOCUMENT: &str = "/client-metadata.json";
 
 const MAX_ANSWER: usize = 128 * 1024;
 const WITHIN: Duration = Duration::from_secs(8);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_document_names_itself_and_one_way_back() {
         let document = document("https://console.example");
-        assert_eq!(document["client_id"], "https://console.example/oauth-client.json");
+        assert_eq!(document["client_id"], "https://console.example/client-metadata.json");
         assert_eq!(document["redirect_uris"], json!(["https://console.example/connections/callback"]));
         assert_eq!(document["token_endpoint_auth_method"], "none");
         assert!(document.get("client_secret").is_none());

@@ -9,9 +9,10 @@ use crate::outbound::OutboundError;
 pub enum Trouble {
     /// Nothing usable came back.
     Outbound(OutboundError),
-    /// 401, with the challenge that came with it.
+    /// 401, with the challenges that came with it.
     Unauthorized(Option<String>),
-    Forbidden,
+    /// 403, with the same.
+    Forbidden(Option<String>),
     /// It points elsewhere.
     Redirect(String),
     Status(u16),
@@ -52,6 +53,15 @@ impl Trouble {
         }
     }
 
+    /// What the server wants to be shown, as it says it in `WWW-Authenticate`.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&str> {
+        match self {
+            Self::Unauthorized(challenge) | Self::Forbidden(challenge) => challenge.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What to say of it, whole sentences.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -70,7 +80,7 @@ impl Trouble {
                 "The server asks for a login (401). Choose Login, for the workspace or for each member.".to_owned()
             }
             Self::Unauthorized(_) => "The server asks for a credential, or refused the one that was given (401).".to_owned(),
-            Self::Forbidden => "The server refused the request (403). The credential may not be allowed to use it.".to_owned(),
+            Self::Forbidden(_) => "The server refused the request (403). The credential may not be allowed to use it.".to_owned(),
             Self::Redirect(to) => format!("The address points elsewhere ({to}), which is not followed. Use that address."),
             Self::Status(404) => {
                 "The server has no MCP endpoint at this address (404). Check the path; it often ends in /mcp or /sse.".to_owned()

@@ -273,13 +273,18 @@ fn refuse(opened: &Opened) -> Result<(), Trouble> {
     let header = |name| opened.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     match opened.status {
         status if status.is_success() => Ok(()),
-        StatusCode::UNAUTHORIZED => Err(Trouble::Unauthorized(
-            header(WWW_AUTHENTICATE).map(|text| text.chars().take(2_000).collect()),
-        )),
-        StatusCode::FORBIDDEN => Err(Trouble::Forbidden),
+        StatusCode::UNAUTHORIZED => Err(Trouble::Unauthorized(challenge(&opened.headers))),
+        StatusCode::FORBIDDEN => Err(Trouble::Forbidden(challenge(&opened.headers))),
         status if status.is_redirection() => {
             Err(Trouble::Redirect(quoted(header(LOCATION).unwrap_or("elsewhere"))))
         }
         status => Err(Trouble::Status(status.as_u16())),
     }
+}
+
+/// The challenges that came with a refusal, one after the other.
+fn challenge(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let all: Vec<&str> = all.collect();
+    (!all.is_empty()).then(|| all.join(", ").chars().take(2_000).collect())
 }
