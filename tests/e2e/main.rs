@@ -8,6 +8,7 @@ mod attacks;
 mod audit;
 mod authors;
 mod break_glass;
+mod catalog_google;
 mod catalog_requests;
 mod catalog_services;
 mod cli;

@@ -1,11 +1,13 @@
 //! The emulated Google behind a door that signs as the real one does. `emulate` signs its ID tokens with a secret of its own
 //! that it tells nobody, which no client can check; this door passes everything on and puts its own signature (ES256, with a
-//! published key) under the claims that came.
+//! published key) under the claims that came. `emulate` also takes a token that it does not know for its first user's, and lets
+//! none end; the door takes the ones away that Google never handed out or that have ended, so that it says no by itself.
 
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aws_lc_rs::rand::SystemRandom;
 use axum::Router;
 use axum::body::Bytes;
@@ -13,19 +15,21 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::emulate::{Emulate, Service};
 use crate::provider::{self, SigningKey};
-use crate::{net, paths};
+use crate::{html, net, paths};
 
 /// The running door, and Google behind it.
 pub struct Google {
     pub url: String,
     /// Google itself, whose signature nobody can check.
     pub inside: String,
+    door: Arc<Door>,
     _emulate: Emulate,
 }
 
@@ -33,6 +37,17 @@ struct Door {
     inside: String,
     key: SigningKey,
     http: reqwest::Client,
+    issued: Mutex<Issued>,
+}
+
+/// What was handed out over the door.
+#[derive(Default)]
+struct Issued {
+    /// Access tokens that have not ended.
+    access: HashSet<String>,
+    refresh: Vec<String>,
+    /// The forms that tokens were asked for with.
+    exchanges: Vec<BTreeMap<String, String>>,
 }
 
 impl Google {
@@ -45,9 +60,64 @@ impl Google {
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
         let emulate = Emulate::start_with(Service::Google, Some(seed), Some(&url)).await?;
         let inside = emulate.url.clone();
-        let door = Arc::new(Door { inside: inside.clone(), key: SigningKey::new()?, http: net::client()? });
-        provider::serve(listener, Router::new().fallback(pass).with_state(door))?;
-        Ok(Self { url, inside, _emulate: emulate })
+        let door = Door {
+            inside: inside.clone(),
+            key: SigningKey::new()?,
+            http: net::client()?,
+            issued: Mutex::default(),
+        };
+        let door = Arc::new(door);
+        provider::serve(listener, Router::new().fallback(pass).with_state(Arc::clone(&door)))?;
+        Ok(Self { url, inside, door, _emulate: emulate })
+    }
+
+    /// Chooses somebody's account on the page that asks which; answers where Google sends them back to.
+    ///
+    /// # Errors
+    /// When the page does not offer it.
+    pub async fn choose(&self, asked: &Url, email: &str) -> Result<String> {
+        let http = &self.door.http;
+        let page = http.get(asked.clone()).send().await?.error_for_status()?.text().await?;
+        let theirs = |form: &html::Form| form.fields.iter().any(|(_, value)| value == email);
+        let form = html::forms(&page).into_iter().find(theirs);
+        let form = form.with_context(|| format!("{email} is not offered: {}", html::text(&page)))?;
+        let chosen = http.post(asked.join(&form.action)?).form(&form.fields).send().await?;
+        let back = chosen.headers().get(LOCATION).context("Google sends nobody back")?;
+        Ok(back.to_str()?.to_owned())
+    }
+
+    /// Asks Google itself, past the door, as somebody whose token is in the seed.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn ask(&self, path: &str, token: &str) -> Result<Value> {
+        let answer = self.door.http.get(format!("{}{path}", self.inside)).bearer_auth(token).send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}: {}", answer.status(), answer.text().await?);
+        Ok(answer.json().await?)
+    }
+
+    /// The forms that tokens were asked for with, in order.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<BTreeMap<String, String>> {
+        self.door.issued().exchanges.clone()
+    }
+
+    /// Ends all access tokens, as an hour does.
+    pub fn end_access(&self) {
+        self.door.issued().access.clear();
+    }
+
+    /// Takes all refresh tokens back, as somebody does on the page of their account.
+    ///
+    /// # Errors
+    /// When Google refuses.
+    pub async fn end_refresh(&self) -> Result<()> {
+        let refresh = std::mem::take(&mut self.door.issued().refresh);
+        for token in refresh {
+            let url = format!("{}/oauth2/revoke", self.inside);
+            self.door.http.post(url).form(&[("token", token)]).send().await?.error_for_status()?;
+        }
+        Ok(())
     }
 }
 
@@ -65,20 +135,36 @@ async fn pass(
 }
 
 impl Door {
+    fn issued(&self) -> MutexGuard<'_, Issued> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a token is shown that Google never handed out, or that has ended.
+    fn shows_nothing_good(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        shown.is_some_and(|token| !self.issued().access.contains(token))
+    }
+
     async fn pass(&self, method: Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Response> {
         if uri.path() == "/oauth2/v3/certs" {
             return Ok(axum::Json(json!({ "keys": [self.key.jwk()] })).into_response());
         }
+        let asks_for_token = uri.path() == "/oauth2/token";
+        if asks_for_token {
+            let form = url::form_urlencoded::parse(&body).into_owned().collect();
+            self.issued().exchanges.push(form);
+        }
+        let refused = self.shows_nothing_good(headers);
         let mut request = self.http.request(method, format!("{}{uri}", self.inside)).body(body);
         for name in ["content-type", "authorization", "cookie", "accept"] {
-            if let Some(value) = headers.get(name) {
+            if let Some(value) = headers.get(name).filter(|_| !(refused && name == "authorization")) {
                 request = request.header(name, value);
             }
         }
         let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = answer.bytes().await?;
-        if uri.path() == "/oauth2/token" && status.is_success() {
+        if asks_for_token && status.is_success() {
             body = self.signed(&body)?.into();
         }
         let mut response = (status, body).into_response();
@@ -93,6 +179,12 @@ impl Door {
     /// The same answer, with the same claims under a signature that can be checked.
     fn signed(&self, answer: &[u8]) -> Result<String> {
         let mut answer: Value = serde_json::from_slice(answer)?;
+        let named = |name: &str| answer[name].as_str().map(str::to_owned);
+        let (access, refresh) = (named("access_token"), named("refresh_token"));
+        let mut issued = self.issued();
+        issued.access.extend(access);
+        issued.refresh.extend(refresh);
+        drop(issued);
         if let Some(token) = answer["id_token"].as_str() {
             let claims = token.split('.').nth(1).context("no claims")?;
             let claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
