@@ -172,9 +172,11 @@ impl Node {
             match asked.result {
                 Ok(Answer::Result(result)) => return Ok(serde_json::from_str(result.get())?),
                 Ok(Answer::InputRequired { requests, state }) => {
-                    let responses = requests.iter();
-                    let responses =
-                        responses.map(|(key, request)| (key.clone(), accepted(&request["params"]))).collect();
+                    let responses = requests.iter().map(|(key, request)| {
+                        let request: Value = serde_json::from_str(request.get())?;
+                        Ok::<_, anyhow::Error>((key.to_owned(), accepted(&request["params"])))
+                    });
+                    let responses = responses.collect::<Result<_>>()?;
                     question.round = Some(Round { responses, state });
                 }
                 Err(failure) => bail!("{method}: {failure:?}"),

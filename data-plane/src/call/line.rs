@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::execute::scrubber::Scrubber;
+
 /// What is said and not yet taken by the caller's stream. A caller that reads slowly slows the call down.
 const WAITING: usize = 32;
 
@@ -19,6 +21,8 @@ pub struct Line {
     events: Option<mpsc::Sender<Event>>,
     hung_up: CancellationToken,
     client: Arc<Client>,
+    /// Takes out of what is said what nobody may hear.
+    scrubber: Option<Arc<Scrubber>>,
 }
 
 /// What the client said of itself and of this request.
@@ -68,13 +72,26 @@ impl Line {
     #[must_use]
     pub fn new(client: Client, hung_up: CancellationToken) -> (Self, mpsc::Receiver<Event>) {
         let (events, heard) = mpsc::channel(WAITING);
-        (Self { events: Some(events), hung_up, client: Arc::new(client) }, heard)
+        (Self { events: Some(events), hung_up, client: Arc::new(client), scrubber: None }, heard)
     }
 
     /// A line with nobody at its other end, for calls that code makes.
     #[must_use]
     pub fn silent(hung_up: CancellationToken) -> Self {
-        Self { events: None, hung_up, client: Arc::default() }
+        Self { events: None, hung_up, client: Arc::default(), scrubber: None }
+    }
+
+    /// The same line, on which these secrets are not said.
+    #[must_use]
+    pub fn without(&self, secrets: Scrubber) -> Self {
+        Self { scrubber: Some(Arc::new(secrets)), ..self.clone() }
+    }
+
+    fn cleaned(&self, params: Box<RawValue>) -> Box<RawValue> {
+        match &self.scrubber {
+            Some(scrubber) => scrubber.cleaned(&params),
+            None => params,
+        }
     }
 
     #[must_use]
@@ -97,7 +114,7 @@ impl Line {
     /// Says something; waits for the caller's stream where that is slow.
     pub async fn tell(&self, method: impl Into<String>, params: Box<RawValue>) {
         let Some(events) = &self.events else { return };
-        let event = Event::Notification { method: method.into(), params };
+        let event = Event::Notification { method: method.into(), params: self.cleaned(params) };
         // Who is gone hears nothing.
         let _ = self.hung_up.run_until_cancelled(events.send(event)).await;
     }
@@ -109,7 +126,7 @@ impl Line {
     pub async fn ask(&self, method: impl Into<String>, params: Box<RawValue>) -> Result<Answered, NoAnswer> {
         let events = self.events.as_ref().ok_or(NoAnswer)?;
         let (answer, answered) = oneshot::channel();
-        let ask = Event::Ask(Ask { method: method.into(), params, answer });
+        let ask = Event::Ask(Ask { method: method.into(), params: self.cleaned(params), answer });
         let asking = async {
             events.send(ask).await.map_err(|_| NoAnswer)?;
             answered.await.map_err(|_| NoAnswer)

@@ -45,6 +45,7 @@ use crate::execute::rest::response::Content;
 use crate::execute::upstream::Round;
 use crate::identity::{Method, Principal};
 use crate::ingress::{Standing, Visit};
+use crate::members::Members;
 use crate::node::App;
 use crate::record::CallEvent;
 
@@ -96,7 +97,7 @@ pub enum Said {
 #[derive(Debug)]
 pub struct InputRequired {
     /// By the server's keys; each with `method` and `params`.
-    pub requests: Map<String, Value>,
+    pub requests: Members,
     /// What it wants back.
     pub state: Option<String>,
 }
@@ -106,7 +107,7 @@ pub struct InputRequired {
 pub struct RpcError {
     pub code: i64,
     pub message: String,
-    pub data: Option<Value>,
+    pub data: Option<Box<RawValue>>,
 }
 
 impl Caller {

@@ -10,6 +10,7 @@ use super::{Caller, RpcError, Said, begin, upstream, uris};
 use crate::catalog::{Installation, Tenant};
 use crate::execute::upstream::{Question, Round};
 use crate::identity::Principal;
+use crate::members::Members;
 use crate::policy::authorize_reading;
 use crate::record::CallEvent;
 
@@ -64,8 +65,10 @@ pub async fn read_resource(caller: &Caller, uri: &str, round: Option<Round>) -> 
     match said {
         Said::Passed(result) => Said::Passed(uris::read(caller, &route, uri, result)),
         // The error names the URI that the client knows.
-        Said::Rpc(RpcError { code: -32002 | -32602, message, .. }) => {
-            Said::Rpc(RpcError { message, ..not_found(uri) })
+        Said::Rpc(RpcError { code: -32002 | -32602, message, data }) => {
+            let mut data = data.and_then(|data| Members::read(data.get())).unwrap_or_default();
+            data.set_value("uri", &uri);
+            Said::Rpc(RpcError { code: -32002, message, data: Some(data.write()) })
         }
         said => said,
     }
@@ -147,8 +150,8 @@ async fn ask(caller: &Caller, installation: &Installation, question: Question, m
 }
 
 fn not_found(uri: &str) -> RpcError {
-    let data = json!({ "uri": uri });
-    RpcError { code: -32002, message: format!("Resource not found: {}", cut(uri)), data: Some(data) }
+    let data = serde_json::value::to_raw_value(&json!({ "uri": uri })).ok();
+    RpcError { code: -32002, message: format!("Resource not found: {}", cut(uri)), data }
 }
 
 fn cut(text: &str) -> String {

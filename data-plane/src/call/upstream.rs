@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use toolmesh_proto::v1::{CredentialUse, Outcome};
 
 use super::line::Answered;
@@ -16,8 +16,9 @@ use crate::execute;
 use crate::execute::code::Thrown;
 use crate::execute::credentials::{CredentialError, Opened, Placement};
 use crate::execute::rest::response::{Content, status_text};
+use crate::execute::scrubber::Scrubber;
 use crate::execute::upstream::{Answer, Asked, Failure, Question, Round};
-use crate::members::Members;
+use crate::members::{self, Members};
 use crate::record::CallEvent;
 
 /// Most rounds in which a server asks before it answers.
@@ -108,7 +109,7 @@ impl Passing<'_> {
             if let Ok(Answer::InputRequired { requests: wanted, state }) = &mut asked.result
                 && on_line
             {
-                match self.ask_client(std::mem::take(wanted)).await {
+                match self.ask_client(wanted).await {
                     Ok(responses) => {
                         round = Some(Round { responses, state: state.take() });
                         continue;
@@ -150,32 +151,33 @@ impl Passing<'_> {
     async fn ask_once(&self, question: Question) -> Asked {
         let subject = self.caller.principal.subject;
         let upstreams = &self.caller.app.executor.upstreams;
-        upstreams.ask(self.installation, subject, &self.placement, question, &self.caller.line).await
+        // What a server says on the way is cleaned like its answer.
+        let line = self.caller.line.without(Scrubber::of(self.opened, &self.placement));
+        upstreams.ask(self.installation, subject, &self.placement, question, &line).await
     }
 
     /// Asks the client on the line what the server wants to know.
-    async fn ask_client(&self, requests: Map<String, Value>) -> Result<Map<String, Value>, Failure> {
+    async fn ask_client(&self, requests: &Members) -> Result<Map<String, Value>, Failure> {
         let mut responses = Map::new();
-        for (key, request) in requests {
-            let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-            let needed = capability(method).filter(|needed| self.caller.line.can(needed));
+        for (key, request) in requests.iter() {
+            let request = Members::read(request.get()).unwrap_or_default();
+            let method: String = request.read_as("method").unwrap_or_default();
+            let needed = capability(&method).filter(|needed| self.caller.line.can(needed));
             let Some(_) = needed else {
                 return Err(Failure::Rpc {
                     code: -32603,
                     message: format!(
                         "{} asks the client for {}, which this client cannot be asked.",
                         named(self.installation),
-                        cut(method, 60)
+                        cut(&method, 60)
                     ),
                     data: None,
                 });
             };
-            let params = request.get("params").cloned().unwrap_or_else(|| json!({}));
-            let params = serde_json::value::to_raw_value(&params)
-                .map_err(|_| Failure::Broken("what it asks cannot be written".to_owned()))?;
+            let params = request.get("params").map_or_else(members::empty, ToOwned::to_owned);
             match self.caller.line.ask(method, params).await {
                 Ok(Answered::Result(result)) => {
-                    responses.insert(key, serde_json::from_str(result.get()).unwrap_or_default());
+                    responses.insert(key.to_owned(), serde_json::from_str(result.get()).unwrap_or_default());
                 }
                 Ok(Answered::Error(error)) => {
                     let said: Option<Members> = Members::read(error.get());
@@ -201,10 +203,12 @@ impl Passing<'_> {
         match result {
             Ok(Answer::Result(result)) => Said::Passed(self.scrubbed(result)),
             Ok(Answer::InputRequired { requests, state }) => {
+                let requests = Members::read(self.scrubbed(requests.write()).get()).unwrap_or_default();
                 Said::InputRequired(InputRequired { requests, state })
             }
             Err(Failure::Rpc { code, message, data }) => {
-                Said::Rpc(RpcError { code, message: self.scrubbed_text(message), data })
+                let (message, data) = (self.scrubbed_text(message), data.map(|data| self.scrubbed(data)));
+                Said::Rpc(RpcError { code, message, data })
             }
             Err(Failure::Unauthorized { challenge }) => {
                 let told = match refused {
@@ -287,8 +291,10 @@ impl Passing<'_> {
         let (ok, detail) = match said {
             Said::Passed(_) => (true, count),
             Said::InputRequired(wanted) => {
-                let asked = wanted.requests.values().filter_map(|one| one.get("method")?.as_str());
-                let asked: Vec<&str> = asked.take(5).collect();
+                let asked = wanted.requests.iter();
+                let asked =
+                    asked.filter_map(|(_, one)| Members::read(one.get())?.read_as::<String>("method"));
+                let asked: Vec<String> = asked.take(5).map(|method| cut(&method, 60)).collect();
                 (true, format!("{count}; asks the client: {}", asked.join(", ")))
             }
             Said::Rpc(error) => (false, format!("{count}; error {}", error.code)),
@@ -331,7 +337,7 @@ impl Passing<'_> {
         if text == result.get() {
             return result;
         }
-        RawValue::from_string(text).unwrap_or_else(|_| crate::members::empty())
+        RawValue::from_string(text).unwrap_or_else(|_| members::empty())
     }
 
     fn scrubbed_text(&self, mut text: String) -> String {

@@ -270,7 +270,7 @@ impl Opened {
         one.secret.as_ref().map_err(Clone::clone)
     }
 
-    fn secrets(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
         let private = self.all.iter().filter(|one| !one.public);
         private.filter_map(|one| one.secret.as_ref().ok()).map(|secret| secret.expose_secret())
     }
@@ -461,13 +461,18 @@ impl Placement {
         }
     }
 
+    /// What is not a stored credential and must not be told either.
+    pub(super) fn derived(&self) -> &[Zeroizing<String>] {
+        &self.derived
+    }
+
     /// Takes what is not a stored credential out of a text.
     pub fn scrub(&self, text: &mut String) {
-        self.derived.iter().for_each(|derived| scrub(text, derived));
+        self.derived().iter().for_each(|derived| scrub(text, derived));
     }
 }
 
-fn scrub(text: &mut String, secret: &str) {
+pub(super) fn scrub(text: &mut String, secret: &str) {
     let digits = secret.bytes().all(|b| b.is_ascii_digit());
     if secret.len() < if digits { SHORTEST_DIGITS } else { SHORTEST_SCRUBBED } {
         return;

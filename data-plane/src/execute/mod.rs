@@ -11,6 +11,7 @@ pub mod download;
 pub mod health;
 pub mod outbound;
 pub mod rest;
+pub mod scrubber;
 pub mod sign_in;
 pub mod upstream;
 

@@ -1,7 +1,7 @@
 //! What another server answered, in the revision that the client speaks. Only what the revision does not know is rewritten.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::modern;
 use super::revision::Revision;
@@ -132,8 +132,8 @@ pub(super) fn error(mut error: RpcError, kind: Kind, revision: Revision) -> RpcE
 }
 
 /// The pages that an error of the older revisions asks the user to open.
-fn links(data: Option<Value>) -> String {
-    let all = data.unwrap_or_else(|| json!({}));
+fn links(data: Option<Box<RawValue>>) -> String {
+    let all: Value = data.and_then(|data| serde_json::from_str(data.get()).ok()).unwrap_or_default();
     let all = all.get("elicitations").and_then(Value::as_array).cloned().unwrap_or_default();
     let urls: Vec<&str> = all.iter().filter_map(|one| one.get("url")?.as_str()).take(5).collect();
     if urls.is_empty() {

@@ -25,6 +25,9 @@ use crate::peer::Undeliverable;
 const FOREIGN_STATE: &str =
     "requestState is none of this call's, or more than ten minutes old. Make the call again without it.";
 
+/// How a client is asked that is not told how.
+const FORM: &str = "form";
+
 const OVER: &str =
     "The call does not wait for this answer any more. Make the call again without requestState.";
 const AWAY: &str = "The call cannot be gone on with now. Make it again, without requestState.";
@@ -48,7 +51,7 @@ enum What {
 #[derive(Debug)]
 pub(super) enum Finished {
     Result(Box<RawValue>),
-    Error { code: i64, message: String, data: Option<Value> },
+    Error { code: i64, message: String, data: Option<Box<RawValue>> },
 }
 
 #[derive(Default, Deserialize)]
@@ -84,11 +87,13 @@ impl Finished {
         match self {
             Self::Result(result) => Answered::Result(result),
             Self::Error { code, message, data } => {
-                let mut error = json!({ "code": code, "message": message });
-                if let (Some(data), Value::Object(error)) = (data, &mut error) {
-                    error.insert("data".to_owned(), data);
+                let mut error = Members::default();
+                error.set_value("code", &code);
+                error.set_value("message", &message);
+                if let Some(data) = data {
+                    error.set("data", data);
                 }
-                Answered::Error(to_raw_value(&error).unwrap_or_default())
+                Answered::Error(error.write())
             }
         }
     }
@@ -99,7 +104,7 @@ impl Finished {
             code: i64,
             message: String,
             #[serde(default)]
-            data: Option<Value>,
+            data: Option<Box<RawValue>>,
         }
         match answered {
             Answered::Result(result) => Self::Result(result),
@@ -147,7 +152,9 @@ impl Finished {
     pub(super) fn body(&self, id: &Id) -> Bytes {
         match self {
             Self::Result(result) => reply::result(id, result),
-            Self::Error { code, message, data } => reply::error_with(Some(id), *code, message, data.clone()),
+            Self::Error { code, message, data } => {
+                reply::error_with(Some(id), *code, message, data.as_deref())
+            }
         }
     }
 
@@ -379,12 +386,13 @@ fn answer(caller: &Caller, kind: Kind, revision: Revision, bound: &Bound, said: 
 /// What a server wants to know first, for a client of the newest revision.
 fn input_required(caller: &Caller, bound: &Bound, wanted: InputRequired) -> Finished {
     let client = caller.line.client();
+    let requests = wanted.requests.iter();
     let missing: Map<String, Value> =
-        wanted.requests.values().filter_map(|request| undeclared(&client.capabilities, request)).collect();
+        requests.filter_map(|(_, request)| undeclared(&client.capabilities, request)).collect();
     if !missing.is_empty() {
         return needs(missing);
     }
-    let keys = wanted.requests.keys().cloned().collect();
+    let keys = wanted.requests.iter().map(|(key, _)| key.to_owned()).collect();
     let state = wanted.state.map(|server| State { server: Some(server), keys, parked: None });
     let sealed = match state {
         None => None,
@@ -411,17 +419,47 @@ fn required(caller: &Caller, requests: &impl serde::Serialize, state: Option<Str
 fn needs(missing: Map<String, Value>) -> Finished {
     let names: Vec<&str> = missing.keys().map(String::as_str).collect();
     let message = format!("This needs a client with the capabilities {}.", names.join(", "));
-    let data = Some(json!({ "requiredCapabilities": missing }));
+    let data = to_raw_value(&json!({ "requiredCapabilities": missing })).ok();
     Finished::Error { code: MISSING_CAPABILITY, message, data }
 }
 
 /// The capability that a request needs and the client did not declare.
-fn undeclared(declared: &Map<String, Value>, request: &Value) -> Option<(String, Value)> {
-    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-    let Some(needed) = call::capability(method) else { return Some((method.to_owned(), json!({}))) };
+fn undeclared(declared: &Map<String, Value>, request: &RawValue) -> Option<(String, Value)> {
+    let request = Members::read(request.get()).unwrap_or_default();
+    let method: String = request.read_as("method").unwrap_or_default();
+    let Some(needed) = call::capability(&method) else { return Some((method, json!({}))) };
     let Some(Value::Object(own)) = declared.get(needed) else { return Some((needed.to_owned(), json!({}))) };
-    let mode = request.get("params").and_then(|params| params.get("mode")).and_then(Value::as_str);
+    if needed != "elicitation" {
+        return None;
+    }
+    let params: Members = request.read_as("params").unwrap_or_default();
+    let mode = params.read_as::<String>("mode").unwrap_or_else(|| FORM.to_owned());
     // A bare `elicitation` means forms.
-    let by_url = needed == "elicitation" && mode == Some("url") && !own.contains_key("url");
-    by_url.then(|| (needed.to_owned(), json!({ "url": {} })))
+    let can = own.contains_key(&mode) || (mode == FORM && !own.contains_key("url"));
+    (!can).then(|| (needed.to_owned(), Value::Object(Map::from_iter([(mode, json!({}))]))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(declared: Value, mode: Option<&str>) -> Option<(String, Value)> {
+        let params = mode.map_or_else(|| json!({}), |mode| json!({ "mode": mode }));
+        let request = json!({ "method": "elicitation/create", "params": params });
+        let Value::Object(declared) = declared else { panic!("{declared}") };
+        undeclared(&declared, &to_raw_value(&request).unwrap())
+    }
+
+    #[test]
+    fn a_client_is_asked_in_the_way_that_it_declared() {
+        let url = json!({ "elicitation": { "url": {} } });
+        let needs = |mode: &str| Some(("elicitation".to_owned(), json!({ mode: {} })));
+        assert_eq!(asked(json!({ "elicitation": {} }), None), None);
+        assert_eq!(asked(json!({ "elicitation": {} }), Some("form")), None);
+        assert_eq!(asked(json!({ "elicitation": {} }), Some("url")), needs("url"));
+        assert_eq!(asked(url.clone(), Some("url")), None);
+        assert_eq!(asked(url.clone(), Some("form")), needs("form"));
+        assert_eq!(asked(url, None), needs("form"));
+        assert_eq!(asked(json!({ "sampling": {} }), None), Some(("elicitation".to_owned(), json!({}))));
+    }
 }

@@ -20,20 +20,20 @@ struct Success<'a, T> {
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct Failure<'a, D> {
     jsonrpc: &'static str,
     /// Left out where none could be read: null is no id in any of the protocol's schemas.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
-    error: ErrorBody<'a>,
+    error: ErrorBody<'a, D>,
 }
 
 #[derive(Serialize)]
-struct ErrorBody<'a> {
+struct ErrorBody<'a, D> {
     code: i64,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
+    data: Option<D>,
 }
 
 /// A result.
@@ -72,16 +72,11 @@ pub(super) fn list<'a>(
 
 /// An error; without an id that could be read, it has none.
 pub(super) fn error(id: Option<&Id>, code: i64, message: &str) -> Bytes {
-    error_with(id, code, message, None)
+    error_with(id, code, message, None::<()>)
 }
 
 /// An error with data for the client's code.
-pub(super) fn error_with(
-    id: Option<&Id>,
-    code: i64,
-    message: &str,
-    data: Option<serde_json::Value>,
-) -> Bytes {
+pub(super) fn error_with<D: Serialize>(id: Option<&Id>, code: i64, message: &str, data: Option<D>) -> Bytes {
     let failure =
         Failure { jsonrpc: "2.0", id: id.map(|id| &*id.0), error: ErrorBody { code, message, data } };
     serde_json::to_vec(&failure).unwrap_or_default().into()

@@ -16,6 +16,7 @@ use super::legacy::Session;
 use super::oldest::Connection;
 use super::{Call, Failure};
 use crate::call::line::Answered;
+use crate::members::Members;
 
 /// Most questions to the client that are open at a time in one call.
 const ASKS: usize = 8;
@@ -206,10 +207,12 @@ pub(super) async fn told(call: &Call<'_>, method: &str, params: Option<Box<RawVa
 
 /// Progress under the client's own token; `None` where it is about something else.
 fn renamed(params: &RawValue, ours: Token, theirs: &Value) -> Option<Box<RawValue>> {
-    let mut params: Value = serde_json::from_str(params.get()).ok()?;
-    let token = params.get_mut("progressToken").filter(|token| token.as_u64() == Some(ours))?;
-    *token = theirs.clone();
-    to_raw_value(&params).ok()
+    let mut members = Members::read(params.get())?;
+    if members.read_as::<Token>("progressToken") != Some(ours) {
+        return None;
+    }
+    members.set_value("progressToken", theirs);
+    Some(members.write())
 }
 
 /// How severe a level is, if it is one.
@@ -243,6 +246,9 @@ mod tests {
         let passed = renamed(&params, 7, &json!("p")).unwrap();
         assert_eq!(passed.get(), r#"{"progressToken":"p","progress":1,"vendor":[2]}"#);
         assert!(renamed(&params, 8, &json!("p")).is_none(), "of another call");
+        let sent = RawValue::from_string(r#"{"total":3.00,"progressToken":7,"progress":1e400}"#.to_owned());
+        let passed = renamed(&sent.unwrap(), 7, &json!("p")).unwrap();
+        assert_eq!(passed.get(), r#"{"total":3.00,"progressToken":"p","progress":1e400}"#);
     }
 
     #[test]

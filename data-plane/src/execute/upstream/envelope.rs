@@ -1,7 +1,6 @@
 //! What a server sends, taken apart: JSON-RPC 2.0 as the protocol uses it, with everything inside left as it came.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Most messages of one batch (2025-03-26).
@@ -41,7 +40,7 @@ pub struct RpcError {
     #[serde(default)]
     pub message: String,
     #[serde(default)]
-    pub data: Option<Value>,
+    pub data: Option<Box<RawValue>>,
 }
 
 /// Why something is no message; completes a sentence that begins with what it is.

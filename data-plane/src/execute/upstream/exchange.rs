@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -170,9 +171,15 @@ impl Refusal {
 }
 
 /// The revisions that an error of the protocol names as those that the server speaks.
-pub(super) fn supported(error: &RpcError) -> Vec<&str> {
-    let supported = error.data.as_ref().and_then(|data| data.get("supported")).and_then(Value::as_array);
-    supported.into_iter().flatten().filter_map(Value::as_str).collect()
+pub(super) fn supported(error: &RpcError) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Data {
+        supported: Vec<Value>,
+    }
+    let data = error.data.as_ref().and_then(|data| serde_json::from_str(data.get()).ok());
+    let Data { supported } = data.unwrap_or_default();
+    supported.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// The messages of one answer, one after the other.

@@ -44,6 +44,7 @@ use super::credentials::Placement;
 use super::outbound::{Outbound, OutboundError};
 use crate::call::line::Line;
 use crate::catalog::Installation;
+use crate::members::Members;
 use crate::sync::reports::Reporter;
 
 /// Most notifications of ours that are on their way to servers at a time, with nobody waiting for them.
@@ -74,8 +75,8 @@ pub struct Round {
 pub enum Answer {
     /// The result, every member as it came.
     Result(Box<RawValue>),
-    /// It needs answers of the client first.
-    InputRequired { requests: Map<String, Value>, state: Option<String> },
+    /// It needs answers of the client first: by the server's keys, each request as it came.
+    InputRequired { requests: Members, state: Option<String> },
 }
 
 /// Why there is no result.
@@ -85,7 +86,7 @@ pub enum Failure {
     Rpc {
         code: i64,
         message: String,
-        data: Option<Value>,
+        data: Option<Box<RawValue>>,
     },
     /// It refused the credential; what it said in `WWW-Authenticate`. Whoever can get another credential asks once more.
     Unauthorized {

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::envelope::{Outcome, RpcError};
 use super::{Answer, Failure};
+use crate::members;
 
 /// The members by which a result is told.
 #[derive(Default, Deserialize)]
@@ -26,7 +26,7 @@ struct Members<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Wanted {
-    input_requests: Map<String, Value>,
+    input_requests: members::Members,
     request_state: Option<String>,
 }
 
@@ -113,6 +113,6 @@ mod tests {
         let text = r#"{"resultType":"input_required","inputRequests":{"a":{"method":"roots/list"}},"requestState":"s"}"#;
         let answer = read("tools/call", text, true).unwrap();
         assert!(matches!(answer, Answer::InputRequired { requests, state: Some(state) }
-            if requests.contains_key("a") && state == "s"));
+            if requests.has("a") && state == "s"));
     }
 }

@@ -40,11 +40,12 @@ pub(super) enum Era {
 
 impl Era {
     /// What to speak with a server that names these revisions.
-    pub(super) fn among(revisions: &[&str]) -> Option<Self> {
-        if revisions.contains(&MODERN) {
+    pub(super) fn among(revisions: &[impl AsRef<str>]) -> Option<Self> {
+        let speaks = |known: &str| revisions.iter().any(|revision| revision.as_ref() == known);
+        if speaks(MODERN) {
             return Some(Self::Modern);
         }
-        LEGACY.into_iter().find(|known| revisions.contains(known)).map(Self::Legacy)
+        LEGACY.into_iter().find(|known| speaks(known)).map(Self::Legacy)
     }
 
     fn of(connector: &Connector) -> Self {

@@ -94,7 +94,7 @@ async fn a_server_that_needs_input_gets_it_in_another_round() {
     let placement = Placement::default();
     let first = upstreams.ask(&server, subject, &placement, question(&json!({})), &line).await;
     let Ok(Answer::InputRequired { requests, state }) = first.result else { panic!("{first:?}") };
-    assert!(requests.contains_key("name"));
+    assert!(requests.has("name"));
     let responses = json!({"name": {"action": "accept", "content": {}}});
     let round = Round { responses: responses.as_object().unwrap().clone(), state };
     let second = Question { round: Some(round), ..question(&json!({})) };
