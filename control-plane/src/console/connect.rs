@@ -9,10 +9,11 @@ use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, UserId};
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
+use url::Url;
 
 use super::App;
 use super::forms::Fields;
-use super::installations::{InstallationPath, client_refused};
+use super::installations::{InstallationPath, client_asked, client_refused};
 use super::respond::{Page, page, see_other, sentence, status_of, with_status};
 use super::session::{LoggedIn, Visitor, Workspace, flash, person};
 use super::view::{ConnectFailedPage, Connection, Field, LeavingPage, Moment, ProviderView};
@@ -38,12 +39,23 @@ pub(super) async fn start(
     let here = at.path(&format!("/connectors/{id}"));
     at.visitor.require_recent(&here)?;
     let installation = app.installations.get(at.tenant.id, id).await?;
-    begin(&app, &at, &installation, here).await
+    let begun = app.grants.connect(&at.member, id, &at.visitor.browser()).await;
+    if matches!(begun, Err(Error::Refused(_)))
+        && provider(&app, &at, &installation).await?.is_some_and(|provider| provider.has_to_be_entered)
+    {
+        return client_asked(&app, &at, id).await;
+    }
+    leave(&at, &installation, here, begun).await
 }
 
 /// The page that leads to the provider.
 pub(super) async fn begin(app: &App, at: &Workspace, installation: &Installation, here: String) -> Page {
-    let url = match app.grants.connect(&at.member, installation.id, &at.visitor.browser()).await {
+    let begun = app.grants.connect(&at.member, installation.id, &at.visitor.browser()).await;
+    leave(at, installation, here, begun).await
+}
+
+async fn leave(at: &Workspace, installation: &Installation, here: String, begun: Result<Url>) -> Page {
+    let url = match begun {
         Ok(url) => url,
         Err(error @ Error::Refused(_)) => {
             return failed(&at.visitor, &installation.connector.title, &error, here).await;

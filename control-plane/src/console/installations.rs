@@ -206,6 +206,11 @@ async fn refused(
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
 }
 
+/// The page that asks for a client of the authorization server, since nobody can connect without one.
+pub(super) async fn client_asked(app: &App, at: &Workspace, id: InstallationId) -> Page {
+    refused(app, at, id, |_| {}).await
+}
+
 /// The page again, with what was wrong of a client that was entered.
 pub(super) async fn client_refused(
     app: &App,
@@ -246,6 +251,7 @@ pub(super) fn row(installation: &Installation) -> InstallationRow {
         waits: false,
         tools_on: on,
         tools_all: all,
+        login: login(installation),
         last4: installation.credentials.first().map(|c| c.last4.clone()).filter(|l| !l.is_empty()),
         host: host(&installation.base_url),
     }
@@ -263,6 +269,15 @@ fn unconnected(installation: &Installation) -> Option<InstallationState> {
         Some(problem) => Some(InstallationState::Failing(problem)),
         None => (by_consent && !connected).then_some(InstallationState::NotConnected),
     }
+}
+
+/// Whose login it calls with, in the words of the list.
+fn login(installation: &Installation) -> Option<&'static str> {
+    if installation.personal {
+        return Some("each member's own");
+    }
+    let by_consent = installation::oauth2(&installation.connector)?.flow() == Flow::AuthorizationCode;
+    by_consent.then_some("login for all")
 }
 
 pub(super) fn host(base_url: &str) -> String {

@@ -232,6 +232,8 @@ fn again(mut view: OverridePage, fields: &Fields, field: &str, message: String) 
         let typed = fields.get(&format!("hint.{}", hint.name));
         hint.choices.iter_mut().for_each(|choice| choice.chosen = choice.value == typed);
     }
+    let class = fields.get("access");
+    view.classes.iter_mut().for_each(|choice| choice.chosen = choice.value == class);
     for row in &mut view.arguments {
         let mode = fields.get(&format!("mode.{}", row.index));
         row.modes.iter_mut().for_each(|choice| choice.chosen = choice.value == mode);

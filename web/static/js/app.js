@@ -21,6 +21,8 @@
   // ---- times: the server's words are right at load; keep them right, and give the exact time in this zone ----
   const units = [[31536000, "year"], [2592000, "month"], [86400, "day"], [3600, "hour"], [60, "minute"]];
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const words = (seconds) => {
     const [size, unit] = units.find(([size]) => Math.abs(seconds) >= size) ?? [];
@@ -30,8 +32,8 @@
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) return;
     time.title = exact.format(at);
-    if (!time.hasAttribute("data-exact")) time.textContent = words((Date.now() - at) / 1000);
-    else time.textContent = exact.format(at);
+    if (!time.hasAttribute("data-clock")) time.textContent = words((Date.now() - at) / 1000);
+    else time.textContent = (at.toDateString() === new Date().toDateString() ? clock : day).format(at);
   });
 
   // ---- copying ----
@@ -89,6 +91,29 @@
     tick();
   };
 
+  // ---- what takes longer: its button turns, a line says what goes on and since when, and sending it twice is no use ----
+  const busy = (form, button) => {
+    button?.classList.add("busy");
+    button?.setAttribute("aria-disabled", "true");
+    const place = button?.closest(".form-actions");
+    if (!place) return;
+    const note = document.createElement("p");
+    const seconds = document.createElement("span");
+    note.className = "help busy-note nums";
+    note.setAttribute("role", "status");
+    seconds.setAttribute("aria-hidden", "true");
+    place.append(note);
+    note.append(`${form.dataset.busy}… `, seconds);
+    const began = Date.now();
+    const tick = () => { seconds.textContent = `${Math.round((Date.now() - began) / 1000)} s`; };
+    const timer = setInterval(() => { if (note.isConnected) tick(); else clearInterval(timer); }, 1000);
+  };
+  const rest = (form) => {
+    delete form.dataset.sent;
+    all(".busy-note", form).forEach((note) => note.remove());
+    all(".busy", form).forEach((button) => { button.classList.remove("busy"); button.removeAttribute("aria-disabled"); });
+  };
+
   const prepare = (within) => {
     all("[data-countdown]", within).forEach(countDown);
     tellTimes(within);
@@ -101,6 +126,12 @@
     if (on("[data-theme-switch]")) switchTheme();
     if (on("[data-copy]")) copy(on("[data-copy]"));
     if (on("[data-reveal]")) reveal(on("[data-reveal]"));
+    if (on("[data-pick-all]")) {
+      const boxes = all("input[name=pick]", on("section"));
+      const pick = boxes.some((box) => !box.checked);
+      boxes.forEach((box) => { box.checked = pick; });
+      on("[data-pick-all]").textContent = pick ? "Pick none" : "Pick all";
+    }
     if (on("[data-pause]")) {
       const button = on("[data-pause]");
       const paused = button.getAttribute("aria-pressed") !== "true";
@@ -113,6 +144,16 @@
     if (event.target.matches("[data-slug-for]")) suggestSlug(event.target);
     if (event.target.matches("[data-slug]")) event.target.dataset.own = event.target.value ? "yes" : "";
   });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !form.matches("[data-busy]")) return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    const button = event.submitter;
+    setTimeout(() => { if (form.dataset.sent) busy(form, button); }, 300);
+    setTimeout(() => rest(form), 60000); // an answer that never came
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) all("form[data-busy]").forEach(rest); });
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
   });

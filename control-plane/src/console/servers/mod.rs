@@ -188,10 +188,10 @@ pub(super) async fn refresh(
     match app.upstreams.refresh(&at.member, id).await? {
         Looked::Well { waiting: 0 } => at.flash("The server offers what it did before.").await?,
         Looked::Well { waiting: 1 } => {
-            at.flash("One definition is new or has changed. Look at it below.").await?
+            at.warn("One definition is new or has changed. Look at it below.").await?
         }
         Looked::Well { waiting } => {
-            at.flash(format!("{waiting} definitions are new or have changed. Look at them below.")).await?;
+            at.warn(format!("{waiting} definitions are new or have changed. Look at them below.")).await?;
         }
         Looked::Failed(why) => at.warn(format!("{why} What was known of the server still holds.")).await?,
         Looked::Busy => at.flash("The server is being looked at right now. Come back in a moment.").await?,

@@ -151,6 +151,7 @@ pub(in crate::console) fn facts(server: &Server) -> ServerFacts {
         },
         revision: known.revision.clone(),
         found: known.found_at.map(|at| Moment::new(at, now)),
+        known: known.transport() != Transport::Unspecified,
         problem: problem.map(|problem| (problem, known.tried_at.map(|at| Moment::new(at, now)))),
         waiting: waiting(&server.known),
         reviewed: known.reviewed,

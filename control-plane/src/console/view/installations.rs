@@ -129,6 +129,8 @@ pub struct InstallationRow {
     pub tools_all: usize,
     /// The last four characters of the credential, where there is one.
     pub last4: Option<String>,
+    /// Whose login it calls with, where it does.
+    pub login: Option<&'static str>,
     pub host: String,
 }
 
@@ -284,6 +286,51 @@ impl InstallationPage {
     #[must_use]
     pub fn confirm_label(&self) -> String {
         format!("Type {} to confirm", self.row.name)
+    }
+
+    /// Whether it is an MCP server that has not told anybody yet what it offers.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| !server.known)
+    }
+
+    /// Whether it can be looked at now, as far as is known here.
+    #[must_use]
+    pub fn may_look(&self) -> bool {
+        !self.is_unseen() || self.is_personal() || self.connection.as_ref().is_none_or(|of| of.connected)
+    }
+
+    /// Where the viewer connects an account of their own.
+    #[must_use]
+    pub fn own_connection(&self) -> String {
+        self.shell.path(&format!("/connections/{}", self.id))
+    }
+
+    /// Whether nobody can connect before an admin has entered a client of its authorization server.
+    #[must_use]
+    pub fn asks_for_client(&self) -> bool {
+        self.provider.as_ref().is_some_and(|provider| provider.has_to_be_entered)
+    }
+
+    /// Whether somebody has to give or allow something before it can be called: that stands first then.
+    #[must_use]
+    pub fn asks_first(&self) -> bool {
+        self.way_out().is_some() || self.provider.as_ref().is_some_and(ProviderView::is_open)
+    }
+
+    /// Where on this page what keeps it from being called is mended: what the link says, and the place.
+    #[must_use]
+    pub fn way_out(&self) -> Option<(&'static str, &'static str)> {
+        let refused = self.connection.as_ref().filter(|of| of.problem.is_some() && !self.is_personal());
+        match (&self.row.state, refused) {
+            (InstallationState::NeedsCredential, _) => Some(("Enter the credential", "credential")),
+            (InstallationState::NotConnected, _) if self.asks_for_client() => {
+                Some(("Enter a client", "provider"))
+            }
+            (InstallationState::NotConnected, _) => Some(("Connect it", "connection")),
+            (_, Some(connection)) if connection.by_consent() => Some(("Reconnect it", "connection")),
+            _ => None,
+        }
     }
 
     /// Whether each member uses an account of their own.

@@ -30,6 +30,7 @@ mod own_import;
 mod parts;
 mod path;
 mod profile;
+mod prose;
 mod security;
 mod servers;
 mod service_accounts;
@@ -82,6 +83,7 @@ pub use profile::{
     EmailChangePage, EmailLinkPage, EventRow, LinkState, PasswordPage, Pending, ProfilePage, ResetNewPage,
     ResetNewState, ResetPage, ResetSentPage, SessionRow, SessionsPage, login_method,
 };
+pub use prose::{Prose, prose};
 pub use security::{
     AppPage, AppState, AskingWorkspace, CodesPage, NewCodesPage, PasskeyRow, RuleState, SecondFactorPage,
     SecondFactorRulePage, SecurityPage,

@@ -22,6 +22,20 @@ pub struct ArgumentRow {
     pub values: Vec<String>,
 }
 
+impl ArgumentRow {
+    /// What stands in the empty field for its value.
+    #[must_use]
+    pub fn example(&self) -> &'static str {
+        match self.kind.as_str() {
+            "string" => "Value",
+            "integer" => "A whole number",
+            "number" => "A number",
+            "boolean" => "true or false",
+            _ => "Value as JSON",
+        }
+    }
+}
+
 /// One annotation.
 #[derive(Clone, Debug)]
 pub struct HintRow {

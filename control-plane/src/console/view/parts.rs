@@ -66,7 +66,10 @@ impl Choice {
 
 /// A point in time, said relatively with the exact time at hand.
 #[derive(Clone, Debug, PartialEq, Eq, Template)]
-#[template(source = r#"<time datetime="{{ iso }}" title="{{ exact }}">{{ relative }}</time>"#, ext = "html")]
+#[template(
+    source = r#"<time datetime="{{ iso }}" title="{{ exact }}"{% if clock %} data-clock{% endif %}>{{ relative }}</time>"#,
+    ext = "html"
+)]
 pub struct Moment {
     /// RFC 3339 in UTC, for the `datetime` attribute.
     pub iso: String,
@@ -74,6 +77,8 @@ pub struct Moment {
     pub exact: String,
     /// `3 minutes ago`, `in 2 days`.
     pub relative: String,
+    /// It is said by the clock, and stays so.
+    pub clock: bool,
 }
 
 impl HtmlSafe for Moment {}
@@ -88,6 +93,7 @@ impl Moment {
             iso: at.format(iso).unwrap_or_default(),
             exact: exact(at),
             relative: relative((now - at).whole_seconds()),
+            clock: false,
         }
     }
 
@@ -100,7 +106,7 @@ impl Moment {
         } else {
             utc(at).format(format_description!("[day padding:none] [month repr:short], [hour]:[minute] UTC"))
         };
-        Self { relative: said.unwrap_or_default(), ..Self::new(at, now) }
+        Self { relative: said.unwrap_or_default(), clock: true, ..Self::new(at, now) }
     }
 }
 

@@ -116,6 +116,8 @@ pub struct ServerFacts {
     pub transport: &'static str,
     pub revision: String,
     pub found: Option<Moment>,
+    /// It has told what it offers at least once.
+    pub known: bool,
     /// The newest look, where it failed, with why.
     pub problem: Option<(String, Option<Moment>)>,
     /// Definitions that wait for somebody.
