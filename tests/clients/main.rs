@@ -1,22 +1,38 @@
 //! Clients written by others, from discovery to a call's result: each registers, sends a person's browser to log in and
 //! consent, lists, calls, and refreshes its token. The browser is Chromium, the API behind the connector the emulated GitHub.
+//! Requests go round over three nodes.
 
 mod everything;
+mod published;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::child::{Kept, Start};
 use toolmesh_tests::emulate::{Emulate, MINE, OTHERS};
 use toolmesh_tests::github::{LIST_ISSUES, assigned_to_me};
+use toolmesh_tests::oauth::redirected;
+use toolmesh_tests::system::Options;
+use toolmesh_tests::tls::{Authority, Reply, TlsSite};
 use toolmesh_tests::wait::SOON;
 use toolmesh_tests::{Person, System, TestResult, Workspace, eventually, paths};
 
 /// How long a script may take for one step; a cold start of Node on a busy machine is slow.
 const STEP: Duration = Duration::from_secs(60);
+
+/// The system that all tests here share: three nodes, which take requests in turn.
+async fn system() -> Result<&'static System> {
+    static SYSTEM: OnceCell<System> = OnceCell::const_new();
+    let start = || async {
+        let envs = vec![Authority::shared()?.env()];
+        System::start(Options { nodes: 3, envs, ..Options::default() }).await
+    };
+    SYSTEM.get_or_try_init(start).await
+}
 
 /// A workspace with GitHub, and a member who is not its owner.
 struct Scene {
@@ -28,7 +44,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Result<Self> {
-        let system = System::shared().await?;
+        let system = system().await?;
         let (github, workspace) = (Emulate::github().await?, system.workspace().await?);
         system.enable_github(&workspace, &github.url).await?;
         let member = system.person().await?;
@@ -45,7 +61,13 @@ struct Script {
 }
 
 impl Script {
+    /// One that is to call the tool of a scene.
     fn start(scene: &Scene, program: &Path, script: &str, envs: &[(&str, &str)]) -> Result<Self> {
+        let arguments = assigned_to_me().to_string();
+        Self::run(program, script, &[&scene.workspace.mcp_url, LIST_ISSUES, &arguments], envs)
+    }
+
+    fn run(program: &Path, script: &str, args: &[&str], envs: &[(&str, &str)]) -> Result<Self> {
         let folder = paths::scratch("toolmesh-client-")?;
         let log = folder.path().join("client.log");
         let script = paths::client(script).display().to_string();
@@ -60,8 +82,7 @@ impl Script {
         ];
         all.extend_from_slice(envs);
         let start = Start { name: "the client", program, log: &log, clean: None, save: None };
-        let arguments = assigned_to_me().to_string();
-        let args = [script.as_str(), &scene.workspace.mcp_url, LIST_ISSUES, &arguments];
+        let args = [&[script.as_str()][..], args].concat();
         Ok(Self { process: Kept::start(&start, &args, &all)?, folder })
     }
 
@@ -111,6 +132,21 @@ async fn allow(scene: &Scene, url: &str, client_name: &str) -> TestResult {
     let issuer = toolmesh_tests::oauth::parameter(&landed, "iss");
     ensure!(issuer.as_deref() == Some(scene.workspace.origin.as_str()), "iss is {issuer:?}");
     browser.close().await
+}
+
+/// The same without a screen, for somebody who is logged in.
+async fn approve(system: &System, person: &Person, url: &str, client_name: &str) -> TestResult {
+    let console = system.console(person).await?;
+    let page = console.get(url).await?.ok()?;
+    ensure!(page.text().contains(client_name), "{client_name} is not named: {}", page.text());
+    let action = page.url.path().to_owned();
+    let mut fields = page.form(&action)?.fields;
+    fields.retain(|(name, _)| name != "decision");
+    fields.push(("decision".to_owned(), "allow".to_owned()));
+    let back = redirected(&console.post(&action, &fields).await?)?;
+    let landed = system.http.get(back.clone()).send().await?;
+    ensure!(landed.status().is_success(), "the client answered {} at {back}", landed.status());
+    Ok(())
 }
 
 fn check_list(tools: &Value) -> TestResult {
@@ -172,6 +208,48 @@ async fn the_python_sdk() -> TestResult {
     journey(&paths::python()?, "python/sdk.py", "Python SDK test").await
 }
 
+/// The way of a client that is known by a document on the web, and registers nowhere.
+async fn by_document(program: &Path, script: &str) -> TestResult {
+    let (scene, site) = (Scene::new().await?, TlsSite::start().await?);
+    let id = site.url("/client.json");
+    site.put(
+        "/client.json",
+        Reply::json(&json!({
+            "client_id": id,
+            "client_name": "Documented client",
+            "redirect_uris": ["http://localhost/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        })),
+    );
+    let mut client = Script::start(&scene, program, script, &[("CLIENT_METADATA_URL", id.as_str())])?;
+    let url = client.said("AUTHORIZE").await?;
+    let asked = url::Url::parse(&url)?;
+    ensure!(toolmesh_tests::oauth::parameter(&asked, "client_id").as_deref() == Some(id.as_str()), "{url}");
+    approve(scene.system, &scene.member, &url, "Documented client").await?;
+    client.json("CONNECTED").await?;
+    check_list(&client.json("TOOLS").await?)?;
+    check_result(&client.json("RESULT").await?)?;
+    check_result(&client.json("REFRESHED").await?).context("after refreshing")?;
+    client.end().await
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_of_the_first_generation_known_by_a_document() -> TestResult {
+    by_document(&node()?, "node/sdk-v1.mjs").await
+}
+
+#[tokio::test]
+async fn the_typescript_sdk_of_the_second_generation_known_by_a_document() -> TestResult {
+    by_document(&node()?, "node/sdk-v2.mjs").await
+}
+
+#[tokio::test]
+async fn the_python_sdk_known_by_a_document() -> TestResult {
+    by_document(&paths::python()?, "python/sdk.py").await
+}
+
 /// The way of a client that is given an API key.
 async fn with_a_key(program: &Path, script: &str, envs: &[(&str, &str)]) -> TestResult {
     let scene = Scene::new().await?;
@@ -196,7 +274,7 @@ async fn mcp_remote_with_an_api_key() -> TestResult {
     with_a_key(&node()?, "node/mcp-remote.mjs", &[]).await
 }
 
-// Requests go round over two nodes, so that the POSTs of these reach the node of their stream and the other one.
+// The POSTs of these reach the node of their stream and others.
 
 #[tokio::test]
 async fn mcp_remote_over_the_transport_of_2024() -> TestResult {

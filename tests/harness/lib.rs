@@ -33,6 +33,7 @@ pub mod paths;
 pub mod pg_proxy;
 pub mod prism;
 pub mod provider;
+pub mod published;
 pub mod recorded;
 pub mod relay;
 pub mod rows;

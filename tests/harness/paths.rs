@@ -100,6 +100,20 @@ pub fn python() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Where the packages of the Python SDK's first generation are, which the newer ones of the same names must not mix with.
+///
+/// # Errors
+/// When they have not been installed.
+pub fn python_first() -> Result<PathBuf> {
+    let path = client("python/.venv/first");
+    ensure!(
+        path.exists(),
+        "install the older Python packages first (.venv/bin/pip install --target .venv/first -r first/requirements.txt, in \
+         tests/clients/python)"
+    );
+    Ok(path)
+}
+
 /// A fresh folder that other users may pass through: the database of a system started as root runs as another user.
 ///
 /// # Errors

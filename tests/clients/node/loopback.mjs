@@ -45,6 +45,11 @@ export class Provider {
     return this.#redirect;
   }
 
+  /** Where a document says who the client is, for authorization servers that read those. */
+  get clientMetadataUrl() {
+    return process.env.CLIENT_METADATA_URL;
+  }
+
   get clientMetadata() {
     return {
       client_name: "TypeScript SDK test",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,6 +98,8 @@ async def main():
         storage=storage,
         redirect_handler=redirect,
         callback_handler=loopback.code,
+        # Where a document says who the client is, for authorization servers that read those.
+        client_metadata_url=os.environ.get("CLIENT_METADATA_URL"),
     )
     async with create_mcp_http_client(auth=provider) as http:
         async with Client(streamable_http_client(url, http_client=http)) as client:

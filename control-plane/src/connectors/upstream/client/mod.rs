@@ -122,7 +122,7 @@ async fn modern(mut wire: Wire<'_>) -> Result<Option<Found>, Trouble> {
 async fn legacy(mut wire: Wire<'_>) -> Result<Found, Trouble> {
     let hello = json!({
         "protocolVersion": LEGACY[0],
-        "capabilities": {},
+        "capabilities": can(),
         "clientInfo": { "name": "ToolMesh", "version": env!("CARGO_PKG_VERSION") },
     });
     let result = wire.ask("initialize", hello).await?.result("initialize")?;
@@ -290,6 +290,12 @@ fn read<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Result<T, Trouble> {
         .map_err(|_| Trouble::NotMcp("its answer is not what the protocol has".to_owned()))
 }
 
+/// What members' clients may be able to do. Some servers offer a tool only to clients that can be asked what it asks; here it is
+/// found, and whoever calls it is told if their client cannot.
+fn can() -> Json {
+    json!({ "elicitation": { "form": {}, "url": {} }, "sampling": {}, "roots": {} })
+}
+
 /// What each request of the stateless era says of its sender.
 fn params(modern: bool, cursor: Option<&str>) -> Json {
     let mut params = json!({});
@@ -297,7 +303,7 @@ fn params(modern: bool, cursor: Option<&str>) -> Json {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": MODERN,
             "io.modelcontextprotocol/clientInfo": { "name": "ToolMesh", "version": env!("CARGO_PKG_VERSION") },
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": can(),
         });
     }
     if let Some(cursor) = cursor {
