@@ -28,7 +28,7 @@ use crate::suite::Suite;
 const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
 /// As many rounds as anybody asks for input in.
-const ROUNDS: usize = 4;
+pub const ROUNDS: usize = 4;
 
 async fn passes(scenario: &str, revision: &str) -> TestResult {
     let program = std::env::current_exe()?;
@@ -108,7 +108,7 @@ async fn asked_by_the_suite() -> TestResult {
 }
 
 /// Arguments that fit a simple schema.
-fn example(schema: &Value) -> Value {
+pub fn example(schema: &Value) -> Value {
     let text = |name: &Value| Some((name.as_str()?.to_owned(), "us-west1".into()));
     let required = schema["required"].as_array().into_iter().flatten();
     required.filter_map(text).collect::<Map<String, Value>>().into()
@@ -187,7 +187,7 @@ impl Node {
 }
 
 /// A person who takes every default.
-fn accepted(params: &Value) -> Value {
+pub fn accepted(params: &Value) -> Value {
     let properties = params["requestedSchema"]["properties"].as_object().into_iter().flatten();
     let defaults =
         properties.filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())));

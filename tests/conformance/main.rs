@@ -6,6 +6,7 @@
 mod authorization;
 mod client;
 mod client_auth;
+mod client_nodes;
 mod driven;
 mod nodes;
 mod server;

@@ -80,6 +80,13 @@ impl Scene {
         self.system.offered_everywhere(&self.workspace, "guarded_whoami").await
     }
 
+    /// Has the server looked at again, and answers what is said of that.
+    async fn look_again(&self) -> Result<String> {
+        let page = format!("/w/{}/servers/{}", self.workspace.slug, self.id);
+        let page = self.owner.submit(&page, &format!("{page}/refresh"), &[]).await?.ok()?;
+        Ok(self.owner.follow(page).await?.ok()?.text())
+    }
+
     async fn says(&self, mcp: &Mcp, words: &str) -> TestResult {
         eventually(words, SOON, || async {
             let answer = mcp.call("guarded_whoami", json!({})).await?;
@@ -268,4 +275,28 @@ async fn a_call_that_needs_more_says_where_to_allow_it_and_is_allowed_then() -> 
     assert_eq!(parameter(&address, "scope").as_deref(), Some("use everything"));
     scene.connect(&scene.owner, "ada").await?;
     scene.says(&scene.mcp, "You are ada.").await
+}
+
+#[tokio::test]
+async fn a_look_at_a_server_uses_its_account_as_a_call_does() -> TestResult {
+    let scene = Scene::new(Guarded::start()?).await?;
+    scene.begin("ada").await?;
+    // A token that is refused before its end is replaced.
+    scene.server.end_access();
+    let said = scene.look_again().await?;
+    ensure!(said.contains("The server offers what it did before"), "{said}");
+    // What more is needed is asked for with the next connection.
+    scene.server.behave(|manners| manners.needs = Some("everything"));
+    let said = scene.look_again().await?;
+    ensure!(said.contains("insufficient_scope") && said.contains("Connect it again"), "{said}");
+    let address = scene.leave(&scene.owner).await?;
+    assert_eq!(parameter(&address, "scope").as_deref(), Some("use everything"));
+    scene.connect(&scene.owner, "ada").await?;
+    let said = scene.look_again().await?;
+    ensure!(said.contains("The server offers what it did before"), "{said}");
+    // Nothing replaces it any more.
+    scene.server.end_all();
+    let said = scene.look_again().await?;
+    ensure!(said.contains("has to be connected again"), "{said}");
+    Ok(())
 }

@@ -75,7 +75,8 @@ pub(super) struct Server {
     connector: String,
     pub(super) breaker: Breaker,
     pub(super) turns: Semaphore,
-    /// Of requests without a session.
+    /// Of requests without a session. They begin anywhere, since another node may ask the same server, and a call that is sent again
+    /// with answers has another id than before (2026-07-28).
     ids: AtomicU64,
     era: Mutex<Era>,
     /// By the tool's name.
@@ -121,7 +122,7 @@ impl Servers {
             connector: installation.connector.hash.clone(),
             breaker,
             turns: Semaphore::new(CALLS),
-            ids: AtomicU64::new(1),
+            ids: AtomicU64::new(rand::random_range(1..1 << 52)),
             era: Mutex::new(Era::of(&installation.connector)),
             headers: OnceLock::new(),
         }

@@ -95,12 +95,18 @@ async fn by_any_way(outbound: &Outbound, url: &Url, credentials: &HeaderMap) -> 
 async fn modern(mut wire: Wire<'_>) -> Result<Option<Found>, Trouble> {
     wire.revision = Some(HeaderValue::from_static(MODERN));
     wire.names_methods = true;
-    let result = match wire.ask("server/discover", params(true, None)).await? {
+    let speaks = |data: &Json, version: &str| {
+        data["supported"].as_array().is_some_and(|all| all.contains(&version.into()))
+    };
+    let mut asked = wire.ask("server/discover", params(true, None)).await?;
+    if matches!(&asked, Reply::Error { code: UNSUPPORTED_VERSION, data, .. } if speaks(data, MODERN)) {
+        // It names what it was asked in: once more, as it wants.
+        asked = wire.ask("server/discover", params(true, None)).await?;
+    }
+    let result = match asked {
         Reply::Result(result) => result,
         Reply::Error { code: UNSUPPORTED_VERSION, data, .. } => {
-            let speaks =
-                |version: &str| data["supported"].as_array().is_some_and(|all| all.contains(&version.into()));
-            if LEGACY.into_iter().any(speaks) {
+            if LEGACY.into_iter().any(|version| speaks(&data, version)) {
                 return Ok(None);
             }
             let text = "it speaks none of the revisions of the protocol that are known here";
