@@ -13,6 +13,7 @@ mod oauth_clients;
 mod own_connectors;
 mod passkeys;
 mod screens;
+mod server_logins;
 mod sign_in;
 
 use anyhow::Result;

@@ -44,7 +44,7 @@ impl Look {
     const fn size(self) -> (u32, u32) {
         match self {
             Self::Desktop | Self::Dark => (1280, 900),
-            Self::Phone => (390, 844),
+            Self::Phone => (360, 780),
         }
     }
 }
