@@ -9,7 +9,7 @@ use toolmesh_proto::v1;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 
 use super::grants::{self, GrantFacts, Grants};
-use super::installation::{oauth2, required_credentials};
+use super::installation::{entered_by_members, oauth2, required_credentials};
 use super::installations::{complete, given};
 use super::{Installation, store};
 use crate::accounts::members::{Membership, Permission};
@@ -101,9 +101,10 @@ impl Connections {
             return Err(Error::NotFound);
         }
         let connector = &connection.installation.connector;
-        let secrets = given(connector, secrets)?;
+        let own = entered_by_members(connector);
+        let secrets = given(connector, &own, secrets)?;
         let is_there = |name: &String| secrets.iter().any(|(given, _)| given == name);
-        if required_credentials(connector).iter().any(|name| !is_there(name)) {
+        if required_credentials(connector).iter().any(|name| own.contains(name) && !is_there(name)) {
             return Err(Error::field("credential", "Enter all of it: what is stored is replaced."));
         }
         let account = Account::of_member(id, by.user);
@@ -167,9 +168,10 @@ impl Connections {
                 installation.connector.title
             )));
         }
-        // The client id and secret of an app at the provider are the workspace's either way.
-        if oauth2(&installation.connector).is_none() {
-            credentials::forget(&mut tx, id).await?;
+        // The client id and secret of an app at the provider, and keys that are shown beside a credential, are the workspace's
+        // either way.
+        for name in entered_by_members(&installation.connector) {
+            credentials::forget_named(&mut tx, id, &name).await?;
         }
         grants::forget(&mut tx, id).await?;
         store::set_personal(&mut tx, id, personal).await?;

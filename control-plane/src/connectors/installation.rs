@@ -115,11 +115,16 @@ impl Installation {
     /// Credentials that the connector asks for and nobody has given; those that members enter for themselves are not among them.
     #[must_use]
     pub fn missing_credentials(&self) -> Vec<String> {
-        if self.personal && oauth2(&self.connector).is_none() {
-            return Vec::new();
-        }
         let has = |name: &String| self.credentials.iter().any(|c| &c.name == name);
-        required_credentials(&self.connector).into_iter().filter(|name| !has(name)).collect()
+        let required = required_credentials(&self.connector);
+        required.into_iter().filter(|name| self.is_of_workspace(name) && !has(name)).collect()
+    }
+
+    /// Whether a credential is the workspace's here: every one, and where each member uses an account of their own, those that
+    /// members do not enter.
+    #[must_use]
+    pub fn is_of_workspace(&self, name: &str) -> bool {
+        !self.personal || !entered_by_members(&self.connector).iter().any(|own| own == name)
     }
 }
 
@@ -145,6 +150,28 @@ pub fn shown_beside(connector: &v1::Connector) -> impl Iterator<Item = &String> 
     also.iter().map(|key| &key.credential)
 }
 
+/// Logical names of what members enter where each uses an account of their own; what is shown beside it, such as the id of an
+/// application, is the workspace's for all. Of a provider where they log in, they enter nothing.
+#[must_use]
+pub fn entered_by_members(connector: &v1::Connector) -> Vec<String> {
+    if oauth2(connector).is_some() {
+        return Vec::new();
+    }
+    let mut names = of_kind(connector);
+    names.extend(password(connector));
+    names
+}
+
+/// Whether nodes get a credential of a connector that shows access tokens: only a key that is shown beside them, and never a
+/// secret that a token is got with.
+#[must_use]
+pub fn is_for_nodes(connector: &v1::Connector, name: &str) -> bool {
+    let Some(auth) = oauth2(connector) else { return true };
+    let secrets =
+        [&auth.client_secret_credential, &auth.refresh_token_credential, &auth.service_account_credential];
+    shown_beside(connector).any(|beside| beside == name) && !secrets.iter().any(|own| *own == name)
+}
+
 fn of_kind(connector: &v1::Connector) -> Vec<String> {
     use v1::auth::Kind;
     match connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
@@ -161,10 +188,38 @@ fn of_kind(connector: &v1::Connector) -> Vec<String> {
 #[must_use]
 pub fn known_credentials(connector: &v1::Connector) -> Vec<String> {
     let mut names = used(connector);
-    if let Some(v1::auth::Kind::Basic(auth)) = connector.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
-        names.extend(Some(auth.password_credential.clone()).filter(|name| !name.is_empty()));
-    }
+    names.extend(password(connector));
     names
+}
+
+/// The password beside a user's name.
+fn password(connector: &v1::Connector) -> Option<String> {
+    match connector.auth.as_ref()?.kind.as_ref()? {
+        v1::auth::Kind::Basic(auth) => Some(auth.password_credential.clone()).filter(|name| !name.is_empty()),
+        _ => None,
+    }
+}
+
+/// The header that shows a credential of an MCP server, as its label.
+#[must_use]
+pub fn shown_in_header<'a>(connector: &'a v1::Connector, name: &str) -> Option<&'a str> {
+    shown_headers(connector).into_iter().find(|(_, credential)| *credential == name).map(|(header, _)| header)
+}
+
+/// The headers in which an MCP server is shown keys, each with its credential's logical name; nothing for another way.
+#[must_use]
+pub fn shown_headers(connector: &v1::Connector) -> Vec<(&str, &str)> {
+    use v1::api_key_auth::Place;
+    use v1::auth::Kind;
+    let Some(auth) = connector.auth.as_ref().filter(|_| connector.server.is_some()) else {
+        return Vec::new();
+    };
+    let Some(Kind::ApiKey(first)) = &auth.kind else { return Vec::new() };
+    let named = std::iter::once(first).chain(&auth.also).filter_map(|key| match &key.place {
+        Some(Place::Header(name)) => Some((name.as_str(), key.credential.as_str())),
+        _ => None,
+    });
+    named.collect()
 }
 
 /// How a connector gets access tokens, if it does.

@@ -229,6 +229,11 @@ impl Installations {
         by.require(Permission::Connectors)?;
         let mut tx = self.db.tenant(by.tenant).await?;
         let installation = self.load(&mut tx, id).await?;
+        if secrets.iter().any(|(name, _)| !installation.is_of_workspace(name)) {
+            let message =
+                "Each member enters their own here. To store one for all, choose the workspace's account.";
+            return Err(Error::field("credential", message));
+        }
         if self.set_credentials(&mut tx, by.user, id, &installation.connector, secrets).await? == 0 {
             return Err(Error::field("credential", "Enter the new credential."));
         }
@@ -377,7 +382,7 @@ impl Installations {
         connector: &v1::Connector,
         secrets: Vec<(String, SecretString)>,
     ) -> Result<usize> {
-        let secrets = given(connector, secrets)?;
+        let secrets = given(connector, &known_credentials(connector), secrets)?;
         let count = secrets.len();
         for (name, secret) in secrets {
             credentials::set(tx, &self.vault, id, &name, &secret, by).await?;
@@ -457,13 +462,13 @@ pub(super) fn same_origin(a: &str, b: &str) -> bool {
     matches!((Url::parse(a), Url::parse(b)), (Ok(a), Ok(b)) if a.origin() == b.origin())
 }
 
-/// The secrets that were filled in; one that the connector does not know is a mistake worth telling.
+/// The secrets that were filled in; one that is none of those the connector is `known` to use is a mistake worth telling.
 pub(super) fn given(
     connector: &v1::Connector,
+    known: &[String],
     secrets: Vec<(String, SecretString)>,
 ) -> Result<Vec<(String, SecretString)>> {
     use secrecy::ExposeSecret as _;
-    let known = known_credentials(connector);
     let filled: Vec<_> = secrets.into_iter().filter(|(_, s)| !s.expose_secret().trim().is_empty()).collect();
     match filled.iter().find(|(name, _)| !known.contains(name)) {
         None => {

@@ -6,7 +6,7 @@ use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::seal::CredentialPlace;
 use toolmesh_proto::{connector_hash, v1};
 
-use super::installation::{oauth2, shown_beside};
+use super::installation::{entered_by_members, is_for_nodes, known_credentials, oauth2};
 use super::installations::{Install, Installations, decode, exposure, given, same_origin};
 use super::{grants, overrides, store, upstream};
 use crate::accounts::members::{Membership, Permission};
@@ -32,8 +32,10 @@ impl Installations {
             let connector = decode(&row)?;
             // What access tokens are got with stays here; a node asks for the tokens.
             let lends = oauth2(&connector).is_some();
-            let mut sealed = credentials.remove(&row.id).filter(|_| !row.personal).unwrap_or_default();
-            sealed.retain(|one| is_for_nodes(&connector, &one.name));
+            let mut sealed = credentials.remove(&row.id).unwrap_or_default();
+            // Nor does anything of the workspace's stand in for what members enter.
+            let own = if row.personal { entered_by_members(&connector) } else { Vec::new() };
+            sealed.retain(|one| is_for_nodes(&connector, &one.name) && !own.contains(&one.name));
             let installation = v1::Installation {
                 id: row.id.to_string(),
                 name: row.name,
@@ -87,7 +89,7 @@ impl Installations {
         if !stored_for.is_some_and(|known| same_origin(&known, &base_url)) {
             credentials.clear();
         }
-        for (name, secret) in given(&connector, input.credentials)? {
+        for (name, secret) in given(&connector, &known_credentials(&connector), input.credentials)? {
             let place = CredentialPlace { tenant: by.tenant, installation: id, name: &name };
             let sealed = self.sealer.seal(place, 0, &secret).map_err(Error::internal)?;
             credentials.retain(|c| c.name != name);
@@ -103,13 +105,4 @@ impl Installations {
         };
         Ok((connector, installation))
     }
-}
-
-/// Whether nodes get a credential of a connector that shows access tokens: only a key that is shown beside them, and never a
-/// secret that a token is got with.
-fn is_for_nodes(connector: &v1::Connector, name: &str) -> bool {
-    let Some(auth) = oauth2(connector) else { return true };
-    let secrets =
-        [&auth.client_secret_credential, &auth.refresh_token_credential, &auth.service_account_credential];
-    shown_beside(connector).any(|beside| beside == name) && !secrets.iter().any(|own| *own == name)
 }

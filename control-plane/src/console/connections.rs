@@ -19,6 +19,7 @@ use super::view::{
 use crate::accounts::members::Permission;
 use crate::connectors::Installation;
 use crate::connectors::connections::{Connection, Way, way};
+use crate::connectors::installation::entered_by_members;
 use crate::error::{Error, Result};
 
 pub(super) async fn list(State(app): State<App>, at: Workspace) -> Page {
@@ -175,10 +176,12 @@ async fn entry_fields(
     at: &Workspace,
     installation: &Installation,
 ) -> Result<Vec<CredentialField>> {
-    match app.catalog.get(&installation.connector.name).filter(|_| installation.built_in) {
-        Some(entry) => Ok(credential_fields(&entry.compiled.setup)),
-        None => Ok(own_fields(installation, &app.private.setup(&at.member, installation).await?)),
-    }
+    let all = match app.catalog.get(&installation.connector.name).filter(|_| installation.built_in) {
+        Some(entry) => credential_fields(&entry.compiled.setup),
+        None => own_fields(installation, &app.private.setup(&at.member, installation).await?),
+    };
+    let own = entered_by_members(&installation.connector);
+    Ok(all.into_iter().filter(|field| own.contains(&field.name)).collect())
 }
 
 fn row(connection: &Connection, now: OffsetDateTime) -> OwnConnection {

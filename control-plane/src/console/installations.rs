@@ -14,8 +14,8 @@ use super::forms::Fields;
 use super::respond::{Page, PageError, page, see_other, with_status};
 use super::session::{Workspace, person};
 use super::view::{
-    Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, InstallationPage, InstallationRow,
-    InstallationState, InstallationsPage, Moment, Nav, TestReport, ToolRow,
+    Access, AccessCounts, Choice, CredentialFact, CredentialField, Field, HeaderFields, InstallationPage,
+    InstallationRow, InstallationState, InstallationsPage, Moment, Nav, TestReport, ToolRow,
 };
 use super::{App, connect, connections, servers};
 use crate::accounts::members::Permission;
@@ -211,6 +211,16 @@ pub(super) async fn client_asked(app: &App, at: &Workspace, id: InstallationId) 
     refused(app, at, id, |_| {}).await
 }
 
+/// The page again, with what was wrong of the headers of an MCP server.
+pub(super) async fn headers_refused(
+    app: &App,
+    at: &Workspace,
+    id: InstallationId,
+    mend: impl FnOnce(&mut [HeaderFields]),
+) -> Page {
+    refused(app, at, id, |view| mend(&mut view.headers)).await
+}
+
 /// The page again, with what was wrong of a client that was entered.
 pub(super) async fn client_refused(
     app: &App,
@@ -316,6 +326,8 @@ async fn detail(
             (own_fields(installation, &setup), help(&setup, false))
         }
     };
+    let fields: Vec<_> =
+        fields.into_iter().filter(|field| installation.is_of_workspace(&field.name)).collect();
     let faring = app.upstreams.faring(at.tenant.id, Some(installation.id)).await?;
     Ok(InstallationPage {
         shell: at.shell(&installation.name, Nav::Connectors).await?,
@@ -329,6 +341,7 @@ async fn detail(
         accounts: connections::accounts(app, at, installation).await?,
         provider: connect::provider(app, at, installation).await?,
         credential_fields: fields,
+        headers: servers::of_installation(installation),
         help,
         classes: classes(&tools, &filter.access),
         consequences: consequences(installation, tools.iter().filter(|tool| tool.enabled).count()),
@@ -360,8 +373,9 @@ pub(super) fn own_fields(installation: &Installation, setup: &Setup) -> Vec<Cred
         return credential_fields(setup);
     }
     let required = installation::required_credentials(&installation.connector);
+    let header = |name: &str| installation::shown_in_header(&installation.connector, name);
     let field = |name: String| CredentialField {
-        label: label(&name),
+        label: header(&name).map_or_else(|| label(&name), str::to_owned),
         help: String::new(),
         secret: true,
         required: required.contains(&name),

@@ -257,6 +257,7 @@ fn workspace_pages() -> Routes<App> {
         .route("/servers/{id}", get(servers::show).post(servers::decide))
         .route("/servers/{id}/switch", post(servers::switch))
         .route("/servers/{id}/refresh", post(servers::refresh))
+        .route("/servers/{id}/headers", post(servers::set_headers))
         .route("/connections", get(connections::list))
         .route("/connections/{id}", get(connections::show))
         .route("/connections/{id}/connect", post(connections::connect))

@@ -150,6 +150,14 @@ pub async fn forget(tx: &mut TenantTx, installation: InstallationId) -> Result<(
     store::delete(tx, installation).await
 }
 
+/// Deletes one credential of an installation, the members' own too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_named(tx: &mut TenantTx, installation: InstallationId, name: &str) -> Result<()> {
+    store::delete_named(tx, installation, name).await
+}
+
 /// Makes a tenant's data key; once, when the workspace is created.
 ///
 /// # Errors

@@ -103,6 +103,13 @@ pub(super) async fn delete(tx: &mut TenantTx, installation: InstallationId) -> R
     Ok(())
 }
 
+pub(super) async fn delete_named(tx: &mut TenantTx, installation: InstallationId, name: &str) -> Result<()> {
+    let tenant = tx.tenant().uuid();
+    let sql = "DELETE FROM credentials WHERE tenant_id = $1 AND installation_id = $2 AND name = $3";
+    sqlx::query(sql).bind(tenant).bind(installation.uuid()).bind(name).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn delete_account(tx: &mut TenantTx, account: Account) -> Result<()> {
     let tenant = tx.tenant().uuid();
     let sql = "DELETE FROM credentials WHERE tenant_id = $1 AND installation_id = $2 AND holder = $3";

@@ -218,7 +218,7 @@ impl Call<'_> {
             && let Some(again) = self.anew(&placement).await?
         {
             // What was refused did nothing, so that any method may be repeated; once.
-            again.replace(&placement, &mut request.headers);
+            again.replace(&placement, &mut request.headers, &mut request.url);
             placement = again;
             let outcome = status_text(reply.status);
             self.trace.tries.push(Try { outcome, took: Duration::ZERO, wait: Duration::ZERO });

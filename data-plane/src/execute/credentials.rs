@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use toolmesh_proto::ids::{InstallationId, TenantId};
 use toolmesh_proto::seal::{ACCESS_TOKEN, Sealer};
 use toolmesh_proto::v1;
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::rest::plan::{Plan, is_cookie_name, is_cookie_value, is_reserved};
@@ -148,12 +149,6 @@ impl Auth {
             Self::With(auth, keys) => auth.each().into_iter().chain(keys).collect(),
             one => vec![one],
         }
-    }
-
-    /// Whether it stands in the address of a request.
-    #[must_use]
-    pub fn is_in_query(&self) -> bool {
-        self.each().iter().any(|auth| matches!(auth, Self::Query { .. }))
     }
 
     /// Takes the places of the credential out of the callers' hands.
@@ -329,7 +324,7 @@ impl Opened {
     /// When one is missing or cannot be sent.
     pub(super) fn beside(&self, mut shown: Placement, keys: &[Auth]) -> Result<Placement, CredentialError> {
         for key in keys {
-            let key = self.place(key)?;
+            let key = shown.entered_with(key).unwrap_or(self).place(key)?;
             shown.headers.extend(key.headers);
             shown.query.extend(key.query);
             shown.cookies.extend(key.cookies);
@@ -441,13 +436,58 @@ impl Placement {
         }
     }
 
+    /// What a member entered, where a key beside it is shown with that too.
+    fn entered_with(&self, key: &Auth) -> Option<&Opened> {
+        let (Auth::Header { credential, .. }
+        | Auth::Query { credential, .. }
+        | Auth::Cookie { credential, .. }) = key
+        else {
+            return None;
+        };
+        match &self.shown {
+            Shown::Held(held) => match &held.secret {
+                Secret::Own(own) => own.get(credential).is_ok().then_some(own),
+                Secret::Token(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Puts this credential where another one was.
-    pub(super) fn replace(&self, before: &Self, headers: &mut HeaderMap) {
+    pub(super) fn replace(&self, before: &Self, headers: &mut HeaderMap, url: &mut Url) {
         for (name, _) in &before.headers {
             headers.remove(name);
         }
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
+        }
+        before.take_cookies(headers);
+        self.add_cookies(headers);
+        if before.query.is_empty() && self.query.is_empty() {
+            return;
+        }
+        let mut stood = Zeroizing::new(String::new());
+        before.apply_query(&mut stood);
+        let query = url.query().unwrap_or_default();
+        // A credential stands at the end.
+        let callers = query.strip_suffix(stood.as_str()).map_or(query, |rest| rest.trim_end_matches('&'));
+        let mut query = Zeroizing::new(callers.to_owned());
+        self.apply_query(&mut query);
+        url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
+    }
+
+    /// Takes its cookies out again, which come first.
+    fn take_cookies(&self, headers: &mut HeaderMap) {
+        let own: Vec<&str> = self.cookies.iter().map(|pair| pair.as_str()).collect();
+        let own = Zeroizing::new(own.join("; "));
+        let all = headers.get(COOKIE).and_then(|value| value.to_str().ok());
+        let Some(rest) = all.and_then(|all| all.strip_prefix(own.as_str())).filter(|_| !own.is_empty())
+        else {
+            return;
+        };
+        match HeaderValue::from_str(rest.trim_start_matches("; ")) {
+            Ok(rest) if !rest.is_empty() => drop(headers.insert(COOKIE, rest)),
+            _ => drop(headers.remove(COOKIE)),
         }
     }
 
@@ -630,6 +670,31 @@ mod tests {
         );
         assert!(headers[COOKIE].is_sensitive());
         assert!(opened(&secrets[..3]).place(&auth).is_err(), "one of them is missing");
+    }
+
+    #[test]
+    fn another_credential_stands_where_the_one_before_stood_and_the_callers_own_stays() {
+        use v1::api_key_auth::Place;
+        let also = vec![key("part", Place::Query("part".into())), key("sid", Place::Cookie("sid".into()))];
+        let auth = beside(also).unwrap();
+        let placement = |secrets: &[(&str, &str)]| opened(secrets).place(&auth).unwrap();
+        let old = placement(&[("token", "old"), ("part", "a&b"), ("sid", "c1")]);
+        let new = placement(&[("token", "new"), ("part", "c d"), ("sid", "c2")]);
+        for (query, cookies, expected) in [
+            ("q=1", Some("lang=de"), ("q=1&part=c%20d", "sid=c2; lang=de")),
+            ("", None, ("part=c%20d", "sid=c2")),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(cookies) = cookies {
+                headers.insert(COOKIE, HeaderValue::from_static(cookies));
+            }
+            let mut query = query.to_owned();
+            old.apply(&mut headers, &mut query);
+            let mut url = Url::parse(&format!("https://api.example/x?{query}")).unwrap();
+            new.replace(&old, &mut headers, &mut url);
+            assert_eq!((url.query().unwrap(), headers[COOKIE].to_str().unwrap()), expected);
+            assert_eq!(headers[AUTHORIZATION], "Bearer new");
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Executor {
         }
         let anew = self.sign_in.anew(installation, opened, &placement).await;
         let Some(again) = anew.map_err(Failure::Credential)? else { return Ok((body, placement)) };
-        again.replace(&placement, &mut request.headers);
+        again.replace(&placement, &mut request.headers, &mut request.url);
         let body = self.outbound.begin(request, within).await.map_err(Failure::Outbound)?;
         Ok((body, again))
     }

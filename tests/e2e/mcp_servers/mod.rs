@@ -355,3 +355,54 @@ async fn a_server_that_does_not_answer_nodes_is_not_called_ready() -> TestResult
     })
     .await
 }
+
+#[tokio::test]
+async fn a_server_is_shown_several_headers_and_they_can_be_changed() -> TestResult {
+    let scene = Scene::new().await?;
+    let shown = vec![("x-api-key", "first-s3cret".to_owned()), ("x-tenant-key", "second-s3cret".to_owned())];
+    let server = Scripted::start_behind(&[tool("find", "Finds orders.", "q")], shown).await?;
+    let one = [("authentication", "header"), ("header", "X-Api-Key"), ("credential", "first-s3cret")];
+    let page = scene.try_add("orders", &server.url(), &one).await?;
+    ensure!(page.text().contains("refused the one that was given"), "{}", page.text());
+    for (name, said) in
+        [("Host", "belongs to the connection"), ("Mcp-Session-Id", "belongs to the connection")]
+    {
+        let two = [one.as_slice(), &[("header2", name), ("credential2", "second-s3cret")]].concat();
+        let page = scene.try_add("orders", &server.url(), &two).await?;
+        ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "{name}: {}", page.status);
+        ensure!(page.text().contains(said) && !page.body.contains("s3cret"), "{name}: {}", page.text());
+        ensure!(page.body.contains(&format!("value=\"{name}\"")), "the header that was typed is gone");
+    }
+    let two = [one.as_slice(), &[("header2", "X-Tenant-Key"), ("credential2", "second-s3cret")]].concat();
+    let added = scene.try_add("orders", &server.url(), &two).await?.ok()?;
+    let to = added.location().with_context(|| format!("it was not added: {}", added.text()))?;
+    let id = to.path().rsplit('/').next().context("no id")?.to_owned();
+    scene.console.begin_mcp_server(&scene.workspace.slug, &id).await?;
+    scene.system.offered_everywhere(&scene.workspace, "orders_find").await?;
+    let mcp = scene.system.mcp(&scene.workspace, &scene.workspace.key);
+    let answer = mcp.call("orders_find", json!({})).await?;
+    ensure!(answer.refusal()?.is_none(), "a node does not show both: {:?}", answer.refusal()?);
+    let page = scene.in_use(&id).await?;
+    ensure!(page.contains("x-api-key") && page.contains("x-tenant-key"), "{page}");
+
+    // Without a value, a header keeps what is stored for it; one that is left out is shown no more.
+    let connector = scene.path(&format!("/connectors/{id}"));
+    let headers = scene.path(&format!("/servers/{id}/headers"));
+    let gone = [("header", "X-Api-Key"), ("credential", ""), ("header2", "")];
+    scene.console.submit(&connector, &headers, &gone).await?.ok()?;
+    let page = scene.in_use(&id).await?;
+    ensure!(page.contains("The headers are saved") && page.contains("(401)"), "{page}");
+    ensure!(!page.contains("x-tenant-key"), "{page}");
+    let wrong = [("header", "X-Api-Key"), ("header2", "X-Tenant-Key")];
+    let page = scene.console.submit(&connector, &headers, &wrong).await?;
+    ensure!(page.status == StatusCode::UNPROCESSABLE_ENTITY, "what was taken out was kept: {}", page.status);
+    ensure!(page.text().contains("Enter the value of this header"), "{}", page.text());
+    let back = [("header", "X-Api-Key"), ("header2", "X-Tenant-Key"), ("credential2", "second-s3cret")];
+    scene.console.submit(&connector, &headers, &back).await?.ok()?;
+    let page = scene.in_use(&id).await?;
+    ensure!(page.contains("and the server takes them") && !page.contains("s3cret"), "{page}");
+    eventually("nodes show both again", SOON, || async {
+        Ok(mcp.call("orders_find", json!({})).await?.refusal()?.is_none().then_some(()))
+    })
+    .await
+}

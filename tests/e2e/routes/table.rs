@@ -203,6 +203,11 @@ pub const TABLE: &[Line] = &[
         &[("kind", "prompt"), ("name", "summary"), ("on", "false")],
     ),
     form("POST /w/{slug}/servers/{id}/refresh", CONNECTORS, &[]),
+    form(
+        "POST /w/{slug}/servers/{id}/headers",
+        CONNECTORS,
+        &[("header", "X-Walked"), ("credential", "a-key")],
+    ),
     // A connector that asks each member for an account of their own.
     form("POST /w/{slug}/connectors/{id}/accounts", CONNECTORS, &[("accounts", "workspace")]),
     page("GET /w/{slug}/connections", MEMBERS),

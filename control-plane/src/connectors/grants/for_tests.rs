@@ -7,7 +7,7 @@ use toolmesh_proto::v1;
 use toolmesh_proto::v1::SealedCredential;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 
-use super::super::installation::{oauth2, required_credentials};
+use super::super::installation::{entered_by_members, is_for_nodes, oauth2, required_credentials};
 use super::subject::Subject;
 use super::{Grants, NoToken, exchange, sentence, told};
 use crate::accounts::members::Membership;
@@ -29,11 +29,17 @@ impl Grants {
         installation: &v1::Installation,
     ) -> Result<Vec<SealedCredential>> {
         let refused = |why: &str| Err(Error::Refused(sentence(why)));
+        // Keys that are the workspace's whatever stands beside them.
+        let beside = |own: &[String]| -> Vec<SealedCredential> {
+            let all = installation.credentials.iter();
+            let beside = all.filter(|one| is_for_nodes(connector, &one.name) && !own.contains(&one.name));
+            beside.cloned().collect()
+        };
         if let Some(id) = saved
             && self.is_personal(by.tenant, id).await?
         {
             return match self.own(by.tenant, Account::of_member(id, by.user), 0).await? {
-                Ok(given) => Ok(given.sealed()),
+                Ok(given) => Ok([given.sealed(), beside(&entered_by_members(connector))].concat()),
                 Err(NoToken::Connect(why)) => {
                     refused(&format!("{why}. Connect yours under Connections first"))
                 }
@@ -43,7 +49,7 @@ impl Grants {
         let Some(auth) = oauth2(connector).cloned() else { return Ok(installation.credentials.clone()) };
         if let Some(id) = saved {
             return match self.access_token(by.tenant, id, 0).await? {
-                Ok(token) => Ok(vec![token.sealed]),
+                Ok(token) => Ok([vec![token.sealed], beside(&[])].concat()),
                 Err(NoToken::Person(why) | NoToken::Later(why) | NoToken::Connect(why)) => refused(&why),
             };
         }
@@ -73,6 +79,7 @@ impl Grants {
                     told(problem.kind, &problem.code, id.into());
                 Error::Refused(sentence(&why))
             })?;
-        Ok(vec![self.seal(by.tenant, id, &tokens.access, 0, 0, (60, 60))?.sealed])
+        let token = self.seal(by.tenant, id, &tokens.access, 0, 0, (60, 60))?.sealed;
+        Ok([vec![token], beside(&[])].concat())
     }
 }

@@ -10,7 +10,7 @@ use toolmesh_proto::seal::CredentialPlace;
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::SealedCredential;
 
-use super::super::installation::{oauth2, required_credentials};
+use super::super::installation::{entered_by_members, oauth2, required_credentials};
 use super::super::store as connectors;
 use super::provider::challenge::Challenge;
 use super::{AccessToken, Grants, Kind, NoToken, Problem, not_connected, store};
@@ -176,8 +176,11 @@ impl Grants {
             return Ok(self.access_token(tenant, account, refused).await?.map(Own::Token));
         }
         let grant = store::locked(&mut tx, account).await?;
-        let secrets = credentials::open_all(&mut tx, &self.vault, account).await?;
-        let whole = required_credentials(&connector).iter().all(|name| secrets.contains_key(name));
+        let mut secrets = credentials::open_all(&mut tx, &self.vault, account).await?;
+        let own = entered_by_members(&connector);
+        secrets.retain(|name, _| own.contains(name));
+        let mut required = required_credentials(&connector).into_iter().filter(|name| own.contains(name));
+        let whole = required.all(|name| secrets.contains_key(&name));
         if grant.connected_at.is_none() || !whole {
             return Ok(Err(not_connected(account)));
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::client::{self, Found, Trouble};
 use super::{Looked, Upstreams, headers, review, store, waiting};
 use crate::connectors::Installation;
-use crate::connectors::installation::oauth2;
+use crate::connectors::installation::{entered_by_members, is_for_nodes, oauth2};
 use crate::credentials;
 use crate::error::{Error, Result};
 
@@ -39,14 +39,17 @@ impl Upstreams {
         }
         let installation = self.installations.load(&mut tx, id).await?;
         let lent = installation.personal || oauth2(&installation.connector).is_some();
-        let stored =
-            if lent { HashMap::new() } else { credentials::open_all(&mut tx, &self.vault, id).await? };
+        let stored = credentials::open_all(&mut tx, &self.vault, id).await?;
+        let mut stored: HashMap<_, _> =
+            stored.into_iter().map(|(name, (_, secret))| (name, secret)).collect();
         tx.commit().await?;
         let asked = if lent {
-            self.ask_as(tenant, &installation, by).await?
+            // Of the workspace's, what is shown beside somebody's account.
+            let own = entered_by_members(&installation.connector);
+            stored.retain(|name, _| is_for_nodes(&installation.connector, name) && !own.contains(name));
+            self.ask_as(tenant, &installation, by, &stored).await?
         } else {
-            let secrets = stored.into_iter().map(|(name, (_, secret))| (name, secret)).collect();
-            self.ask(&installation, &secrets).await
+            self.ask(&installation, &stored).await
         };
         match asked {
             Ok(found) => self.keep(tenant, &installation, found, lease).await,
@@ -61,13 +64,15 @@ impl Upstreams {
         tenant: TenantId,
         installation: &Installation,
         by: Option<UserId>,
+        beside: &HashMap<String, SecretString>,
     ) -> Result<Asked> {
         let mut refused = 0;
         loop {
-            let shown = match self.grants.for_look(tenant, installation.id, by, refused).await? {
+            let mut shown = match self.grants.for_look(tenant, installation.id, by, refused).await? {
                 Ok(shown) => shown,
                 Err(why) => return Ok(Err(Trouble::NoCredential(why))),
             };
+            shown.secrets.extend(beside.iter().map(|(name, secret)| (name.clone(), secret.clone())));
             match self.ask(installation, &shown.secrets).await {
                 Err(Trouble::Unauthorized(_)) if refused == 0 && shown.version > 0 => refused = shown.version,
                 Err(Trouble::Unauthorized(_)) => {

@@ -4,6 +4,7 @@
 //! somebody otherwise. A server that does not answer keeps everything that was approved of it. Nodes get the connector that
 //! is compiled from what is in use, and never ask a server for its lists.
 
+mod authentication;
 pub mod client;
 mod compile;
 mod deciding;
@@ -16,47 +17,28 @@ pub(super) mod store;
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use time::OffsetDateTime;
 use toolmesh_proto::ids::{InstallationId, TenantId, UserId};
-use toolmesh_proto::seal::ACCESS_TOKEN;
 use toolmesh_proto::{connector_hash, names, v1};
 use url::Url;
 
+pub use self::authentication::{Authentication, HEADER_FIELDS, MOST_HEADERS, SecretHeader, VALUE_FIELDS};
+use self::authentication::{Entered, headers};
 use self::client::Trouble;
 pub use self::deciding::{Choice, Decided};
 pub use self::faring::Fares;
 use self::review::Known;
 use self::scan::Neighbour;
 pub use self::store::{NodeState, ServerRow};
-use super::grants::{Grants, provider};
+use super::grants::Grants;
 use super::{Installation, Installations};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials::envelope::Vault;
 use crate::db::{Db, TenantTx};
 use crate::error::{Error, Result};
 use crate::outbound::Outbound;
-
-/// The logical name of the one credential that is shown to a server.
-const TOKEN: &str = "token";
-
-/// How a server wants to know who asks.
-pub enum Authentication {
-    None,
-    /// `Authorization: Bearer …`
-    Bearer(SecretString),
-    /// A header of its own.
-    Header {
-        name: String,
-        secret: SecretString,
-    },
-    /// Somebody logs in at its authorization server, which is found: for the workspace, or each member for themselves.
-    Login {
-        personal: bool,
-    },
-}
 
 /// What an admin enters to add a server.
 pub struct NewServer {
@@ -95,60 +77,6 @@ pub struct Upstreams {
     grants: Grants,
 }
 
-impl Authentication {
-    /// What nodes and this plane go by.
-    fn auth(&self) -> Result<v1::Auth> {
-        use v1::auth::Kind;
-        let kind = match self {
-            Self::None => Kind::None(v1::NoAuth {}),
-            Self::Bearer(_) => Kind::Bearer(v1::BearerAuth {
-                credential: TOKEN.to_owned(),
-                header: "Authorization".to_owned(),
-                prefix: "Bearer ".to_owned(),
-            }),
-            Self::Header { name, .. } => Kind::ApiKey(v1::ApiKeyAuth {
-                credential: TOKEN.to_owned(),
-                place: Some(v1::api_key_auth::Place::Header(header_name(name)?.to_string())),
-                prefix: String::new(),
-            }),
-            Self::Login { .. } => return Ok(provider::auth()),
-        };
-        Ok(v1::Auth { kind: Some(kind), optional: false, also: Vec::new() })
-    }
-
-    fn secret(self) -> Option<SecretString> {
-        match self {
-            Self::None | Self::Login { .. } => None,
-            Self::Bearer(secret) | Self::Header { secret, .. } => Some(secret),
-        }
-    }
-}
-
-/// Headers that belong to the protocol or to the connection, and are nobody's to set.
-const RESERVED: [&str; 12] = [
-    "host",
-    "content-length",
-    "content-type",
-    "accept",
-    "connection",
-    "transfer-encoding",
-    "upgrade",
-    "te",
-    "trailer",
-    "cookie",
-    "origin",
-    "last-event-id",
-];
-
-fn header_name(name: &str) -> Result<HeaderName> {
-    let parsed = HeaderName::from_bytes(name.trim().as_bytes()).ok();
-    let parsed =
-        parsed.filter(|name| !RESERVED.contains(&name.as_str()) && !name.as_str().starts_with("mcp-"));
-    parsed.ok_or_else(|| {
-        Error::field("header", "Use the name of a header of the server's own, such as X-Api-Key.")
-    })
-}
-
 impl Upstreams {
     #[must_use]
     pub const fn new(
@@ -164,7 +92,7 @@ impl Upstreams {
     /// Looks at a server and adds it with what was found; nothing of that is in use before somebody has decided.
     ///
     /// # Errors
-    /// Names the field that has to be mended: `name`, `url`, `header`, `credential`.
+    /// Names the field that has to be mended: `name`, `url`, one of [`HEADER_FIELDS`] or of [`VALUE_FIELDS`].
     pub async fn add(&self, by: &Membership, new: NewServer) -> Result<InstallationId> {
         by.require(Permission::Connectors)?;
         let name = new.name.trim().to_owned();
@@ -174,12 +102,15 @@ impl Upstreams {
         }
         self.check_free(by.tenant, &name).await?;
         let url = self.installations.endpoint(&new.url)?;
-        let auth = new.authentication.auth()?;
-        if let Authentication::Login { personal } = new.authentication {
+        let login = match new.authentication {
+            Authentication::Login { personal } => Some(personal),
+            _ => None,
+        };
+        let Entered { auth, secrets } = new.authentication.entered()?;
+        if let Some(personal) = login {
             return self.add_unseen(by, &name, &url, auth, personal).await;
         }
-        let secrets: HashMap<String, SecretString> =
-            new.authentication.secret().map(|secret| (TOKEN.to_owned(), secret)).into_iter().collect();
+        let secrets: HashMap<String, SecretString> = secrets.into_iter().collect();
         let credentials = headers(Some(&auth), &[], &secrets)
             .map_err(|trouble| Error::field("credential", trouble.sentence()))?;
         let found = client::look(&self.outbound, &url, &credentials).await.map_err(|trouble| {
@@ -338,46 +269,6 @@ impl Upstreams {
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// What the server is shown with each request.
-fn headers(
-    auth: Option<&v1::Auth>,
-    plain: &[v1::Header],
-    secrets: &HashMap<String, SecretString>,
-) -> std::result::Result<HeaderMap, Trouble> {
-    use v1::auth::Kind;
-    let unusable = || {
-        Trouble::NoCredential(
-            "The credential holds characters that no header takes. Enter it again.".to_owned(),
-        )
-    };
-    let mut headers = HeaderMap::new();
-    for header in plain {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
-        headers.insert(name, HeaderValue::from_str(&header.value).map_err(|_| unusable())?);
-    }
-    let access_token = ACCESS_TOKEN.to_owned();
-    let (credential, header, prefix) = match auth.and_then(|auth| auth.kind.as_ref()) {
-        None | Some(Kind::None(_)) => return Ok(headers),
-        Some(Kind::Bearer(auth)) => (&auth.credential, auth.header.as_str(), &auth.prefix),
-        Some(Kind::ApiKey(auth)) => match &auth.place {
-            Some(v1::api_key_auth::Place::Header(header)) => {
-                (&auth.credential, header.as_str(), &auth.prefix)
-            }
-            _ => return Err(unusable()),
-        },
-        Some(Kind::Oauth2(auth)) => (&access_token, auth.header.as_str(), &auth.prefix),
-        Some(_) => return Err(unusable()),
-    };
-    let secret = secrets.get(credential).filter(|secret| !secret.expose_secret().trim().is_empty());
-    let secret = secret.ok_or_else(|| Trouble::NoCredential("Enter the credential.".to_owned()))?;
-    let name = HeaderName::from_bytes(header.as_bytes()).map_err(|_| unusable())?;
-    let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose_secret().trim()))
-        .map_err(|_| unusable())?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
-    Ok(headers)
 }
 
 /// How many wait for somebody to look at them.

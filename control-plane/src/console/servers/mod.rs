@@ -1,10 +1,12 @@
 //! Other MCP servers: adding one, and deciding what of it is in use.
 
+mod headers;
 mod present;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
+pub(super) use self::headers::{of_installation, set_headers};
 pub(super) use self::present::{facts, row};
 use self::present::{groups, refused, used};
 use super::App;
@@ -16,7 +18,7 @@ use super::view::{Choice, Field, Nav, ServerNewPage, ServerPage};
 use crate::accounts::members::Permission;
 use crate::connectors::upstream::definitions::Kind;
 use crate::connectors::upstream::{
-    Authentication, Choice as Picked, Decided, Looked, NewServer, review, waiting,
+    Authentication, Choice as Picked, Decided, Looked, MOST_HEADERS, NewServer, review, waiting,
 };
 use crate::error::{Error, Result};
 
@@ -26,7 +28,7 @@ const AUTHENTICATION: [(&str, &str); 5] = [
     ("login", "Login, for the workspace"),
     ("own-login", "Login, each member their own"),
     ("bearer", "Bearer token"),
-    ("header", "Custom header"),
+    ("header", "Custom headers"),
 ];
 
 pub(super) async fn new_form(State(_app): State<App>, at: Workspace) -> Page {
@@ -42,6 +44,7 @@ async fn new_view(at: &Workspace, authentication: &str) -> Result<ServerNewPage>
         authentication: AUTHENTICATION.map(|(value, label)| Choice::new(value, label, authentication)).into(),
         header: Field::empty(),
         credential: Field::empty(),
+        more: headers::rows(&[], MOST_HEADERS).split_off(1),
     })
 }
 
@@ -50,10 +53,7 @@ pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields
     let way = fields.get("authentication");
     let authentication = match way {
         "bearer" => Authentication::Bearer(fields.secret("credential")),
-        "header" => Authentication::Header {
-            name: fields.get("header").to_owned(),
-            secret: fields.secret("credential"),
-        },
+        "header" => Authentication::Headers(headers::typed(&fields)),
         "login" => Authentication::Login { personal: false },
         "own-login" => Authentication::Login { personal: true },
         _ => Authentication::None,
@@ -76,12 +76,15 @@ pub(super) async fn create(State(app): State<App>, at: Workspace, fields: Fields
             view.name.value = fields.get("name").to_owned();
             view.url.value = fields.get("url").to_owned();
             view.header.value = fields.get("header").to_owned();
+            for row in &mut view.more {
+                row.header.value = fields.get(&row.header_key).to_owned();
+            }
             let wrong = match field {
                 "name" => &mut view.name,
                 "header" => &mut view.header,
                 // Without a field for it, the address is what asks for one.
                 "credential" if way != "none" => &mut view.credential,
-                _ => &mut view.url,
+                _ => headers::field(&mut view.more, field).unwrap_or(&mut view.url),
             };
             wrong.error = Some(message);
             with_status(StatusCode::UNPROCESSABLE_ENTITY, &view)

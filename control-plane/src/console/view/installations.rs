@@ -6,7 +6,7 @@ use super::connect::{Connection, ProviderView};
 use super::connections::AccountsView;
 use super::enable::{CredentialField, SetupHelp};
 use super::parts::{Access, Choice, Field, Moment};
-use super::servers::ServerFacts;
+use super::servers::{HeaderFields, ServerFacts};
 use super::shell::{Person, Shell};
 use super::steps::TestReport;
 
@@ -230,6 +230,8 @@ pub struct InstallationPage {
     /// Empty where the connector needs none.
     pub credential_fields: Vec<CredentialField>,
     pub credentials: Vec<CredentialFact>,
+    /// The headers in which an MCP server is shown its credentials, where it is.
+    pub headers: Vec<HeaderFields>,
     /// What is known of its access tokens, where it lives on such.
     pub connection: Option<Connection>,
     /// Whose account is used, where that can be chosen.
@@ -345,16 +347,20 @@ impl InstallationPage {
         self.connection.as_ref().is_some_and(|connection| connection.found)
     }
 
-    /// Whether the workspace has credentials here: of an app at the provider also where members connect their own accounts.
+    /// Whether the workspace has credentials here: where members connect their own accounts, of an app at the provider or of
+    /// what is shown beside them.
     #[must_use]
     pub fn has_credential(&self) -> bool {
-        (!self.is_personal() || self.connection.is_some()) && !self.is_found()
+        (!self.is_personal() || self.connection.is_some() || !self.credential_fields.is_empty())
+            && !self.is_found()
     }
 
     /// Whether the form for a new credential stands open: there is none, or what was given was refused.
     #[must_use]
     pub fn asks_for_credential(&self) -> bool {
-        self.credentials.is_empty() || self.credential_fields.iter().any(|part| part.field.error.is_some())
+        self.credentials.is_empty()
+            || self.credential_fields.iter().any(|part| part.field.error.is_some())
+            || self.headers.iter().any(|row| row.header.error.is_some() || row.value.error.is_some())
     }
 
     /// The access class the filter shows; `all` without one.

@@ -89,8 +89,8 @@ pub use security::{
     SecondFactorRulePage, SecurityPage,
 };
 pub use servers::{
-    DefinitionGroup, DefinitionRow, NodeFares, PartView, ServerFacts, ServerNewPage, ServerPage, UsedGroup,
-    UsedRow,
+    DefinitionGroup, DefinitionRow, HeaderFields, NodeFares, PartView, ServerFacts, ServerNewPage,
+    ServerPage, UsedGroup, UsedRow,
 };
 pub use service_accounts::{MachineClientRow, ServiceAccountPage, ServiceAccountRow, ServiceAccountsPage};
 pub use settings::{AccessPage, EndpointPage, IdentityProviderRow, IdentityProvidersPage, SettingsPage};

@@ -20,15 +20,50 @@ pub struct ServerNewPage {
     pub header: Field,
     /// Never printed back.
     pub credential: Field,
+    /// Further headers.
+    pub more: Vec<HeaderFields>,
+}
+
+/// A row for a header and its value.
+#[derive(Clone, Debug)]
+pub struct HeaderFields {
+    /// The form's names of the two.
+    pub header_key: String,
+    pub value_key: String,
+    pub header: Field,
+    /// Never printed back.
+    pub value: Field,
+    /// A value is stored for it.
+    pub stored: bool,
+}
+
+impl HeaderFields {
+    /// What to say below the value.
+    #[must_use]
+    pub const fn value_help(&self) -> &'static str {
+        if self.stored { "One is stored. Leave this empty to keep it." } else { "" }
+    }
+
+    /// Whether somebody has begun with it, so that it is in sight.
+    #[must_use]
+    pub const fn begun(&self) -> bool {
+        !self.header.value.is_empty() || self.header.error.is_some() || self.value.error.is_some()
+    }
 }
 
 impl ServerNewPage {
+    /// Whether the further headers stand open.
+    #[must_use]
+    pub fn more_begun(&self) -> bool {
+        self.more.iter().any(HeaderFields::begun)
+    }
+
     /// What a way of authenticating means, in a sentence.
     #[must_use]
     pub fn meaning(&self, value: &str) -> &'static str {
         match value {
             "bearer" => "Sent as Authorization: Bearer with every request.",
-            "header" => "A key in a header of the server's own.",
+            "header" => "A key in a header of the server's own, or several.",
             "login" => "Where to log in is found at the server. Calls of all members use one account.",
             "own-login" => {
                 "Calls use the account of whoever calls. You connect yours first, to see what it offers."

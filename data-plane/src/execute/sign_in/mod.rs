@@ -156,8 +156,6 @@ impl SignIn {
         let placement = match (auth, refused.shown()) {
             (auth, Shown::Held(held)) => {
                 let held = self.tokens.instead_of(installation, opened.holder(), held, challenge).await?;
-                // What stands in the address is shown from the next call on.
-                let held = held.filter(|_| !auth.is_in_query());
                 held.map(|held| Placement::held(auth, held)).transpose()?
             }
             (Auth::Session(plan), Shown::Session(session)) => {
