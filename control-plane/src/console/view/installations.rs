@@ -331,6 +331,7 @@ impl InstallationPage {
             }
             (InstallationState::NotConnected, _) => Some(("Connect it", "connection")),
             (_, Some(connection)) if connection.by_consent() => Some(("Reconnect it", "connection")),
+            (InstallationState::NotAnswering(_), _) => Some(("See the server", "server")),
             _ => None,
         }
     }
