@@ -331,6 +331,12 @@ fn mention_killed(steps: &Steps, what: &str, killed: bool) {
 fn summary(ready: &Ready, origins: &Origins, port: u16) -> Vec<String> {
     let mail = ready.mailbox_url.as_ref().map(|url| format!("mail: {url}, ")).unwrap_or_default();
     let mut lines = vec![format!("ToolMesh is ready: {}  ({mail}stop with Ctrl-C)", ready.console_url)];
+    lines.push(match &ready.mailbox_url {
+        Some(url) => format!(
+            "Next: open it in a browser, and sign up or log in. The mail that confirms your address lands in {url}."
+        ),
+        None => "Next: open it in a browser, and sign up or log in.".to_owned(),
+    });
     if origins.public {
         let host = &origins.console_host;
         lines.push(format!(
@@ -342,6 +348,11 @@ fn summary(ready: &Ready, origins: &Origins, port: u16) -> Vec<String> {
              \"127.0.0.1 SLUG.localhost\" to /etc/hosts.",
             ready.tenant_url.replace("{slug}", "SLUG")
         ));
+        lines.push(
+            "ChatGPT and Claude on the web cannot reach this machine. For them put a TLS proxy or tunnel in front, and start \
+             with --public-url."
+                .to_owned(),
+        );
     }
     lines
 }

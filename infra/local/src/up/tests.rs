@@ -83,6 +83,7 @@ async fn everything_starts_says_where_it_is_stops_without_remains_and_starts_aga
     let (system, lines) = scene.start(None).await.unwrap();
     let ready = Ready::read(&scene.data()).unwrap();
     assert!(lines[0].starts_with(&format!("ToolMesh is ready: {}  (mail: ", ready.console_url)), "{lines:?}");
+    assert!(lines[1].starts_with("Next: ") && lines[1].contains("/_mailbox"), "{lines:?}");
     assert_eq!(ready.mailbox_url.as_deref(), Some(format!("{}/_mailbox", ready.console_url).as_str()));
     assert_eq!(ready.nodes.len(), 2);
     let control = scene.told("toolmesh-control-plane.env");
@@ -137,7 +138,7 @@ async fn with_a_public_url_the_mailbox_is_on_a_port_that_the_tunnel_does_not_lea
     let ready = Ready::read(&scene.data()).unwrap();
     assert_eq!(ready.tenant_url, "https://{slug}.tools.example.com");
     assert!(ready.mailbox_url.unwrap().starts_with("http://localhost:"));
-    assert!(lines[1].contains("*.tools.example.com"), "{lines:?}");
+    assert!(lines[2].contains("*.tools.example.com"), "{lines:?}");
     assert!(scene.told("toolmesh-control-plane.env").contains("no-reply@tools.example.com"));
     stop(system).await;
 }
