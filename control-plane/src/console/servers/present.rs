@@ -36,7 +36,7 @@ pub(super) fn groups(items: &[Item], server: &Server) -> Vec<DefinitionGroup> {
     let waits = |item: &&Item| matches!(item.state, State::New | State::Changed | State::Gone);
     let group = |(kind, title): (Kind, &'static str)| {
         let of_kind = items.iter().filter(waits).filter(|item| item.kind == kind);
-        let rows: Vec<_> = of_kind.take(SHOWN).map(|item| row(item, server)).collect();
+        let rows: Vec<_> = of_kind.take(SHOWN).map(|item| definition(item, server)).collect();
         (!rows.is_empty()).then_some(DefinitionGroup { title, rows })
     };
     KINDS.into_iter().filter_map(group).collect()
@@ -48,11 +48,11 @@ pub(super) fn refused(items: &[Item], server: &Server) -> Vec<DefinitionRow> {
         .iter()
         .filter(|item| item.state == State::Refused)
         .take(SHOWN)
-        .map(|item| row(item, server))
+        .map(|item| definition(item, server))
         .collect()
 }
 
-fn row(item: &Item, server: &Server) -> DefinitionRow {
+fn definition(item: &Item, server: &Server) -> DefinitionRow {
     let flags = flags(item.kind, &item.name, &item.json, &server.neighbours);
     let (state, tone) = match (item.state, &item.renamed_from) {
         (State::New, Some(_)) => ("Renamed", "tone-attention"),
