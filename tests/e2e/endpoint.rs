@@ -53,7 +53,6 @@ async fn each_revision_is_negotiated() -> TestResult {
         ensure!(json.pointer("/result/protocolVersion") == Some(&json!(given)), "asked {asked}: {json}");
         ensure!(json.pointer("/result/capabilities/tools").is_some(), "{json}");
         ensure!(json.pointer("/result/serverInfo/name").is_some(), "{json}");
-        ensure!(answer.header("mcp-session-id").is_empty(), "no session is needed, none is given");
         let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         let noted = mcp.post(note.to_string()).await?;
         ensure!(
@@ -255,5 +254,29 @@ async fn a_foreign_web_page_cannot_use_the_endpoint() -> TestResult {
     let echo = Echo::new().await?;
     let answer = echo.mcp.clone().header("origin", "https://evil.example").request("ping", json!({})).await?;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_of_which_nothing_can_be_asked_cancels_its_call_over_another_node() -> TestResult {
+    let echo = Echo::new().await?;
+    let begun = echo.mcp.initialize("2025-11-25").await?;
+    let session = begun.header("mcp-session-id").to_owned();
+    ensure!(!session.is_empty(), "by its session the nodes find each other: {}", begun.body);
+    let on = |node: usize| {
+        let node = &echo.system.ready.nodes[node].http;
+        let mcp = echo.system.mcp_on(node, &echo.workspace, &echo.workspace.key);
+        mcp.header("mcp-session-id", &session)
+    };
+    for (calling, cancelling) in [(0, 1), (1, 0)] {
+        let call = json!({"jsonrpc": "2.0", "id": "c-1", "method": "tools/call", "params": {"name": "echo_slow", "arguments": {}}});
+        let mut stream = on(calling).open(call.to_string()).await?;
+        let cancel =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "c-1"}});
+        assert_eq!(on(cancelling).post(cancel.to_string()).await?.status, StatusCode::ACCEPTED);
+        let answer = stream.next().await?;
+        ensure!(answer["id"] == "c-1" && answer["result"]["isError"] == true, "{answer}");
+        ensure!(answer.to_string().contains("cancelled"), "{answer}");
+    }
     Ok(())
 }

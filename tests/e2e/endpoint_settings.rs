@@ -174,6 +174,8 @@ async fn a_web_page_may_call_once_its_origin_is_listed() -> TestResult {
         .await?;
         assert_eq!(answer.header("access-control-allow-origin"), origin);
         ensure!(answer.header("access-control-expose-headers").contains("mcp-session-id"));
+        // Pages end their session with it, and take 405 for an answer where they may ask.
+        ensure!(answer.header("access-control-allow-methods").contains("DELETE"));
         let host = world.echo.system.tenant_host(&world.echo.workspace.slug);
         let preflight = world.echo.system.http.request(Method::OPTIONS, format!("http://{node}/mcp"));
         let preflight = preflight

@@ -111,6 +111,10 @@ async fn what_is_posted_to_any_node_is_answered_on_the_stream() -> TestResult {
         posting.post(wrong.to_string()).await?;
         assert_eq!(stream.message().await?["error"]["code"], -32601);
     }
+    // A client of the newest revision has streams of its own; here nobody would notice that it left one.
+    let modern = stream.posting(&echo, 1, &key).header("mcp-protocol-version", "2026-07-28");
+    let refused = modern.request("subscriptions/listen", json!({"notifications": {}})).await?;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
     Ok(())
 }
 

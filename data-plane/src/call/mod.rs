@@ -119,12 +119,14 @@ impl Caller {
     }
 }
 
-/// Makes a client's call; `None` is a question that names no tool.
-pub async fn run(caller: &Caller, asked: Option<Asked>) -> Said {
-    let Some(Asked { name, arguments, round }) = asked else {
-        let reason = "params.name must be the name of a tool.";
-        begin(caller, "", None).finish(Outcome::Invalid, reason);
-        return Said::Refused(reason.to_owned());
+/// Makes a client's call, or records why it is none.
+pub async fn run(caller: &Caller, asked: Result<Asked, String>) -> Said {
+    let Asked { name, arguments, round } = match asked {
+        Ok(asked) => asked,
+        Err(reason) => {
+            begin(caller, "", None).finish(Outcome::Invalid, &reason);
+            return Said::Refused(reason);
+        }
     };
     let arguments = arguments.filter(|value| !value.is_null()).unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(own) = code_mode::Own::named(&name) {

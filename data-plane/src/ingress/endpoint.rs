@@ -237,7 +237,8 @@ fn headers_allowed(asked: Option<&HeaderValue>) -> HeaderValue {
 fn share_with(headers: &mut HeaderMap, origin: HeaderValue, asked: Option<&HeaderValue>) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(VARY, HeaderValue::from_static("origin"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET"));
+    // Clients end a session with DELETE and take 405 for an answer, which pages see only if they may ask.
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers_allowed(asked));
     let exposed = "mcp-session-id, www-authenticate, x-request-id, retry-after";
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
@@ -249,9 +250,6 @@ fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|accept| accept.contains(media))
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.map(str::to_ascii_lowercase).any(|accept| accept.contains(media))
 }

@@ -121,6 +121,15 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+/// What a request asks with; what a request without params asks with, if it has none.
+///
+/// # Errors
+/// Says why it cannot be read: a member that is there twice, or a number that no program holds.
+pub(super) fn params<'a, T: Default + Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<T, String> {
+    let read = |raw: &'a RawValue| serde_json::from_str(raw.get());
+    raw.map_or_else(|| Ok(T::default()), read).map_err(|error| format!("params cannot be read: {error}."))
+}
+
 /// Reads a body.
 ///
 /// # Errors

@@ -88,6 +88,11 @@ async fn next((mut open, named): (Open, bool)) -> Option<(Result<Bytes, Infallib
 
 /// Takes a POST to an open stream.
 pub async fn post(caller: Caller, headers: &HeaderMap, body: Bytes, id: String) -> Response {
+    if super::is_modern(headers, &body) {
+        let text =
+            "Messages of this revision are not for the stream. Send them to the address without stream=.";
+        return refused(StatusCode::BAD_REQUEST, text);
+    }
     let (owner, peers) = (owner(&caller), caller.app.peers.clone());
     let session = match peers.session_of(owner, &id).await {
         Ok(session) => session,

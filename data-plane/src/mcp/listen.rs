@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -96,6 +97,7 @@ pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Respo
     let [tools, prompts, resources] = wanted;
     let about = About { tools, prompts, resources, uris: notifications.resource_subscriptions };
     let listener = Listener {
+        tenant: Arc::clone(&caller.visit.tenant),
         changes: caller.app.table.access_changes(),
         stop: caller.app.stopping.clone(),
         seen: caller.standing.principal().map(|(tenant, principal)| shown(&tenant, &principal)),
@@ -113,6 +115,8 @@ pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Respo
 
 struct Listener {
     id: Id,
+    /// As it was when it was last looked at.
+    tenant: Arc<Tenant>,
     standing: Standing,
     changes: watch::Receiver<()>,
     stop: CancellationToken,
@@ -180,6 +184,11 @@ impl Listener {
             let Some((tenant, principal)) = self.standing.principal().filter(|_| alive) else {
                 return self.end();
             };
+            if Arc::ptr_eq(&tenant, &self.tenant) {
+                // Another workspace's change.
+                continue;
+            }
+            self.tenant = Arc::clone(&tenant);
             let shown = shown(&tenant, &principal);
             self.heard.tune(tenant, &principal);
             let before = self.seen.replace(shown);

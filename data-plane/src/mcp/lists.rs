@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::envelope::{INVALID_PARAMS, Id};
+use super::envelope::{self, INVALID_PARAMS, Id};
 use super::reply;
 use super::revision::Revision;
 use crate::call::{self, Caller};
@@ -98,7 +98,10 @@ pub(super) fn answer(
     revision: Revision,
     more: &str,
 ) -> Bytes {
-    let asked: Params = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let asked: Params = match envelope::params(params) {
+        Ok(asked) => asked,
+        Err(reason) => return reply::error(Some(id), INVALID_PARAMS, &reason),
+    };
     let tenant = &caller.visit.tenant;
     let entries = list.entries(tenant, &caller.principal, revision);
     let Some(begin) = begin(asked.cursor.as_deref(), tenant.revision, entries.len()) else {

@@ -30,8 +30,8 @@ use tokio::time::Instant;
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::{Answer, Talk};
@@ -52,13 +52,22 @@ const CALL_TOO_LONG: &str = "The batch took more than 60 seconds. This call goes
 const NO_LONGER_ALLOWED: &str =
     "Access ended while the batch was on its way, and this message was not carried out. Log in again.";
 
+/// Whether a POST is of the era without handshake.
+fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
+    matches!(envelope::parse(body), Ok(Incoming::Single(message)) if modern::is_meant(version(headers), &message))
+}
+
+fn version(headers: &HeaderMap) -> Option<&str> {
+    headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or("(no text)"))
+}
+
 /// Answers one POST.
 pub async fn answer(caller: Caller, headers: &HeaderMap, body: &Bytes) -> Response {
     let incoming = match envelope::parse(body) {
         Ok(incoming) => incoming,
         Err(fault) => return reply::fault(&fault),
     };
-    let version = headers.get(VERSION_HEADER).map(|value| value.to_str().unwrap_or("(no text)"));
+    let version = version(headers);
     match incoming {
         Incoming::Single(message) => single(caller, headers, version, message).await,
         Incoming::Batch(messages) => batch(caller, headers, version, messages).await,
@@ -70,7 +79,8 @@ async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, mess
     if modern::is_meant(version, &message) {
         return modern::answer(caller, headers, message, takes_stream).await;
     }
-    let session = match session(&caller, headers, &message) {
+    // One that begins has no session yet, whatever its client still carries.
+    let session = match session(&caller, headers.get(session::HEADER).filter(|_| !message.is_initialize())) {
         Ok(session) => session,
         Err(session::Gone) => return reply::no_session(message.id()),
     };
@@ -95,13 +105,9 @@ async fn single(caller: Caller, headers: &HeaderMap, version: Option<&str>, mess
     }
 }
 
-/// The session that a request names. One that begins has none yet, whatever its client still carries.
-fn session(
-    caller: &Caller,
-    headers: &HeaderMap,
-    message: &Message,
-) -> Result<Option<Session>, session::Gone> {
-    let Some(id) = headers.get(session::HEADER).filter(|_| !message.is_initialize()) else { return Ok(None) };
+/// The session that a request names.
+fn session(caller: &Caller, named: Option<&HeaderValue>) -> Result<Option<Session>, session::Gone> {
+    let Some(id) = named else { return Ok(None) };
     let id = id.to_str().map_err(|_| session::Gone)?;
     let (tenant, subject) = (caller.visit.tenant.id, caller.principal.subject);
     let session = Session::open(&caller.app.seals, tenant, subject, id)?;
@@ -109,17 +115,23 @@ fn session(
     Ok(Some(session))
 }
 
-/// Batches are of revision 2025-03-26 alone, which is also what a request without the header is taken for.
+/// Batches are of revision 2025-03-26, which is also what a request without the header is taken for, and of the one before,
+/// whose transport leaves JSON-RPC as it is.
 async fn batch(
     mut caller: Caller,
     headers: &HeaderMap,
     version: Option<&str>,
     messages: Vec<Message>,
 ) -> Response {
+    let session = match session(&caller, headers.get(session::HEADER)) {
+        Ok(session) => session,
+        Err(session::Gone) => return reply::no_session(None),
+    };
+    let version = version.or_else(|| session.as_ref().map(|session| session.revision.as_str()));
     let revision = match Revision::of_header(version) {
-        Ok(Revision::V2025_03_26) => Revision::V2025_03_26,
-        Ok(_) => return reply::fault(&envelope::Fault::Batch),
-        Err(version) => return reply::unsupported(None, &version),
+        Ok(revision) if revision <= Revision::V2025_03_26 => revision,
+        Err(version) if version != Revision::MODERN.as_str() => return reply::unsupported(None, &version),
+        Ok(_) | Err(_) => return reply::fault(&envelope::Fault::Batch),
     };
     let deadline = Instant::now() + BATCH_WITHIN;
     let mut answers = Vec::new();
@@ -133,7 +145,7 @@ async fn batch(
             None
         };
         match refused {
-            None => answers.extend(part(&caller, revision, message, deadline).await),
+            None => answers.extend(part(&caller, revision, session.clone(), message, deadline).await),
             Some((code, reason)) => answers.extend(refuse(&message, code, reason)),
         }
     }
@@ -141,12 +153,18 @@ async fn batch(
 }
 
 /// Answers one message of a batch.
-async fn part(caller: &Caller, revision: Revision, message: Message, deadline: Instant) -> Option<Bytes> {
+async fn part(
+    caller: &Caller,
+    revision: Revision,
+    session: Option<Session>,
+    message: Message,
+    deadline: Instant,
+) -> Option<Bytes> {
     if message.is_initialize() {
         return refuse(&message, INVALID_REQUEST, "initialize must not be in a batch");
     }
     let id = message.id().cloned();
-    let talk = Talk { caller, revision, session: None };
+    let talk = Talk { caller, revision, session };
     match legacy::handle(&talk, message).await {
         Answer::None => None,
         Answer::Ready(body) | Answer::Begun(body, _) | Answer::Busy(body) | Answer::NeedsScope(body) => {
@@ -180,5 +198,34 @@ fn refresh(caller: &mut Caller, headers: &HeaderMap) -> bool {
 
 fn takes_stream(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|media| media.trim().starts_with("text/event-stream"))
+    values.flat_map(|value| value.split(',')).any(is_stream)
+}
+
+/// Whether a part of `Accept` takes event streams: by that name, and not with the weight of nothing (RFC 9110, section 12.5.1).
+fn is_stream(media: &str) -> bool {
+    let mut parts = media.split(';').map(str::trim);
+    let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
+    let weights = |part: &str| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")).map(str::to_owned);
+    named && !parts.filter_map(weights).any(|weight| weight.trim_matches(['0', '.']).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_for_clients_that_say_they_take_one() {
+        for (accept, takes) in [
+            ("application/json, text/event-stream", true),
+            ("Text/Event-Stream;q=0.5", true),
+            ("text/event-stream; q=0", false),
+            ("application/json;q=1, text/event-stream;Q=0.000", false),
+            ("text/event-streams", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(takes_stream(&headers), takes, "{accept}");
+        }
+    }
 }

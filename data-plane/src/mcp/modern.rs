@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::envelope::{
-    BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message,
+    self, BUSY, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message,
     UNSUPPORTED_VERSION,
 };
 use super::lists::{self, List};
@@ -91,7 +91,7 @@ fn is_date(text: &str) -> bool {
 }
 
 fn read(params: Option<&RawValue>) -> Params {
-    params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    envelope::params(params).unwrap_or_default()
 }
 
 fn version(params: &Params) -> Option<String> {
@@ -137,7 +137,7 @@ fn not_found(id: &Id, method: &str) -> Response {
 
 /// What every request must say, in the order in which clients expect to be told.
 fn check(headers: &HeaderMap, method: &str, raw: Option<&RawValue>) -> Result<(), Refusal> {
-    let params = read(raw);
+    let params: Params = envelope::params(raw).map_err(|reason| Refusal::bad(INVALID_PARAMS, reason))?;
     let Some(header) = one(headers, super::VERSION_HEADER)? else {
         return Err(missing("MCP-Protocol-Version", Revision::MODERN.as_str()));
     };
@@ -212,6 +212,7 @@ fn check_mirrored(
         for part in &mirrored.path {
             meant = meant.and_then(|value| value.get(part));
         }
+        let counts = meant.is_some_and(Value::is_number);
         let meant = match meant {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text.clone()),
@@ -225,7 +226,7 @@ fn check_mirrored(
             (None, Some(meant)) => return Err(missing(&header, &cut(&meant))),
             (Some(said), None) => return Err(differs(&header, &said, "")),
             (Some(said), Some(meant)) => match decoded(&said) {
-                Some(said) if said == meant || is_same_number(&said, &meant) => {}
+                Some(said) if said == meant || (counts && is_same_number(&said, &meant)) => {}
                 Some(said) => return Err(differs(&header, &said, &meant)),
                 None => {
                     let text = format!("The header {header} holds no sound Base64.");
@@ -238,6 +239,10 @@ fn check_mirrored(
 }
 
 fn is_same_number(said: &str, meant: &str) -> bool {
+    // Of large whole numbers a float holds the first digits alone.
+    if let (Ok(said), Ok(meant)) = (said.parse::<i128>(), meant.parse::<i128>()) {
+        return said == meant;
+    }
     matches!((said.parse::<f64>(), meant.parse::<f64>()), (Ok(said), Ok(meant)) if said.to_bits() == meant.to_bits())
 }
 
@@ -344,7 +349,7 @@ fn client(params: Option<&RawValue>) -> Client {
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::{self, Incoming};
+    use super::super::envelope::Incoming;
     use super::*;
 
     fn message(body: &Value) -> Message {
@@ -389,6 +394,22 @@ mod tests {
         }
         assert!(!is_meant(Some("2026-07-28"), &message(&request("initialize", None))));
         assert!(is_meant(Some("2026-07-28"), &message(&request("initialize", Some("2026-07-28")))));
+    }
+
+    #[test]
+    fn numbers_are_the_same_however_they_are_written_and_not_when_they_are_near() {
+        assert!(is_same_number("1.0", "1") && is_same_number("1e3", "1000") && is_same_number("007", "7"));
+        assert!(!is_same_number("9007199254740993", "9007199254740992") && !is_same_number("x", "1"));
+    }
+
+    #[test]
+    fn params_that_cannot_be_read_are_said_to_be_that() {
+        let raw = RawValue::from_string(r#"{"name":"a_b","arguments":{"n":1e400}}"#.to_owned()).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+        let refusal = check(&headers, "tools/call", Some(&raw)).err().unwrap();
+        assert_eq!(refusal.code, INVALID_PARAMS);
+        assert!(refusal.message.contains("number out of range"), "{}", refusal.message);
     }
 
     #[test]

@@ -33,6 +33,9 @@ use crate::ingress::CallPermit;
 use crate::members::Members;
 use crate::peer::{Cancellable, Expected, Frame, Frames, Owner, ParkedCall};
 
+/// Under which a client wants to hear of progress.
+const PROGRESS: &str = "progressToken";
+
 const CUT: &str = "Access was revoked while the call was on its way. Log in again.";
 
 /// A question on its way.
@@ -85,7 +88,7 @@ impl Asking<'_> {
     fn wire(&self) -> Wire {
         Wire {
             revision: self.revision,
-            progress_token: self.client.meta.get("progressToken").cloned(),
+            progress_token: self.client.meta.get(PROGRESS).cloned(),
             log_level: self.client.log_level.as_deref().and_then(levels::rank),
         }
     }
@@ -141,6 +144,10 @@ pub(super) fn passed_on(mut meta: Map<String, Value>) -> Map<String, Value> {
     meta.retain(|name, _| {
         !name.starts_with(OURS) && (!name.starts_with(OF_CHATGPT) || name == "openai/locale")
     });
+    // A token is a text or a whole number; under anything else nobody can be told of progress.
+    if meta.get(PROGRESS).is_some_and(|token| !(token.is_string() || token.is_i64() || token.is_u64())) {
+        meta.remove(PROGRESS);
+    }
     meta
 }
 
@@ -248,7 +255,7 @@ impl Wire {
                 let token = self.progress_token.as_ref()?;
                 let mut members = Members::read(params.get())?;
                 // That of this request; the call may have begun with another.
-                members.set_value("progressToken", token);
+                members.set_value(PROGRESS, token);
                 params = members.write();
                 true
             }
@@ -326,4 +333,25 @@ pub(super) fn event(body: &[u8]) -> Bytes {
     event.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     event.extend_from_slice(b"\n\n");
     event.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn progress_is_told_under_a_text_or_a_whole_number_alone() {
+        let passed = |token: Value| {
+            let meta = Map::from_iter([(PROGRESS.to_owned(), token), ("acme/x".to_owned(), json!(1))]);
+            passed_on(meta).get(PROGRESS).cloned()
+        };
+        for token in [json!("p"), json!(""), json!(0), json!(-7), json!(u64::MAX)] {
+            assert_eq!(passed(token.clone()), Some(token));
+        }
+        for token in [json!(null), json!(1.5), json!({"a": 1}), json!([]), json!(true)] {
+            assert_eq!(passed(token.clone()), None, "{token}");
+        }
+    }
 }

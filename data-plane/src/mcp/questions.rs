@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-use super::envelope::{INTERNAL_ERROR, INVALID_PARAMS, Id, MISSING_CAPABILITY};
+use super::envelope::{self, INTERNAL_ERROR, INVALID_PARAMS, Id, MISSING_CAPABILITY};
 use super::pass::{self, Kind};
 use super::result::CallResult;
 use super::revision::Revision;
@@ -41,10 +41,22 @@ pub(super) struct Question {
 }
 
 enum What {
-    Tool(Option<Asked>),
-    Prompt { name: String, arguments: Option<Value>, round: Option<Round> },
-    Resource { uri: String, round: Option<Round> },
-    Completion { reference: Reference, argument: Value, context: Option<Value> },
+    /// Or why no tool can be called, which is recorded as a call.
+    Tool(Result<Asked, String>),
+    Prompt {
+        name: String,
+        arguments: Option<Value>,
+        round: Option<Round>,
+    },
+    Resource {
+        uri: String,
+        round: Option<Round>,
+    },
+    Completion {
+        reference: Reference,
+        argument: Value,
+        context: Option<Value>,
+    },
 }
 
 /// What a question is answered with.
@@ -191,14 +203,10 @@ pub(super) fn too_narrow(caller: &Caller, kind: Kind, params: Option<&RawValue>)
         return None;
     }
     let asked = || {
-        let Params { name, arguments, .. } = read(params);
+        let Params { name, arguments, .. } = envelope::params(params).ok()?;
         Some(Asked { name: text(name)?, arguments, round: None })
     };
     call::too_narrow(caller, asked)
-}
-
-fn read(params: Option<&RawValue>) -> Params {
-    params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 fn text(value: Option<Value>) -> Option<String> {
@@ -219,7 +227,10 @@ impl Question {
         revision: Revision,
         raw: Option<&RawValue>,
     ) -> Result<Wanted, Finished> {
-        let mut params = read(raw);
+        let mut params: Params = match envelope::params(raw) {
+            Ok(params) => params,
+            Err(reason) => return Self::unreadable(caller, kind, revision, reason),
+        };
         let name = match kind {
             Kind::Tool | Kind::Prompt => text(params.name.take()),
             Kind::Resource => text(params.uri.take()),
@@ -243,9 +254,10 @@ impl Question {
             }
         };
         let asked = match (kind, name) {
-            (Kind::Tool, name) => {
-                What::Tool(name.map(|name| Asked { name, arguments: params.arguments.take(), round }))
+            (Kind::Tool, Some(name)) => {
+                What::Tool(Ok(Asked { name, arguments: params.arguments.take(), round }))
             }
+            (Kind::Tool, None) => What::Tool(Err("params.name must be the name of a tool.".to_owned())),
             (Kind::Prompt, Some(name)) => What::Prompt { name, arguments: params.arguments.take(), round },
             (Kind::Resource, Some(uri)) => What::Resource { uri, round },
             (Kind::Prompt, None) => {
@@ -257,6 +269,21 @@ impl Question {
             (Kind::Completion, _) => completion(params)?,
         };
         Ok(Wanted::Call(Self { kind, revision, asked, bound }))
+    }
+
+    /// A question whose params cannot be read. A call of a tool is recorded all the same.
+    fn unreadable(
+        caller: &Caller,
+        kind: Kind,
+        revision: Revision,
+        reason: String,
+    ) -> Result<Wanted, Finished> {
+        if kind != Kind::Tool {
+            return Err(Finished::error(INVALID_PARAMS, reason));
+        }
+        let (tenant, subject) = (caller.visit.tenant.id, caller.principal.subject);
+        let bound = Bound::new(tenant, subject, method(kind), "", None);
+        Ok(Wanted::Call(Self { kind, revision, asked: What::Tool(Err(reason)), bound }))
     }
 
     pub(super) const fn bound(&self) -> &Bound {
@@ -346,7 +373,8 @@ fn completion(params: Params) -> Result<What, Finished> {
             return Err(Finished::error(INVALID_PARAMS, text));
         }
     };
-    let argument = params.argument.filter(|value| value.get("name").is_some_and(Value::is_string));
+    let is_text = |value: &Value, name: &str| value.get(name).is_some_and(Value::is_string);
+    let argument = params.argument.filter(|value| is_text(value, "name") && is_text(value, "value"));
     let Some(argument) = argument else {
         return Err(Finished::error(INVALID_PARAMS, "params.argument must have a name and a value."));
     };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::envelope::{Fault, INVALID_REQUEST, Id};
@@ -145,7 +146,8 @@ pub(super) fn unsupported(id: Option<&Id>, version: &str) -> Response {
         "Unsupported MCP-Protocol-Version {version:?}. This server speaks {}; begin with initialize.",
         Revision::listed()
     );
-    with_status(StatusCode::BAD_REQUEST, error(id, INVALID_REQUEST, &text))
+    let data = json!({ "supported": Revision::ALL.map(Revision::as_str), "requested": version });
+    with_status(StatusCode::BAD_REQUEST, error_with(id, INVALID_REQUEST, &text, Some(data)))
 }
 
 pub(super) fn with_status(status: StatusCode, body: Bytes) -> Response {
@@ -157,7 +159,7 @@ pub(super) fn with_status(status: StatusCode, body: Bytes) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json, value::to_raw_value};
+    use serde_json::{Value, value::to_raw_value};
 
     use super::*;
 

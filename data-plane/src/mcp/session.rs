@@ -12,8 +12,8 @@ use crate::sealed::{Purpose, Seals};
 
 /// Its header.
 pub(super) const HEADER: &str = "mcp-session-id";
-/// How long a client may go on without a new beginning, in seconds.
-const LASTS: i64 = 7 * 24 * 3600;
+/// How long a client may go on without a new beginning, in seconds. A session gives nobody a right.
+const LASTS: i64 = 90 * 24 * 3600;
 /// Most bytes of a declared capability that are kept; of one with more, only that it is there.
 const CAPABILITY_BYTES: usize = 512;
 /// What a client can be asked.
@@ -35,7 +35,8 @@ pub(super) struct Session {
 pub(super) struct Gone;
 
 impl Session {
-    /// A session for a client that can be asked something; `None` for one that needs none.
+    /// A session for a client that can be asked something, or whose requests may come to several nodes: it names the one where
+    /// they find each other. `None` where neither is so.
     pub(super) fn begin(revision: Revision, declared: &Map<String, Value>, home: &str) -> Option<Self> {
         let keep = |name: &str| {
             let value = declared.get(name).filter(|value| value.is_object())?;
@@ -44,7 +45,7 @@ impl Session {
             Some((name.to_owned(), value))
         };
         let capabilities: Map<String, Value> = KEPT.into_iter().filter_map(keep).collect();
-        if capabilities.is_empty() {
+        if capabilities.is_empty() && home.is_empty() {
             return None;
         }
         let id = uuid::Uuid::new_v4().to_string();
@@ -78,6 +79,8 @@ mod tests {
     fn a_session_is_for_clients_that_can_be_asked_and_for_their_caller_alone() {
         let declared = |value: Value| value.as_object().unwrap().clone();
         assert!(Session::begin(Revision::NEWEST, &declared(json!({"experimental": {}})), "").is_none());
+        let elsewhere = Session::begin(Revision::NEWEST, &Map::new(), "10.0.0.1:7000").unwrap();
+        assert!(elsewhere.capabilities.is_empty(), "of several nodes each finds the others by it");
         let large =
             json!({"elicitation": {"x": "y".repeat(1000)}, "roots": {"listChanged": true}, "other": {}});
         let session = Session::begin(Revision::NEWEST, &declared(large), "10.0.0.1:7000").unwrap();

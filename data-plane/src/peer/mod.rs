@@ -6,9 +6,9 @@
 //! other sealed letters (`peer.proto` says how). This room knows nothing of JSON-RPC or of how calls are carried out.
 //!
 //! Cancellation is the exception: a client names its own id of the request and nothing else, so there is no place in it. A
-//! call is looked for here, then on the node where the client's session began, which passes it on to the nodes that it
-//! knows; each node greets the one that a session names when it first sees it. Without a session it is looked for on every node
-//! that is known, which finds it unless the nodes have never met.
+//! call is looked for here, then on every node that is known and on the one where the client's session began, which passes it on
+//! to those that it knows; each node greets the one that a session names when it first sees it. Without a session it is found
+//! unless the nodes have never met.
 
 mod client;
 mod letter;
@@ -257,8 +257,13 @@ impl Peers {
             return;
         }
         let away = !home.is_empty() && home != self.0.address;
-        let others = if away { vec![home.to_owned()] } else { self.0.client.known() };
-        self.pass_on(owner, scope, request_id, others, away).await;
+        let home = away.then(|| home.to_owned());
+        // The others are told from here too: where the session began there may be no node any more.
+        let others = self.0.client.known().into_iter().filter(|other| home.as_ref() != Some(other)).collect();
+        tokio::join!(
+            self.pass_on(owner, scope, request_id, home.into_iter().collect(), true),
+            self.pass_on(owner, scope, request_id, others, false),
+        );
     }
 
     /// Two calls of one client under one id cannot be told apart, so neither is cancelled.

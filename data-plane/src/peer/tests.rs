@@ -228,3 +228,16 @@ async fn every_node_writes_to_an_open_stream_until_it_is_closed() {
     drop(stream);
     assert_eq!(second.session_of(ada, &id).await, Err(Undeliverable::Gone));
 }
+
+#[tokio::test]
+async fn a_call_is_cancelled_though_the_node_where_its_session_began_is_gone() {
+    let (working, asked, ada) = (node().await, node().await, ada());
+    let call = CancellationToken::new();
+    let _held = working.cancellable(ada, "session", "7", call.clone());
+    asked.learn(working.address());
+    while !asked.0.client.known().contains(&working.address().to_owned()) {
+        tokio::task::yield_now().await;
+    }
+    asked.cancel(ada, "session", "7", "127.0.0.1:1").await;
+    assert!(call.is_cancelled());
+}

@@ -257,7 +257,36 @@ async fn a_batch_is_answered_where_the_revision_knows_batches() {
         replies.as_array().unwrap().iter().map(|reply| &reply["id"]).collect::<Vec<_>>(),
         [&json!(1), &json!("b")]
     );
-    assert_eq!(world.client().send("POST", "/mcp", batch).await.status, 400);
+    let first = world.client().with("mcp-protocol-version", "2024-11-05");
+    assert_eq!(first.send("POST", "/mcp", batch.clone()).await.json().as_array().map(Vec::len), Some(2));
+    for later in ["2025-06-18", "2025-11-25", "2026-07-28"] {
+        let client = world.client().with("mcp-protocol-version", later);
+        let refused = client.send("POST", "/mcp", batch.clone()).await;
+        assert_eq!(refused.status, 400, "{later}");
+        assert!(refused.text.contains("Batches are not part"), "{later}: {}", refused.text);
+    }
+    let client = world.client().with("mcp-protocol-version", "").with("mcp-session-id", "nonsense");
+    assert_eq!(client.send("POST", "/mcp", batch).await.status, 404, "a session that is over");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_to_be_that_and_an_unknown_revision_is_told_what_there_is() {
+    let world = World::start().await;
+    let huge = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo_get","arguments":{"id":1e400}}}"#;
+    let twice =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo_get","name":"echo_create"}}"#;
+    for (body, why) in [(huge, "number out of range"), (twice, "duplicate field")] {
+        let refused = world.client().send("POST", "/mcp", body).await.json();
+        assert_eq!(refused["error"]["code"], -32602, "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(why), "{refused}");
+    }
+    assert_eq!(world.control.events(2).await[1].1.outcome(), v1::Outcome::Invalid);
+    assert!(world.seen().is_empty());
+    let cursor = world.client().rpc("tools/list", json!({"cursor": 5})).await.json();
+    assert_eq!(cursor["error"]["code"], -32602, "a cursor is a text: {cursor}");
+    let unknown = world.client().with("mcp-protocol-version", "v9").rpc("ping", json!({})).await;
+    assert_eq!((unknown.status, &unknown.json()["error"]["data"]["requested"]), (400, &json!("v9")));
+    assert_eq!(unknown.json()["error"]["data"]["supported"].as_array().map(Vec::len), Some(5));
 }
 
 #[tokio::test]
