@@ -9,6 +9,7 @@ mod audit;
 mod authors;
 mod break_glass;
 mod catalog_google;
+mod catalog_outlook;
 mod catalog_requests;
 mod catalog_services;
 mod cli;

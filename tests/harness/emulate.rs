@@ -1,14 +1,16 @@
-//! APIs written by others: the npm package `emulate` answers as GitHub (and Slack, Stripe, Okta, Linear) on this machine, with
-//! state. Its GitHub starts with the people and repositories of `fixtures/emulate.json`; issues are filed here, over its API.
+//! APIs written by others: the npm package `emulate` answers as GitHub (and Slack, Stripe, Okta, Linear, Google, Microsoft) on
+//! this machine, with state. Its GitHub starts with the people and repositories of `fixtures/emulate.json`; issues are filed here, over its API.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use http::header::LOCATION;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::child::{Kept, Start};
 use crate::wait::eventually;
-use crate::{net, paths};
+use crate::{html, net, paths};
 
 /// The token of the user `admin` in the seed.
 pub const TOKEN: &str = "test_token_admin";
@@ -31,6 +33,7 @@ pub enum Service {
     Okta,
     Google,
     Linear,
+    Microsoft,
 }
 
 impl Service {
@@ -42,6 +45,7 @@ impl Service {
             Self::Okta => "okta",
             Self::Google => "google",
             Self::Linear => "linear",
+            Self::Microsoft => "microsoft",
         }
     }
 }
@@ -151,6 +155,21 @@ impl Emulate {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(TOKEN);
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
+}
+
+/// Chooses somebody's account on the page of a provider that asks which; answers where they are sent back to.
+///
+/// # Errors
+/// When the page does not offer it.
+pub async fn choose(asked: &Url, email: &str) -> Result<String> {
+    let http = net::client()?;
+    let page = http.get(asked.clone()).send().await?.error_for_status()?.text().await?;
+    let theirs = |form: &html::Form| form.fields.iter().any(|(_, value)| value == email);
+    let form = html::forms(&page).into_iter().find(theirs);
+    let form = form.with_context(|| format!("{email} is not offered: {}", html::text(&page)))?;
+    let chosen = http.post(asked.join(&form.action)?).form(&form.fields).send().await?;
+    let back = chosen.headers().get(LOCATION).context("nobody is sent back")?;
+    Ok(back.to_str()?.to_owned())
 }
 
 #[cfg(test)]

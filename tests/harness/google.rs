@@ -18,11 +18,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::emulate::{Emulate, Service};
 use crate::provider::{self, SigningKey};
-use crate::{html, net, paths};
+use crate::{net, paths};
 
 /// The running door, and Google behind it.
 pub struct Google {
@@ -69,21 +68,6 @@ impl Google {
         let door = Arc::new(door);
         provider::serve(listener, Router::new().fallback(pass).with_state(Arc::clone(&door)))?;
         Ok(Self { url, inside, door, _emulate: emulate })
-    }
-
-    /// Chooses somebody's account on the page that asks which; answers where Google sends them back to.
-    ///
-    /// # Errors
-    /// When the page does not offer it.
-    pub async fn choose(&self, asked: &Url, email: &str) -> Result<String> {
-        let http = &self.door.http;
-        let page = http.get(asked.clone()).send().await?.error_for_status()?.text().await?;
-        let theirs = |form: &html::Form| form.fields.iter().any(|(_, value)| value == email);
-        let form = html::forms(&page).into_iter().find(theirs);
-        let form = form.with_context(|| format!("{email} is not offered: {}", html::text(&page)))?;
-        let chosen = http.post(asked.join(&form.action)?).form(&form.fields).send().await?;
-        let back = chosen.headers().get(LOCATION).context("Google sends nobody back")?;
-        Ok(back.to_str()?.to_owned())
     }
 
     /// Asks Google itself, past the door, as somebody whose token is in the seed.

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use toolmesh_proto::names;
+use toolmesh_tests::emulate::choose;
 use toolmesh_tests::google::Google;
 use toolmesh_tests::oauth::{parameter, redirected};
 use toolmesh_tests::wait::SOON;
@@ -45,8 +46,9 @@ impl Scene {
         let google = Google::start(&seed(&system.console_url("/connections/callback"), data)).await?;
         let workspace = system.workspace().await?;
         let admin = system.join(&workspace, &system.person().await?, "admin").await?;
-        let document = document(connector, &google.url)?;
-        let page = enable(&admin, &workspace, &document).await?;
+        let document = document(connector, &addresses(connector, &google.url))?;
+        let client = [("credential.google_client_id", CLIENT), ("credential.google_client_secret", SECRET)];
+        let page = enable(&admin, &workspace, &document, &client).await?;
         let mcp = system.mcp(&workspace, &workspace.key);
         let scene = Self { connector, system, google, workspace, admin, page, mcp };
         scene.offered(probe.0).await?;
@@ -73,7 +75,7 @@ impl Scene {
         }
         let scopes = parameter(&asked, "scope").unwrap_or_default();
         ensure!(scopes.starts_with("https://www.googleapis.com/auth/"), "{scopes}");
-        let back = self.google.choose(&asked, ADA).await?;
+        let back = choose(&asked, ADA).await?;
         self.admin.visit(&self.admin.path_of(&back)?).await?.ok()
     }
 
@@ -148,21 +150,23 @@ fn seed(callback: &str, mut data: Value) -> Value {
     json!({"tokens": {HERS: {"login": ADA, "scopes": []}}, "google": data})
 }
 
-/// The catalog's document with Google elsewhere.
-fn document(connector: &str, google: &str) -> Result<String> {
-    let file = paths::root().join(format!("control-plane/catalog/{connector}.dadl"));
-    let mut text = std::fs::read_to_string(&file)?;
+/// Which addresses of a document are Google's, and what stands here instead.
+fn addresses(connector: &str, google: &str) -> [(&'static str, &'static str, String); 3] {
     let api =
         if connector == "gmail" { "https://gmail.googleapis.com" } else { "https://www.googleapis.com" };
-    for (key, real, here) in [
+    let consent = "https://accounts.google.com/o/oauth2/v2/auth";
+    [
         ("base_url", api, google.to_owned()),
-        (
-            "authorize_url",
-            "https://accounts.google.com/o/oauth2/v2/auth",
-            format!("{google}/o/oauth2/v2/auth"),
-        ),
+        ("authorize_url", consent, format!("{google}/o/oauth2/v2/auth")),
         ("token_url", "https://oauth2.googleapis.com/token", format!("{google}/oauth2/token")),
-    ] {
+    ]
+}
+
+/// A document of the catalog with other addresses: of each the key, what it has to begin with, and what it begins with here.
+pub(crate) fn document(connector: &str, addresses: &[(&str, &str, String)]) -> Result<String> {
+    let file = paths::root().join(format!("control-plane/catalog/{connector}.dadl"));
+    let mut text = std::fs::read_to_string(&file)?;
+    for (key, real, here) in addresses {
         let (real, here) = (format!("  {key}: {real}"), format!("  {key}: {here}"));
         ensure!(text.matches(&real).count() == 1, "{connector} does not say {real}");
         text = text.replace(&real, &here);
@@ -170,14 +174,18 @@ fn document(connector: &str, google: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Saves a document and enables it with Google's client; answers the path of the installation's page.
-async fn enable(admin: &Console, workspace: &Workspace, document: &str) -> Result<String> {
+/// Saves a document and enables it with a client; answers the path of the installation's page.
+pub(crate) async fn enable(
+    admin: &Console,
+    workspace: &Workspace,
+    document: &str,
+    client: &[(&str, &str)],
+) -> Result<String> {
     let editor = format!("/w/{}/own/editor", workspace.slug);
     let saved = admin.submit(&editor, &editor, &[("source", document), ("do", "save")]).await?.ok()?;
     let saved = saved.location().with_context(|| format!("not saved: {}", saved.text()))?;
     let form = format!("{}/enable", saved.path());
-    let fields = [("credential.google_client_id", CLIENT), ("credential.google_client_secret", SECRET)];
-    let enabled = admin.submit(&form, &form, &fields).await?.ok()?;
+    let enabled = admin.submit(&form, &form, client).await?.ok()?;
     let enabled = enabled.location().with_context(|| format!("not enabled: {}", enabled.text()))?;
     Ok(enabled.path().to_owned())
 }
