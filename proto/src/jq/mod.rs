@@ -5,6 +5,7 @@
 //! Programs come from strangers, so a run is bounded in steps, time, memory and stack, and none of these bounds can be
 //! caught by the program: crossing one unwinds the run's own thread. Knows nothing of connectors or answers.
 
+mod delete;
 mod meter;
 mod natives;
 mod number;

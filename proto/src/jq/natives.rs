@@ -8,6 +8,7 @@ use jaq_json::Val;
 use jaq_std::ValT as _;
 
 use super::Data;
+use super::delete::delete;
 use super::meter::{self, charge};
 use super::value::{self, V};
 
@@ -24,14 +25,21 @@ const LEFT_OUT: &[&str] = &[
     "strflocaltime",
 ];
 
+/// What stands here in another way: in [`OURS`], or below.
+const REPLACED: &[&str] = &["del", "delpaths"];
+
+/// What jq has and jaq has not, or has in another way. Each definition sees those before it: the first of a name is jaq's.
+const OURS: &str = include_str!("ours.jq");
+
 /// Most that one search may cost: length of the text times size of the pattern.
 const SEARCH: u64 = 1 << 31;
 
 /// Definitions in the language itself, metered.
 pub(super) fn definitions<'s>() -> impl Iterator<Item = Def<&'s str>> {
     let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let kept = all.filter(|def| !LEFT_OUT.contains(&def.name));
-    kept.map(|def: Def<&'static str>| -> Def<&'s str> { meter::meter(def) })
+    let kept = all.filter(|def| !LEFT_OUT.contains(&def.name) && !REPLACED.contains(&def.name));
+    let ours = jaq_core::load::parse(OURS, |parser| parser.defs()).unwrap_or_default();
+    kept.chain(ours).map(|def: Def<&'static str>| -> Def<&'s str> { meter::meter(def) })
 }
 
 /// Functions that are not written in the language.
@@ -52,6 +60,7 @@ fn ours() -> Box<[Named<RunPtr<Data>>]> {
         ("has", v(1), |cv| unary(cv, |whole, key| has(&whole, &key))),
         ("indices", v(1), |cv| unary(cv, |whole, part| indices(&whole, &part))),
         ("bsearch", v(1), |cv| unary(cv, |list, item| search_sorted(list, &item))),
+        ("delpaths", v(1), |cv| unary(cv, |value, paths| delete(value, &paths))),
         ("search_price", [Bind::Fun(())].into(), |mut cv| {
             let (pattern, context) = cv.0.pop_fun();
             let text = cv.1.weight();

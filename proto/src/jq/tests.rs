@@ -89,9 +89,56 @@ fn the_parts_of_the_language_that_connectors_use_work() {
         ),
         ("\"\\(.a) and \\(.b | @base64)\"", r#"{"a":[1],"b":"x"}"#, "\"[1] and eA==\""),
         ("unique, (. - [1]), min, max", "[2,1,2]", "[[1,2],[2,2],1,2]"),
+        (
+            "map(@csv), (.[0] | @tsv)",
+            r#"[[1,"a\"b",null,true],["x\ty"]]"#,
+            r#"[["1,\"a\"\"b\",,true","\"x\ty\""],"1\ta\"b\t\ttrue"]"#,
+        ),
+        (r#"@csv "id: \([.id])""#, r#"{"id":7}"#, r#""id: 7""#),
+        (
+            "[leaf_paths | join(\".\")], [.a | IN(1, 2)], ([.a] | INDEX(. * 2))",
+            r#"{"a":1}"#,
+            r#"[["a"],[true],{"2":1}]"#,
+        ),
+        ("[toarray, (\"ab\" | trimstr(\"b\"))]", "3", r#"[[3],"a"]"#),
     ] {
         assert_eq!(run(program, input).as_deref(), Ok(output), "{program}");
     }
+}
+
+/// Where jaq has a way of its own and real programs count on jq's; each was compared with jq 1.6.
+#[test]
+fn nothing_is_treated_as_jq_treats_it() {
+    for (program, input, output) in [
+        (r#"join("-")"#, r#"[1,null,"a",true]"#, r#""1--a-true""#),
+        (r#"map(ltrimstr("x")), map(rtrimstr("x"))"#, r#"["xa",null,3]"#, r#"[["a",null,3],["xa",null,3]]"#),
+        ("reverse", "null", "[]"),
+        (".body[:200], .body[1:][0]", "{}", "[null,null]"),
+        (".a[1] = 5, (.b[0].c |= 1)", r#"{"a":[]}"#, r#"[{"a":[null,5]},{"a":[],"b":[{"c":1}]}]"#),
+        (".a[1:] = [9]", "{}", r#"{"a":[9]}"#),
+    ] {
+        assert_eq!(run(program, input).as_deref(), Ok(output), "{program}");
+    }
+    assert_eq!(run(".[1000000000] = 1", "[]"), Err(RunError::Memory));
+}
+
+#[test]
+fn what_is_deleted_is_what_was_there_before() {
+    for (program, input, output) in [
+        ("del(.[0, 2])", "[1,2,3]", "[2]"),
+        ("del(.[5], .[-9])", "[1]", "[1]"),
+        ("del(.a.b, .c[0], .d[1:])", r#"{"x":1}"#, r#"{"x":1}"#),
+        ("del(.a, .a.b)", r#"{"a":{"b":1},"c":2}"#, r#"{"c":2}"#),
+        ("del(.[1:3])", "[1,2,3,4]", "[1,4]"),
+        ("del(.[1:][0])", "[1,2,3]", "[1,3]"),
+        ("del(.[] | select(. > 1))", "[1,2,3,1]", "[1,1]"),
+        ("del(.. | .secret?)", r#"{"a":[{"secret":1,"b":2}],"secret":3}"#, r#"{"a":[{"b":2}]}"#),
+        ("delpaths([[\"a\", 0], [\"b\"]])", r#"{"a":[1,2],"b":3}"#, r#"{"a":[2]}"#),
+        ("delpaths([[]])", "1", "null"),
+    ] {
+        assert_eq!(run(program, input).as_deref(), Ok(output), "{program}");
+    }
+    assert!(run("del(.a.b)", r#"{"a":5}"#).is_err());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use jaq_core::{Exn, ValR, ValT as CoreT, ValX};
 use jaq_json::{Map, Rc, Val};
 use jaq_std::ValT as StdT;
 
-use super::super::meter::{charge, take};
-use super::{CELL, Error, V, len, number_weight};
+use super::super::meter::{Stop, charge, stop, take};
+use super::{CELL, Error, V, WEIGHT, len, number_weight};
 
 impl CoreT for V {
     fn from_num(text: &str) -> ValR<Self> {
@@ -65,6 +65,10 @@ impl CoreT for V {
     }
 
     fn range(self, range: Range<&Self>) -> ValR<Self> {
+        // As in jq: nothing has no parts, which is no error.
+        if matches!(self.val, Val::Null) {
+            return Ok(self);
+        }
         charge(self.weight / CELL);
         let kept = self.clone();
         let range = range.start.map(|v| &v.val)..range.end.map(|v| &v.val);
@@ -110,6 +114,8 @@ impl CoreT for V {
                 Some(new) => Ok(Self::from_map([(index.clone(), new)])?),
                 None => Ok(Self::leaf(Val::Null)),
             },
+            // And what is put at a place of it, a list.
+            (Val::Null, Val::Num(_)) => Self::from_iter([]).map_index(index, opt, f),
             (Val::Obj(mut map), key) => {
                 let entries = Rc::make_mut(&mut map);
                 let old = entries.get_mut(key).map(std::mem::take);
@@ -132,7 +138,10 @@ impl CoreT for V {
                 let items = Rc::make_mut(&mut list);
                 let Some(slot) = at.and_then(|at| items.get_mut(at)) else {
                     let list = Self::weighed(Val::Arr(list), weight, levels);
-                    return opt.fail(list, |_| Exn::from(Error::str("index out of bounds")));
+                    return match at {
+                        Some(at) => list.grow(at, f),
+                        None => opt.fail(list, |_| Exn::from(Error::str("index out of bounds"))),
+                    };
                 };
                 let was = Self::walked(std::mem::take(slot));
                 let lighter = weight.saturating_sub(was.weight);
@@ -164,6 +173,9 @@ impl CoreT for V {
         opt: Opt,
         f: impl Fn(Self) -> I,
     ) -> ValX<'a, Self> {
+        if matches!(self.val, Val::Null) {
+            return Self::from_iter([]).map_range(range, opt, f);
+        }
         let Val::Arr(items) = &self.val else {
             return opt.fail(self, |v| Exn::from(Error::typ(v, "array")));
         };
@@ -199,6 +211,30 @@ impl CoreT for V {
             Val::BStr(bytes) => Self::leaf(Val::TStr(bytes)),
             _ => Self::text(self.to_json().unwrap_or_default()),
         }
+    }
+}
+
+impl V {
+    /// A list with something put at a place behind its end. As in jq, there is nothing in between.
+    fn grow<'a, I: Iterator<Item = ValX<'a, Self>>>(
+        self,
+        at: usize,
+        f: impl Fn(Self) -> I,
+    ) -> ValX<'a, Self> {
+        let (weight, levels) = (self.weight, self.levels);
+        let Val::Arr(mut list) = self.val else { return Ok(self) };
+        let Some(new) = f(Self::leaf(Val::Null)).next().transpose()? else {
+            return Ok(Self::weighed(Val::Arr(list), weight, levels));
+        };
+        let more = (at.saturating_sub(list.len()) as u64).saturating_mul(CELL);
+        if weight.saturating_add(more) > WEIGHT {
+            stop(Stop::Memory);
+        }
+        take(more);
+        let items = Rc::make_mut(&mut list);
+        items.resize(at, Val::Null);
+        items.push(new.val);
+        Ok(Self::weighed(Val::Arr(list), weight + more + new.weight, levels.max(new.levels + 1)))
     }
 }
 
