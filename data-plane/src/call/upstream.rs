@@ -17,12 +17,14 @@ use crate::execute::code::Thrown;
 use crate::execute::credentials::{CredentialError, Opened, Placement};
 use crate::execute::rest::response::{Content, status_text};
 use crate::execute::scrubber::Scrubber;
-use crate::execute::upstream::{Answer, Asked, Failure, Question, Round};
+use crate::execute::upstream::{Answer, Asked, Asker, Failure, Question, Round};
 use crate::members::{self, Members};
 use crate::record::CallEvent;
 
-/// Most rounds in which a server asks before it answers.
+/// Most rounds in which a server asks before it answers, most that it asks in one of them, and how long a person has for each.
 const ROUNDS: usize = 10;
+const ASKS: usize = 8;
+const ASK_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// One question on its way.
 struct Passing<'a> {
@@ -149,15 +151,20 @@ impl Passing<'_> {
     }
 
     async fn ask_once(&self, question: Question) -> Asked {
-        let subject = self.caller.principal.subject;
+        let account = self.opened.holder().map_or(0, |holder| holder.epoch);
+        let asker = Asker { subject: self.caller.principal.subject, account };
         let upstreams = &self.caller.app.executor.upstreams;
         // What a server says on the way is cleaned like its answer.
         let line = self.caller.line.without(Scrubber::of(self.opened, &self.placement));
-        upstreams.ask(self.installation, subject, &self.placement, question, &line).await
+        upstreams.ask(self.installation, asker, &self.placement, question, &line).await
     }
 
     /// Asks the client on the line what the server wants to know.
     async fn ask_client(&self, requests: &Members) -> Result<Map<String, Value>, Failure> {
+        let many = requests.iter().count();
+        if many > ASKS {
+            return Err(Failure::Broken(format!("it asks the client {many} questions at once")));
+        }
         let mut responses = Map::new();
         for (key, request) in requests.iter() {
             let request = Members::read(request.get()).unwrap_or_default();
@@ -175,7 +182,12 @@ impl Passing<'_> {
                 });
             };
             let params = request.get("params").map_or_else(members::empty, ToOwned::to_owned);
-            match self.caller.line.ask(method, params).await {
+            let asking = tokio::time::timeout(ASK_WITHIN, self.caller.line.ask(method, params)).await;
+            let Ok(answered) = asking else {
+                let message = format!("Nobody answered what {} asked.", named(self.installation));
+                return Err(Failure::Rpc { code: -32603, message, data: None });
+            };
+            match answered {
                 Ok(Answered::Result(result)) => {
                     responses.insert(key.to_owned(), serde_json::from_str(result.get()).unwrap_or_default());
                 }

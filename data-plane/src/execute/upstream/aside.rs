@@ -4,7 +4,7 @@
 //! The stream is open while callers who can be asked something use the session. What comes is for the call that began last; a
 //! session is one caller's, so it is their client in any case.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use toolmesh_proto::ids::{InstallationId, TenantId};
 
 use super::envelope::Message;
 use super::exchange::{Answering, say_only};
-use super::legacy::Session;
+use super::sessions::Session;
 use super::{Call, Failure};
 use crate::execute::outbound::{Outbound, OutboundRequest};
 use crate::sync::reports::Reporter;
@@ -34,6 +34,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// How long a stream is kept without a call, and how often that is looked at.
 const IDLE: Duration = Duration::from_secs(2 * 60);
 const LOOK: Duration = Duration::from_secs(15);
+/// A stream that ends sooner without a word is a failed one; after so many the server counts as having none.
+const SHORT: Duration = Duration::from_secs(10);
+const FAILED: u32 = 3;
 
 type Said = Result<Message, Failure>;
 
@@ -61,6 +64,8 @@ enum Phase {
 pub(super) struct Aside {
     calls: Mutex<Calls>,
     phase: watch::Sender<Phase>,
+    /// How many of its streams failed.
+    failed: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -75,7 +80,8 @@ struct Calls {
 impl Default for Aside {
     fn default() -> Self {
         let calls = Calls { hearing: Vec::new(), next: 0, used: Instant::now() };
-        Self { calls: Mutex::new(calls), phase: watch::Sender::new(Phase::Closed) }
+        let phase = watch::Sender::new(Phase::Closed);
+        Self { calls: Mutex::new(calls), phase, failed: AtomicU32::new(0) }
     }
 }
 
@@ -212,12 +218,21 @@ impl Reader {
             Ok(_) | Err(_) => return Phase::Never,
         };
         let most = self.outbound.answer_bytes();
-        let Ok(mut answering) = Answering::read(incoming, most, false).await else { return Phase::Never };
+        let read = tokio::time::timeout(HEAD_WITHIN, Answering::read(incoming, most, false)).await;
+        let Ok(Ok(mut answering)) = read else { return Phase::Never };
         self.aside.phase.send_replace(Phase::Open);
+        let (start, mut heard) = (Instant::now(), false);
         loop {
             match tokio::time::timeout(LOOK, answering.next()).await {
-                Ok(Ok(Some(message))) => self.hand_on(message).await,
-                Ok(Ok(None) | Err(_)) => return Phase::Closed,
+                Ok(Ok(Some(message))) => {
+                    heard = true;
+                    self.hand_on(message).await;
+                }
+                Ok(Ok(None) | Err(_)) if heard || start.elapsed() >= SHORT => return Phase::Closed,
+                Ok(Ok(None) | Err(_)) => {
+                    let failed = self.aside.failed.fetch_add(1, Ordering::Relaxed) + 1;
+                    return if failed < FAILED { Phase::Closed } else { Phase::Never };
+                }
                 Err(_) => {}
             }
             if self.aside.is_idle() {

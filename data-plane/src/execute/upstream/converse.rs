@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Message, Outcome};
-use super::legacy::Session;
 use super::oldest::Connection;
+use super::sessions::Session;
 use super::{Call, Failure};
 use crate::call::line::Answered;
 use crate::members::Members;

@@ -121,6 +121,15 @@ pub(super) struct Refusal {
     about_session: bool,
 }
 
+/// How sure it is that a session is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// As the protocol says it.
+    Certain,
+    /// By the words of a refusal, which may also be about something else.
+    Likely,
+}
+
 impl Refusal {
     pub(super) async fn of(incoming: Incoming) -> Result<Self, Failure> {
         let status = incoming.status;
@@ -128,8 +137,9 @@ impl Refusal {
         let challenge: Option<String> =
             text(WWW_AUTHENTICATE).map(|text| text.chars().take(CHALLENGE_BYTES).collect());
         let again_in = text(RETRY_AFTER).and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        // A body that cannot be read says no less than none.
-        let body = incoming.whole().await.map(|reply| reply.body).unwrap_or_default();
+        // A body that cannot be read says no less than none; nor does one that does not come.
+        let whole = tokio::time::timeout(SAY_WITHIN, incoming.whole()).await;
+        let body = whole.ok().and_then(Result::ok).map(|reply| reply.body).unwrap_or_default();
         let error = match envelope::read(&body) {
             Ok(Message::Answer { outcome: Outcome::Error(error), .. }) => Some(error),
             _ => None,
@@ -140,11 +150,11 @@ impl Refusal {
     }
 
     /// Whether the server does not know the session any more.
-    pub(super) fn session_lost(&self, had_id: bool) -> bool {
+    pub(super) fn session_lost(&self, had_id: bool) -> Option<Loss> {
         match self.status {
-            StatusCode::NOT_FOUND => had_id || self.about_session,
-            StatusCode::BAD_REQUEST => self.about_session,
-            _ => false,
+            StatusCode::NOT_FOUND if had_id || self.about_session => Some(Loss::Certain),
+            StatusCode::BAD_REQUEST if self.about_session => Some(Loss::Likely),
+            _ => None,
         }
     }
 
@@ -189,8 +199,11 @@ pub(super) struct Answering {
     incoming: Option<Incoming>,
     parser: Parser,
     ready: VecDeque<Message>,
+    /// Of all streams of the answer.
     bytes: usize,
     events: usize,
+    /// How many of the events came in streams before this one.
+    before: usize,
     answers: usize,
     /// The revision has batches.
     batches: bool,
@@ -204,15 +217,19 @@ impl Answering {
 
     /// Reads on in another stream what one left off.
     pub(super) async fn read_on(&self, incoming: Incoming) -> Result<Self, Failure> {
-        Self::with(incoming, self.parser.taken_up(), self.batches).await
+        let mut next = Self::with(incoming, self.parser.taken_up(), self.batches).await?;
+        next.bytes += self.bytes;
+        (next.events, next.before) = (self.events, self.events);
+        Ok(next)
     }
 
     async fn with(incoming: Incoming, parser: Parser, batches: bool) -> Result<Self, Failure> {
         let media = incoming.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media = media.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let media = media.to_ascii_lowercase();
-        let (ready, bytes, events) = (VecDeque::new(), 0, 0);
-        let mut answering = Self { incoming: None, parser, ready, bytes, events, answers: 0, batches };
+        let (ready, bytes, events, before) = (VecDeque::new(), 0, 0, 0);
+        let mut answering =
+            Self { incoming: None, parser, ready, bytes, events, before, answers: 0, batches };
         match media.as_str() {
             "text/event-stream" => answering.incoming = Some(incoming),
             "application/json" => {
@@ -302,7 +319,7 @@ impl Answering {
 
     /// Whether anything has come of this stream.
     pub(super) const fn began(&self) -> bool {
-        self.events > 0
+        self.events > self.before
     }
 }
 

@@ -3,9 +3,8 @@
 //! A session is one caller's: servers keep state in it, which nobody else may meet. It is kept on this node while it is used,
 //! and begun anew when the server has forgotten it, of which the caller learns nothing.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
@@ -15,146 +14,52 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use toolmesh_proto::claims::Subject;
 
-use super::aside::{self, Aside};
+use super::aside;
 use super::converse::{self, Way};
-use super::envelope::{Message, Outcome};
-use super::exchange::{Answering, Refusal, is_break, say_only, supported};
-use super::modern::VERSION;
+use super::envelope::{Message, Outcome, RpcError};
+use super::exchange::{Answering, Loss, Refusal, is_break, supported};
 use super::server::{Era, LEGACY};
-use super::{Answer, Call, Failure, Question, Refused, Upstreams, meta, result};
-use crate::execute::outbound::OutboundRequest;
+use super::sessions::{Key, Parting, SESSION, Session};
+use super::{Answer, Call, Failure, Question, Refused, meta, result};
 
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
-/// The first revision whose requests name it in a header.
-const NAMED_IN_HEADER: &str = "2025-06-18";
-/// The one with batches.
-const WITH_BATCHES: &str = "2025-03-26";
-
-/// Most sessions that are kept, and for how long without a call.
-const SESSIONS: u64 = 20_000;
-const IDLE: Duration = Duration::from_secs(30 * 60);
-const SESSION_ID_BYTES: usize = 1024;
+/// Longest id of a session, and of an event.
+const ID_BYTES: usize = 1024;
 
 /// A stream that breaks is taken up so often in a row without anything new.
 const TAKE_UPS: u32 = 20;
+const LEAST_WAIT: Duration = Duration::from_millis(100);
 const WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What the server and we have agreed on.
-#[derive(Debug)]
-pub(super) struct Session {
-    /// Some servers give none.
-    id: Option<HeaderValue>,
-    pub(super) revision: &'static str,
-    ids: AtomicU64,
-    /// The server has log messages to set a level for.
-    logs: bool,
-    /// The lowest level that it was told; none yet is above all.
-    level: AtomicUsize,
-    /// The caller can be asked something.
-    pub(super) asks: bool,
-    pub(super) aside: Arc<Aside>,
-}
-
-/// Whose session it is, and what was said at its beginning.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    server: u64,
-    subject: Subject,
-    /// Another account means another session.
-    account: u64,
-    capabilities: String,
-}
-
-impl Key {
-    pub(super) fn of(call: &Call<'_>, revision: &str) -> Self {
-        let mut account = DefaultHasher::new();
-        call.installation.grant_epoch.hash(&mut account);
-        for credential in &call.installation.credentials {
-            (&credential.name, credential.version).hash(&mut account);
-        }
-        Self {
-            server: call.server.serial,
-            subject: call.subject,
-            account: account.finish(),
-            capabilities: Value::from(meta::capabilities(call.line, revision)).to_string(),
-        }
-    }
-}
-
-/// The sessions of this node.
-#[derive(Clone, Debug)]
-pub(super) struct Sessions(moka::future::Cache<Key, Arc<Session>>);
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self(moka::future::Cache::builder().max_capacity(SESSIONS).time_to_idle(IDLE).build())
-    }
-}
-
-impl Sessions {
-    /// The caller's session; begun once, however many wait for it.
-    async fn get(&self, key: &Key, call: &Call<'_>, asked: &'static str) -> Result<Arc<Session>, Refused> {
-        let begun = self.0.try_get_with_by_ref(key, begin(call, asked)).await;
-        begun.map_err(|refused| Refused::clone(&refused))
-    }
-
-    /// Forgets a session, unless another has taken its place.
-    async fn forget(&self, key: &Key, session: &Arc<Session>) {
-        if self.0.get(key).await.is_some_and(|kept| Arc::ptr_eq(&kept, session)) {
-            self.0.invalidate(key).await;
-        }
-    }
-}
-
-impl Session {
-    /// What every request of the session carries.
-    pub(super) fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        if let Some(id) = &self.id {
-            headers.insert(SESSION, id.clone());
-        }
-        if self.revision >= NAMED_IN_HEADER {
-            headers.insert(VERSION, HeaderValue::from_static(self.revision));
-        }
-        headers
-    }
-
-    pub(super) fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn batches(&self) -> bool {
-        self.revision == WITH_BATCHES
-    }
-}
-
-/// Asks in the caller's session.
-pub(super) async fn ask(call: &Call<'_>, question: Question) -> Result<Answer, Refused> {
-    let asked = match call.server.era() {
-        Era::Legacy(revision) => revision,
-        Era::Modern | Era::Oldest => LEGACY[0],
-    };
-    let (key, sessions) = (Key::of(call, asked), &call.upstreams.sessions);
+/// Asks in the caller's session, which begins with this revision.
+pub(super) async fn ask(
+    call: &Call<'_>,
+    revision: &'static str,
+    question: Question,
+) -> Result<Answer, Refused> {
+    let (key, sessions) = (Key::of(call, revision), &call.upstreams.sessions);
+    let mut lost = Failure::broken("forgets its sessions as soon as they begin");
     for _ in 0..2 {
-        let session = sessions.get(&key, call, asked).await?;
+        let session = sessions.get(&key, begin(call, revision)).await?;
         attune(call, &session).await?;
         match once(call, &session, &question).await {
             Ok(outcome) => return Ok(result::answer(question.method, outcome, false)?),
-            Err(Unasked::SessionLost) => sessions.forget(&key, &session).await,
+            Err(Unasked::SessionLost(loss, failure)) => {
+                sessions.forget(&key, &session, loss).await;
+                lost = failure;
+            }
             Err(Unasked::Failed(failure)) => return Err(failure.into()),
         }
     }
-    Err(Failure::broken("forgets its sessions as soon as they begin").into())
+    Err(lost.into())
 }
 
-/// Why a request in a session has no outcome.
+/// Why a request in a session has no answer.
 pub(super) enum Unasked {
-    /// The server has not looked at the request.
-    SessionLost,
+    /// The server does not know the session any more; what is said where it does not know the next either.
+    SessionLost(Loss, Failure),
     Failed(Failure),
 }
 
@@ -202,17 +107,19 @@ async fn beside(
     body: Vec<u8>,
     said: Option<mpsc::Receiver<Message>>,
 ) -> Result<Outcome, Unasked> {
-    let (way, lost) = (Way::Http(session), AtomicBool::new(false));
+    let (way, lost) = (Way::Http(session), OnceLock::new());
     let answer = messages(call, session, body, &lost);
     let outcome = match said {
         Some(said) => converse::until_answered(call, way, id, aside::with(answer, said)).await,
         None => converse::until_answered(call, way, id, answer).await,
     };
-    outcome.map_err(
-        |failure| {
-            if lost.load(Ordering::Relaxed) { Unasked::SessionLost } else { failure.into() }
-        },
-    )
+    outcome.map_err(|failure| match lost.get() {
+        Some(Loss::Certain) => {
+            Unasked::SessionLost(Loss::Certain, Failure::broken("forgets its sessions as soon as they begin"))
+        }
+        Some(Loss::Likely) => Unasked::SessionLost(Loss::Likely, failure),
+        None => failure.into(),
+    })
 }
 
 /// How far the answer to a request has come.
@@ -227,7 +134,7 @@ fn messages<'a>(
     call: &'a Call<'a>,
     session: &'a Session,
     body: Vec<u8>,
-    lost: &'a AtomicBool,
+    lost: &'a OnceLock<Loss>,
 ) -> impl Stream<Item = Result<Message, Failure>> + 'a {
     stream::unfold(Step::Unsent(body), move |step| async move {
         let mut resuming = match step {
@@ -250,12 +157,14 @@ async fn begun<'a>(
     call: &'a Call<'a>,
     session: &'a Session,
     body: Vec<u8>,
-    lost: &AtomicBool,
+    lost: &OnceLock<Loss>,
 ) -> Result<Resuming<'a>, Failure> {
     let incoming = call.send(call.door().post(session.headers(), body)).await?;
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
-        lost.store(refusal.session_lost(session.id.is_some()), Ordering::Relaxed);
+        if let Some(loss) = refusal.session_lost(session.has_id()) {
+            lost.get_or_init(|| loss);
+        }
         return Err(refusal.failure());
     }
     let most = call.upstreams.outbound.answer_bytes();
@@ -287,16 +196,16 @@ impl Resuming<'_> {
                 return Err(Failure::broken("breaks off its answer over and over"));
             }
             let wait = retry.map_or(WAIT, Duration::from_millis);
-            tokio::time::sleep(wait.min(LONGEST_WAIT)).await;
+            tokio::time::sleep(wait.clamp(LEAST_WAIT, LONGEST_WAIT)).await;
             self.take_up(&last).await?;
         }
     }
 
     async fn take_up(&mut self, last: &str) -> Result<(), Failure> {
         let mut headers = self.session.headers();
-        let last = HeaderValue::try_from(last)
-            .map_err(|_| Failure::broken("numbers its events in a way that cannot be sent back"))?;
-        headers.insert(LAST_EVENT, last);
+        let last = HeaderValue::try_from(last).ok().filter(|last| last.len() <= ID_BYTES);
+        let odd = || Failure::broken("numbers its events in a way that cannot be sent back");
+        headers.insert(LAST_EVENT, last.ok_or_else(odd)?);
         let incoming = self.call.send(self.call.door().get(headers)).await?;
         if !incoming.status.is_success() {
             return Err(Failure::broken("broke off its answer and does not take it up again"));
@@ -344,19 +253,21 @@ pub(super) async fn begin(call: &Call<'_>, asked: &'static str) -> Result<Arc<Se
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
         let speaks = refusal.error.as_ref().and_then(|error| Era::among(&supported(error)));
-        return Err(speaks.map_or_else(|| refusal.failure().into(), Refused::OtherEra));
+        return Err(Refused::by(refusal.failure(), speaks));
     }
     let id = incoming.headers.get(SESSION).cloned();
     let id = id.map(|mut id| {
         id.set_sensitive(true);
         let visible = id.as_bytes().iter().all(|b| (0x21..=0x7e).contains(b));
-        if visible && (1..=SESSION_ID_BYTES).contains(&id.len()) {
+        if visible && (1..=ID_BYTES).contains(&id.len()) {
             Ok(id)
         } else {
             Err(Failure::broken("gave its session an id that cannot be sent back"))
         }
     });
     let id = id.transpose()?;
+    // Should anything go wrong from here on, the server need not keep the session.
+    let mut parting = Parting::new(call, id.as_ref(), asked);
     let mut answering = Answering::read(incoming, call.upstreams.outbound.answer_bytes(), false).await?;
     let outcome = loop {
         match answering.next().await? {
@@ -368,19 +279,18 @@ pub(super) async fn begin(call: &Call<'_>, asked: &'static str) -> Result<Arc<Se
     let result = match outcome {
         Outcome::Result(result) => result,
         Outcome::Error(error) => {
-            if let Some(speaks) = Era::among(&supported(&error)) {
-                return Err(Refused::OtherEra(speaks));
-            }
-            return Err(Failure::Rpc { code: error.code, message: error.message, data: error.data }.into());
+            let speaks = Era::among(&supported(&error));
+            let RpcError { code, message, data } = error;
+            return Err(Refused::by(Failure::Rpc { code, message, data }, speaks));
         }
     };
     let (revision, logs) = agreed(&result)?;
-    let level = AtomicUsize::new(usize::MAX);
+    parting.agreed(call, id.as_ref(), revision);
     // Servers without sessions cannot tell whom such a stream belongs to.
-    let asks = id.is_some() && !meta::capabilities(call.line, asked).is_empty();
-    let (ids, aside) = (AtomicU64::new(1), Arc::default());
-    let session = Session { id, revision, ids, logs, level, asks, aside };
+    let asks = id.is_some() && meta::can_be_asked(call.line, asked);
+    let session = Session::new(id, revision, logs, asks, parting);
     greet(call, &session).await?;
+    call.proved(Era::Legacy(asked));
     Ok(Arc::new(session))
 }
 
@@ -408,36 +318,11 @@ async fn attune(call: &Call<'_>, session: &Session) -> Result<(), Failure> {
     let body = json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": {"level": level}});
     match exchange(call, session, id, body.to_string().into_bytes()).await {
         // A session that is lost is found to be so by what is asked next.
-        Ok(_) | Err(Unasked::SessionLost | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {
+        Ok(_)
+        | Err(Unasked::SessionLost(..) | Unasked::Failed(Failure::Rpc { .. } | Failure::Status { .. })) => {
             Ok(())
         }
         Err(Unasked::Failed(failure)) => Err(failure),
-    }
-}
-
-/// Ends a session that nobody else uses, when it is dropped.
-pub(super) struct Ending<'a> {
-    pub(super) call: &'a Call<'a>,
-    pub(super) session: &'a Session,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        if self.session.id.is_some() {
-            part(self.call.upstreams, self.call.door().delete(self.session.headers()));
-        }
-    }
-}
-
-/// Sends a last message, unless too many are on their way.
-fn part(upstreams: &Upstreams, request: OutboundRequest) {
-    let turn = Arc::clone(&upstreams.farewells).try_acquire_owned();
-    if let (Ok(runtime), Ok(turn)) = (tokio::runtime::Handle::try_current(), turn) {
-        let outbound = upstreams.outbound.clone();
-        runtime.spawn(async move {
-            let _turn = turn;
-            say_only(&outbound, request).await;
-        });
     }
 }
 
@@ -461,6 +346,6 @@ impl Drop for Farewell<'_> {
             Way::Http(session) => door.post(session.headers(), body),
             Way::Oldest(connection) => connection.post(door, body),
         };
-        part(self.call.upstreams, request);
+        self.call.upstreams.part(request);
     }
 }

@@ -21,12 +21,13 @@ use toolmesh_proto::claims::Subject;
 use super::clock::Clock;
 use super::envelope::{Message, Outcome};
 use super::exchange::{Answering, Refusal};
-use super::legacy::Session;
 use super::server::{Era, MODERN};
+use super::sessions::Session;
 use super::{Call, Failure, Refused, Upstreams, legacy, meta, modern, oldest};
 use crate::call::line::Line;
 use crate::catalog::Installation;
 use crate::execute::credentials::Placement;
+use crate::execute::outbound::Incoming;
 
 /// Most streams that this node listens to at a time.
 const STREAMS: usize = 2_000;
@@ -159,7 +160,7 @@ impl Listener {
             upstreams: &self.upstreams,
             installation: &self.installation,
             server: &server,
-            subject: self.subject,
+            asker: self.subject.into(),
             placement,
             line: &line,
             clock: &clock,
@@ -196,8 +197,15 @@ impl Listener {
         if !incoming.status.is_success() {
             return Err(Refusal::of(incoming).await?.failure().into());
         }
-        let answering = Answering::read(incoming, self.upstreams.outbound.answer_bytes(), false).await?;
+        let answering = self.stream(incoming).await?;
         self.hear(answering, notices, None).await
+    }
+
+    /// What a server answered to who wants to listen. One that is no stream is not waited for.
+    async fn stream(&self, incoming: Incoming) -> Result<Answering, Over> {
+        let most = self.upstreams.outbound.answer_bytes();
+        let read = tokio::time::timeout(OPEN_WITHIN, Answering::read(incoming, most, false)).await;
+        Ok(read.map_err(|_| Over::Ended)??)
     }
 
     /// A session of its own, since a server may allow one such stream in each.
@@ -209,17 +217,17 @@ impl Listener {
     ) -> Result<Over, Over> {
         let begun = tokio::time::timeout(OPEN_WITHIN, legacy::begin(call, revision)).await;
         let session = match begun {
-            Ok(Ok(session)) => session,
+            Ok(Ok(session)) => Session::used(session),
             Ok(Err(Refused::Failed(failure))) => return Err(failure.into()),
-            Ok(Err(Refused::OtherEra(_))) | Err(_) => return Err(Over::Ended),
+            Ok(Err(Refused::OtherEra(..))) | Err(_) => return Err(Over::Ended),
         };
-        let _end = legacy::Ending { call, session: &session };
+        // It is nobody else's, and ends with the listening.
+        session.over();
         let incoming = call.send(call.door().get(session.headers())).await?;
         if !incoming.status.is_success() {
             return Err(Refusal::of(incoming).await?.failure().into());
         }
-        let most = self.upstreams.outbound.answer_bytes();
-        let answering = Answering::read(incoming, most, false).await?;
+        let answering = self.stream(incoming).await?;
         for uri in &self.wanted.uris {
             let id = session.next_id();
             let subscribed = legacy::exchange(call, &session, id, subscribe(id, uri));
@@ -227,7 +235,7 @@ impl Listener {
             let _ = tokio::time::timeout(OPEN_WITHIN, subscribed).await;
         }
         let _ = notices.send(Notice::Open).await;
-        self.hear(answering, notices, Some((call, &session))).await
+        self.hear(answering, notices, Some((call, &**session))).await
     }
 
     async fn oldest(&self, call: &Call<'_>, notices: &mpsc::Sender<Notice>) -> Result<Over, Over> {

@@ -61,6 +61,12 @@ pub(super) fn capabilities(line: &Line, revision: &str) -> Map<String, Value> {
     all
 }
 
+/// Whether the client can be asked anything by a server of this revision.
+pub(super) fn can_be_asked(line: &Line, revision: &str) -> bool {
+    let capabilities = capabilities(line, revision);
+    ASKABLE.into_iter().any(|name| capabilities.contains_key(name))
+}
+
 /// What the client sent along that is not between it and us.
 fn passed_on(line: &Line) -> Map<String, Value> {
     let meta = line.client().meta.iter();

@@ -4,7 +4,8 @@
 //! a credential; it knows nothing of names under which clients call, of audit, or of how the client is reached.
 //!
 //! `modern` and `legacy` are the two eras, `oldest` the transport of 2024-11-05; `converse` is what a server may say before it
-//! answers, `aside` what it says beside its answers, `exchange` one HTTP request with what comes of it, `server` what is kept of a server between calls.
+//! answers, `aside` what it says beside its answers, `exchange` one HTTP request with what comes of it, `server` what is kept of a server
+//! between calls, `sessions` what is kept for its callers.
 
 mod aside;
 mod breaker;
@@ -19,6 +20,7 @@ mod modern;
 mod oldest;
 mod result;
 mod server;
+mod sessions;
 pub mod sse;
 #[cfg(test)]
 mod tests;
@@ -36,10 +38,10 @@ use toolmesh_proto::claims::Subject;
 use self::aside::Asides;
 use self::breaker::Verdict;
 use self::clock::Clock;
-use self::legacy::Sessions;
 use self::listen::Listeners;
 use self::oldest::Connections;
 use self::server::{Era, Server, Servers};
+use self::sessions::Sessions;
 use super::credentials::Placement;
 use super::outbound::{Outbound, OutboundError};
 use crate::call::line::Line;
@@ -49,6 +51,20 @@ use crate::sync::reports::Reporter;
 
 /// Most notifications of ours that are on their way to servers at a time, with nobody waiting for them.
 const FAREWELLS: usize = 256;
+
+/// Who asks, and which of their own accounts it is with: with another, they have sessions of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    pub subject: Subject,
+    /// Tells the accounts apart; anything where they use the workspace's.
+    pub account: u64,
+}
+
+impl From<Subject> for Asker {
+    fn from(subject: Subject) -> Self {
+        Self { subject, account: 0 }
+    }
+}
 
 /// What is asked of a server.
 #[derive(Clone, Debug)]
@@ -140,7 +156,7 @@ struct Call<'a> {
     upstreams: &'a Upstreams,
     installation: &'a Installation,
     server: &'a Arc<Server>,
-    subject: Subject,
+    asker: Asker,
     placement: &'a Placement,
     line: &'a Line,
     clock: &'a Clock,
@@ -167,20 +183,20 @@ impl Upstreams {
     pub async fn ask(
         &self,
         installation: &Installation,
-        subject: Subject,
+        asker: impl Into<Asker>,
         placement: &Placement,
         question: Question,
         line: &Line,
     ) -> Asked {
         let (start, requests) = (Instant::now(), AtomicU32::new(0));
-        let result = self.admitted(installation, subject, placement, question, line, &requests).await;
+        let result = self.admitted(installation, asker.into(), placement, question, line, &requests).await;
         Asked { result, requests: requests.load(Ordering::Relaxed), took: start.elapsed() }
     }
 
     async fn admitted(
         &self,
         installation: &Installation,
-        subject: Subject,
+        asker: Asker,
         placement: &Placement,
         question: Question,
         line: &Line,
@@ -195,7 +211,7 @@ impl Upstreams {
             upstreams: self,
             installation,
             server: &server,
-            subject,
+            asker,
             placement,
             line,
             clock: &clock,
@@ -213,40 +229,59 @@ impl Upstreams {
 }
 
 impl Call<'_> {
-    /// Asks in the era that the server is known to speak, and in the other where it says so.
+    /// Asks in the era that the server is known to speak, and in the other where it seems to speak that.
     async fn answered(&self, question: Question) -> Result<Answer, Failure> {
-        for _ in 0..2 {
-            let before = self.server.era();
-            let answer = match before {
-                Era::Modern => modern::ask(self, question.clone()).await,
-                Era::Legacy(_) => legacy::ask(self, question.clone()).await,
-                Era::Oldest => oldest::ask(self, question.clone()).await,
-            };
-            match answer {
-                Err(Refused::OtherEra(era)) if era != before => self.speaks(era),
-                // It names what it was asked in: once more, perhaps it had just begun.
-                Err(Refused::OtherEra(_)) => {}
-                Err(Refused::Failed(failure)) => return Err(failure),
-                Ok(answer) => return Ok(answer),
+        let known = self.server.era();
+        let (other, first) = match self.asked_in(known, question.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(Refused::Failed(failure)) => return Err(failure),
+            Err(Refused::OtherEra(other, failure)) => (other, failure),
+        };
+        // Where it names what it was asked in: once more, perhaps it had just begun.
+        match self.asked_in(other, question).await {
+            Ok(answer) => Ok(answer),
+            Err(Refused::OtherEra(..)) => {
+                Err(Failure::Broken("refuses each revision of the protocol in turn".to_owned()))
             }
+            // It meant something else: whoever stands before a server also says 400, 404 and 405.
+            Err(Refused::Failed(failure)) => Err(if self.server.era() == other { failure } else { first }),
         }
-        Err(Failure::Broken("refuses each revision of the protocol in turn".to_owned()))
+    }
+
+    async fn asked_in(&self, era: Era, question: Question) -> Result<Answer, Refused> {
+        match era {
+            Era::Modern => modern::ask(self, question).await,
+            Era::Legacy(revision) => legacy::ask(self, revision, question).await,
+            Era::Oldest => oldest::ask(self, question).await,
+        }
     }
 
     /// Remembers what the server turned out to speak, and has the control plane look at it again.
-    fn speaks(&self, era: Era) {
-        tracing::info!(installation = %self.installation.id, ?era, "an MCP server speaks another revision than before");
-        self.server.turned(era);
-        self.upstreams.reporter.changed(self.installation.tenant, self.installation.id);
+    fn proved(&self, era: Era) {
+        if self.server.era() != era {
+            tracing::info!(installation = %self.installation.id, ?era, "an MCP server speaks another revision than before");
+            self.server.turned(era);
+            self.upstreams.reporter.changed(self.installation.tenant, self.installation.id);
+        }
     }
 }
 
 /// Why one era gave no answer.
 #[derive(Clone, Debug)]
 enum Refused {
-    /// The server speaks this instead.
-    OtherEra(Era),
+    /// The server seems to speak this instead; what it said.
+    OtherEra(Era, Failure),
     Failed(Failure),
+}
+
+impl Refused {
+    /// What a server said, and what it seems to speak if that is another era.
+    fn by(failure: Failure, speaks: Option<Era>) -> Self {
+        match speaks {
+            Some(era) => Self::OtherEra(era, failure),
+            None => Self::Failed(failure),
+        }
+    }
 }
 
 impl From<Failure> for Refused {

@@ -27,13 +27,15 @@ pub(super) async fn ask(call: &Call<'_>, question: Question) -> Result<Answer, R
     let incoming = call.send(call.door().post(headers, body.to_string().into_bytes())).await?;
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
-        return Err(other_era(&refusal).map_or_else(|| refusal.failure().into(), Refused::OtherEra));
+        let speaks = other_era(&refusal);
+        return Err(Refused::by(refusal.failure(), speaks));
     }
     let mut answering = Answering::read(incoming, call.upstreams.outbound.answer_bytes(), false).await?;
     loop {
         match answering.next().await? {
             Some(Message::Answer { id: theirs, outcome }) => {
                 let outcome = converse::ours(&theirs, id, outcome)?;
+                call.proved(Era::Modern);
                 return Ok(result::answer(method, outcome, true)?);
             }
             Some(Message::Notification { method, params }) => {

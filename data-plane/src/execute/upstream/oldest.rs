@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,9 +19,10 @@ use url::Url;
 
 use super::converse::{self, Way};
 use super::envelope::{self, Message, Outcome};
-use super::exchange::{Door, Refusal, say_only};
-use super::legacy::{Farewell, Key, Unasked, agreed, initialize, request};
+use super::exchange::{Door, Loss, Refusal, say_only};
+use super::legacy::{Farewell, Unasked, agreed, initialize, request};
 use super::server::LEGACY;
+use super::sessions::{Key, forget};
 use super::sse::{Event, Parser};
 use super::{Answer, Call, Failure, Question, Refused, result};
 use crate::execute::credentials::Placement;
@@ -34,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(5 * 60);
 /// What waits to be read by one call, and how long the others wait for it.
 const WAITING: usize = 64;
 const SLOW: Duration = Duration::from_secs(10);
+/// What a server may say in a row while nobody waits for anything.
+const UNASKED: usize = 1 << 20;
 
 /// The streams of this node.
 #[derive(Clone, Debug)]
@@ -149,19 +152,27 @@ impl Connection {
 /// Asks over the caller's stream; over a new one where the old has ended.
 pub(super) async fn ask(call: &Call<'_>, question: Question) -> Result<Answer, Refused> {
     let (key, connections) = (Key::of(call, REVISION), &call.upstreams.connections);
+    let mut lost = over();
     for _ in 0..2 {
-        if connections.0.get(&key).await.is_some_and(|kept| kept.ended()) {
-            connections.0.invalidate(&key).await;
+        if let Some(kept) = connections.0.get(&key).await.filter(|kept| kept.ended()) {
+            forget(&connections.0, &key, &kept).await;
         }
         let opened = connections.0.try_get_with_by_ref(&key, open(call)).await;
         let connection = opened.map_err(|failure| Refused::from(Failure::clone(&failure)))?;
         match once(call, &connection, &question).await {
             Ok(outcome) => return Ok(result::answer(question.method, outcome, false)?),
-            Err(Unasked::SessionLost) => connections.0.invalidate(&key).await,
+            Err(Unasked::SessionLost(_, failure)) => {
+                forget(&connections.0, &key, &connection).await;
+                lost = failure;
+            }
             Err(Unasked::Failed(failure)) => return Err(failure.into()),
         }
     }
-    Err(Failure::broken("ends its streams as soon as they begin").into())
+    Err(lost.into())
+}
+
+fn over() -> Failure {
+    Failure::broken("ends its streams as soon as they begin")
 }
 
 async fn once(call: &Call<'_>, connection: &Connection, question: &Question) -> Result<Outcome, Unasked> {
@@ -178,13 +189,16 @@ pub(super) async fn exchange(
     id: u64,
     body: Vec<u8>,
 ) -> Result<Outcome, Unasked> {
-    let heard = connection.waiting.add(id).ok_or(Unasked::SessionLost)?;
+    let heard = connection.waiting.add(id).ok_or_else(|| Unasked::SessionLost(Loss::Certain, over()))?;
     let _waits = Waits(&connection.waiting, id);
     let incoming = call.send(connection.post(call.door(), body)).await?;
     if !incoming.status.is_success() {
         let refusal = Refusal::of(incoming).await?;
-        let lost = refusal.status == StatusCode::NOT_FOUND || refusal.session_lost(true);
-        return Err(if lost { Unasked::SessionLost } else { refusal.failure().into() });
+        return Err(match refusal.session_lost(true) {
+            Some(Loss::Certain) => Unasked::SessionLost(Loss::Certain, over()),
+            Some(Loss::Likely) => Unasked::SessionLost(Loss::Likely, refusal.failure()),
+            None => refusal.failure().into(),
+        });
     }
     drop(incoming);
     let broke = stream::once(async { Err(Failure::broken("ended its stream before the result")) });
@@ -229,7 +243,7 @@ pub(super) async fn open(call: &Call<'_>) -> Result<Arc<Connection>, Failure> {
         Ok(Outcome::Error(error)) => {
             return Err(Failure::Rpc { code: error.code, message: error.message, data: error.data });
         }
-        Err(Unasked::SessionLost) => return Err(Failure::broken("ended its stream as soon as it began")),
+        Err(Unasked::SessionLost(..)) => return Err(Failure::broken("ended its stream as soon as it began")),
         Err(Unasked::Failed(failure)) => return Err(failure),
     };
     agreed(&result)?;
@@ -272,6 +286,7 @@ impl Drop for Reader {
 
 impl Reader {
     async fn run(mut self) {
+        let mut unasked: usize = 0;
         loop {
             for event in std::mem::take(&mut self.events) {
                 if event.kind != "message" || event.data.is_empty() {
@@ -284,11 +299,14 @@ impl Reader {
                 self.hand_over(message).await;
             }
             match tokio::time::timeout(IDLE, self.incoming.chunk()).await {
-                Ok(Ok(Some(chunk))) if self.parser.feed(&chunk, &mut self.events).is_ok() => {}
+                Ok(Ok(Some(chunk))) if self.parser.feed(&chunk, &mut self.events).is_ok() => {
+                    let awaited = !self.waiting.lock().is_empty();
+                    unasked = if awaited { 0 } else { unasked.saturating_add(chunk.len()) };
+                }
                 Err(_) => {}
                 Ok(_) => return,
             }
-            if self.waiting.is_idle() {
+            if self.waiting.is_idle() || unasked > UNASKED {
                 return;
             }
         }

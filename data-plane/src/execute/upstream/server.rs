@@ -61,18 +61,20 @@ impl Era {
 /// Every server that was asked lately.
 #[derive(Debug)]
 pub(super) struct Servers {
-    known: moka::sync::Cache<InstallationId, Arc<Server>>,
+    known: moka::sync::Cache<Named, Arc<Server>>,
     serial: AtomicU64,
     reporter: Reporter,
 }
+
+/// How an installation names a server: at another address or with other definitions it is another. Calls that began before an
+/// installation changed go on with the server that they began with.
+type Named = (InstallationId, String, Url);
 
 /// One server, as one installation names it.
 #[derive(Debug)]
 pub(super) struct Server {
     /// Tells it from what was under the same installation before.
     pub(super) serial: u64,
-    base: Url,
-    connector: String,
     pub(super) breaker: Breaker,
     pub(super) turns: Semaphore,
     /// Of requests without a session. They begin anywhere, since another node may ask the same server, and a call that is sent again
@@ -89,19 +91,10 @@ impl Servers {
         Self { known, serial: AtomicU64::new(0), reporter }
     }
 
-    /// The server of an installation. Another address or other definitions make it another server.
+    /// The server of an installation.
     pub(super) fn of(&self, installation: &Installation) -> Arc<Server> {
-        let same = |server: &Server| {
-            server.connector == installation.connector.hash && server.base == installation.base
-        };
-        if let Some(server) = self.known.get(&installation.id).filter(|server| same(server)) {
-            return server;
-        }
-        let entry = self
-            .known
-            .entry(installation.id)
-            .or_insert_with_if(|| Arc::new(self.new_server(installation)), |server| !same(server));
-        entry.into_value()
+        let named = (installation.id, installation.connector.hash.clone(), installation.base.clone());
+        self.known.get_with(named, || Arc::new(self.new_server(installation)))
     }
 
     fn new_server(&self, installation: &Installation) -> Server {
@@ -118,8 +111,6 @@ impl Servers {
         });
         Server {
             serial: self.serial.fetch_add(1, Ordering::Relaxed),
-            base: installation.base.clone(),
-            connector: installation.connector.hash.clone(),
             breaker,
             turns: Semaphore::new(CALLS),
             ids: AtomicU64::new(rand::random_range(1..1 << 52)),

@@ -167,3 +167,72 @@ async fn more_calls_at_a_time_than_a_server_is_allowed_are_refused_at_once() {
     let busy = asked.iter().filter(|asked| matches!(asked.result, Err(Failure::Busy))).count();
     assert_eq!(busy, 2);
 }
+
+#[tokio::test]
+async fn who_stands_before_a_server_does_not_make_it_an_older_one() {
+    let played = Played::start(|seen, _| match seen.rpc() {
+        "tools/call" if seen.body["params"]["arguments"]["bad"] == true => of_type_with(400, "text/html"),
+        "tools/call" => result(seen, &said("well")),
+        _ => of_type_with(404, "text/plain"),
+    })
+    .await;
+    let (upstreams, server, ada) = (upstreams(), server(&played.url), somebody());
+    assert_eq!(text(call(&upstreams, &server, ada).await), "well");
+    let line = Line::silent(CancellationToken::new());
+    for _ in 0..7 {
+        let bad = question(&json!({"bad": true}));
+        let asked = upstreams.ask(&server, ada, &Placement::default(), bad, &line).await;
+        let refused = matches!(&asked.result, Err(Failure::Status { status, .. }) if status.as_u16() == 400);
+        assert!(refused, "{asked:?}");
+    }
+    let asked = call(&upstreams, &server, ada).await;
+    assert_eq!(asked.requests, 1, "it is spoken to as before");
+    assert_eq!(text(asked), "well");
+}
+
+fn of_type_with(code: u16, media: &str) -> Response {
+    let mut response = of_type(media, "no");
+    *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+    response
+}
+
+#[tokio::test]
+async fn a_packed_answer_is_not_unpacked() {
+    let played = Played::start(|seen, _| {
+        assert_eq!(seen.header("accept-encoding"), Some("identity"));
+        let mut response = json_body(&answer_to(seen));
+        response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        response
+    })
+    .await;
+    let asked = call(&upstreams(), &server(&played.url), somebody()).await;
+    let packed = matches!(&asked.result, Err(Failure::Outbound(OutboundError::Packed(how))) if how == "gzip");
+    assert!(packed, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_media_type_may_be_written_as_its_standard_allows() {
+    for media in ["Application/JSON; charset=utf-8", "application/json;charset=UTF-8"] {
+        let played = Played::start(move |seen, _| of_type(media, answer_to(seen).to_string())).await;
+        assert_eq!(text(call(&upstreams(), &server(&played.url), somebody()).await), "x");
+    }
+    let media = "Text/Event-Stream ; charset=utf-8";
+    let played = Played::start(move |seen, _| of_type(media, event(&answer_to(seen)))).await;
+    assert_eq!(text(call(&upstreams(), &server(&played.url), somebody()).await), "x");
+}
+
+#[tokio::test]
+async fn an_installation_that_changed_has_a_server_of_its_own() {
+    let (first, second) =
+        (Played::start(|_, _| status(500)).await, Played::start(|seen, _| result(seen, &said("well"))).await);
+    let before = server(&first.url);
+    let mut after = Arc::into_inner(server(&second.url)).unwrap();
+    after.id = before.id;
+    let upstreams = upstreams();
+    // Calls that began before the change go on beside those after it.
+    for _ in 0..5 {
+        assert!(matches!(call(&upstreams, &before, somebody()).await.result, Err(Failure::Broken(_))));
+        assert_eq!(text(call(&upstreams, &after, somebody()).await), "well");
+    }
+    assert!(matches!(call(&upstreams, &before, somebody()).await.result, Err(Failure::Open { .. })));
+}

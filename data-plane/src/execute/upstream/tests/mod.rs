@@ -5,6 +5,7 @@ mod legacy;
 mod modern;
 mod oldest;
 mod played;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -85,3 +85,44 @@ async fn a_server_of_another_kind_is_no_such_stream() {
         assert!(matches!(asked.result, Err(Failure::Broken(_))), "{asked:?}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_on_which_nobody_is_talked_to_is_given_up() {
+    let (given_up, over) = tokio::sync::oneshot::channel();
+    let given_up = Mutex::new(Some(given_up));
+    let stream: Arc<Mutex<Option<mpsc::Sender<String>>>> = Arc::default();
+    let played = Played::start(move |seen, _| {
+        if seen.method == Method::GET {
+            let (write, response) = open_stream();
+            write.try_send("event: endpoint\ndata: /messages\n\n".to_owned()).unwrap();
+            *stream.lock().unwrap() = Some(write);
+            return response;
+        }
+        let Some(write) = stream.lock().unwrap().clone() else { return status(404) };
+        let message =
+            |result: Value| event(&json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": result}));
+        match seen.rpc() {
+            "initialize" => {
+                let version = &seen.body["params"]["protocolVersion"];
+                let hello = json!({"protocolVersion": version, "capabilities": {}, "serverInfo": {}});
+                write.try_send(message(hello)).unwrap();
+            }
+            "tools/call" => {
+                write.try_send(message(said("hello"))).unwrap();
+                if let Some(given_up) = given_up.lock().unwrap().take() {
+                    tokio::spawn(async move {
+                        while write.send(format!(": {}\n\n", "x".repeat(32 << 10))).await.is_ok() {}
+                        let _ = given_up.send(());
+                    });
+                }
+            }
+            _ => {}
+        }
+        status(202)
+    })
+    .await;
+    let (upstreams, server, ada) = (upstreams(), server(&played.url), somebody());
+    assert_eq!(text(call(&upstreams, &server, ada).await), "hello");
+    tokio::time::timeout(SOON, over).await.expect("the stream is read for ever").unwrap();
+    assert_eq!(text(call(&upstreams, &server, ada).await), "hello");
+}
