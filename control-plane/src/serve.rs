@@ -94,6 +94,7 @@ impl Core {
             vault.clone(),
             sealer.clone(),
             outbound.clone(),
+            mailer.clone(),
             config.console_origin.clone(),
         );
         let installations =

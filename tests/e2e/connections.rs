@@ -2,6 +2,7 @@
 //! answer says where to connect one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
@@ -135,7 +136,7 @@ async fn let_in(system: &System, workspace: &Workspace, key: &str) -> TestResult
 }
 
 fn document() -> Result<PathBuf> {
-    let text = "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API that wants a token.\n  auth: {type: oauth2, flow: authorization_code, authorize_url: /authorize, token_url: /token, client_id_credential: id, client_secret_credential: secret, refresh_token_credential: refresh, scopes: [read, write]}\n  tools:\n    whoami: {method: GET, path: /api/me, access: read, description: Says who is calling.}\n";
+    let text = "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API that wants a token.\n  auth: {type: oauth2, flow: authorization_code, authorize_url: /authorize, token_url: /token, x-revoke-url: /revoke, client_id_credential: id, client_secret_credential: secret, refresh_token_credential: refresh, scopes: [read, write]}\n  tools:\n    whoami: {method: GET, path: /api/me, access: read, description: Says who is calling.}\n";
     let file = paths::scratch("toolmesh-connections-")?.keep().join("demo.dadl");
     std::fs::write(&file, text)?;
     Ok(file)
@@ -240,6 +241,100 @@ async fn each_members_consent_gives_a_token_for_their_own_calls_alone() -> TestR
 }
 
 #[tokio::test]
+async fn who_disconnects_has_the_provider_take_the_tokens_back_and_the_log_says_so() -> TestResult {
+    let server = TokenServer::start()?;
+    let scene = Scene::by_consent(&server).await?;
+    let disconnect = || async {
+        scene.connect(&scene.ana, &server).await?;
+        let console = &scene.ana.console;
+        let page = console.submit(&scene.page(""), &scene.page("/disconnect"), &[]).await?.ok()?;
+        console.follow(page).await
+    };
+    let text = disconnect().await?.text();
+    ensure!(text.contains("taken back at the provider") && text.contains("Not connected"), "{text}");
+    let given = server.given_back();
+    ensure!(given.len() == 1 && given[0]["token"].starts_with("refresh-token-of-exchange-"), "{given:?}");
+    ensure!(given[0]["token_type_hint"] == "refresh_token" && given[0]["client_id"] == CLIENT, "{given:?}");
+    // A provider that fails, or does not answer, keeps nobody connected.
+    for takes_back in [(503, Duration::ZERO), (200, Duration::from_secs(120))] {
+        server.behave(|manners| manners.takes_back = takes_back);
+        let text = disconnect().await?.text();
+        ensure!(text.contains("did not take the access back") && text.contains("Not connected"), "{text}");
+    }
+    let log = scene.owner.visit(&format!("/w/{}/audit", scene.workspace.slug)).await?.ok()?;
+    let text = log.text();
+    for said in [
+        "Disconnected their own account from mine; its tokens were taken back",
+        "did not take the tokens back",
+    ] {
+        ensure!(text.contains(said), "{said}: {text}");
+    }
+    ensure!(!log.body.contains("refresh-token-of"), "a token is in the log");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_is_mailed_once_for_each_time_that_the_provider_ends_their_connection() -> TestResult {
+    let server = TokenServer::start()?;
+    let scene = Scene::by_consent(&server).await?;
+    let (system, email) = (scene.system, &scene.ana.person.email);
+    for end in 0..2 {
+        scene.connect(&scene.ana, &server).await?;
+        scene.works(&scene.ana).await?;
+        server.end_all();
+        server.end_refresh();
+        scene.is_refused(&scene.ana, "its provider has ended your connection (invalid_grant)").await?;
+        let mail = system.mail_with_after(email, &scene.page(""), end).await?;
+        ensure!(mail.subject.starts_with("Connect Demo again in "), "{}", mail.subject);
+        ensure!(
+            mail.text.contains("Your calls to it fail") && !mail.text.contains("token-number"),
+            "{}",
+            mail.text
+        );
+        scene.is_refused(&scene.ana, "its provider has ended your connection (invalid_grant)").await?;
+    }
+    assert_eq!(system.mails_with(email, &scene.page("")).await?.len(), 2, "one mail for each end");
+    let pages = format!("/w/{}/connect", scene.workspace.slug);
+    ensure!(system.mails_with(&scene.workspace.owner.email, &pages).await?.is_empty(), "it is nobody else's");
+    Ok(())
+}
+
+#[tokio::test]
+async fn admins_are_mailed_when_the_provider_ends_the_workspaces_connection() -> TestResult {
+    let server = TokenServer::start()?;
+    let scene = Scene::by_consent(&server).await?;
+    let page = format!("/w/{}/connectors/{}", scene.workspace.slug, scene.installation.id);
+    scene.owner.submit(&page, &format!("{page}/accounts"), &[("accounts", "workspace")]).await?.ok()?;
+    let address = away(&scene.owner.submit(&page, &format!("{page}/connect"), &[]).await?.ok()?)?;
+    let back = server.allow(&address)?;
+    scene.owner.visit(&scene.owner.path_of(back.as_str())?).await?.ok()?;
+    scene.works(&scene.ana).await?;
+    server.end_all();
+    server.end_refresh();
+    eventually("the end comes to light", SOON, || async {
+        let refusal = scene.ana.mcp.call(scene.tool, json!({})).await?.refusal()?;
+        Ok(refusal.filter(|text| text.contains("has to be connected again")))
+    })
+    .await?;
+    let mail = scene.system.mail_with_after(&scene.workspace.owner.email, &page, 0).await?;
+    ensure!(
+        mail.text.contains("the workspace's account") && mail.text.contains("(invalid_grant)"),
+        "{}",
+        mail.text
+    );
+    ensure!(
+        scene.system.mails_with(&scene.ana.person.email, &page).await?.is_empty(),
+        "members cannot mend it"
+    );
+    let log = scene.owner.visit(&format!("/w/{}/audit", scene.workspace.slug)).await?.ok()?.text();
+    ensure!(
+        log.contains("The provider has ended the connection of mine to the workspace's account"),
+        "{log}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn nobody_brings_back_a_consent_for_another_member() -> TestResult {
     let server = TokenServer::start()?;
     let scene = Scene::by_consent(&server).await?;
@@ -314,4 +409,57 @@ async fn a_service_account_uses_its_makers_account_only_while_it_is_lent() -> Te
     assert_eq!(shown.as_deref(), Some("Bearer the-key-that-the-owner-entered"));
     robot.console.submit(&scene.page(""), &scene.page("/lend"), &[]).await?.ok()?;
     scene.is_refused(&robot, "does not lend it").await
+}
+
+/// A connector whose members show a key of their own beside the id of the workspace's application, and one that puts all of it
+/// into the address.
+fn with_application(place: &str) -> Result<PathBuf> {
+    let auth = match place {
+        "header" => "{type: bearer, credential: token, x-also: [{credential: app, header_name: X-App-Id}]}",
+        _ => {
+            "{type: apikey, credential: token, inject_into: query, query_param: key, x-also: [{credential: app, inject_into: query, query_param: app}]}"
+        }
+    };
+    let text = format!(
+        "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API with applications.\n  auth: {auth}\n  tools:\n    whoami: {{method: GET, path: /whoami, access: read, description: Says who is calling.}}\n"
+    );
+    let file = paths::scratch("toolmesh-connections-")?.keep().join("demo.dadl");
+    std::fs::write(&file, text)?;
+    Ok(file)
+}
+
+#[tokio::test]
+async fn a_members_own_key_is_shown_beside_the_workspaces_further_key() -> TestResult {
+    for place in ["header", "query"] {
+        let upstream = Upstream::start().await?;
+        let shared = [("token", "the-workspaces-own-token"), ("app", "the-application-of-all")];
+        let dadl = with_application(place)?;
+        let scene = Scene::new(&dadl, &upstream.url(), &shared, "mine_whoami").await?;
+        let page = scene.ana.console.visit(&scene.page("")).await?.ok()?;
+        ensure!(
+            page.body.contains("credential.token") && !page.body.contains("credential.app"),
+            "{place}: a member is asked for what is the workspace's: {}",
+            page.text()
+        );
+        scene.enter(&scene.ana, "the-key-that-ana-entered").await?;
+        scene.works(&scene.ana).await?;
+        let seen = upstream.seen().pop().context("nothing was seen")?;
+        let shown = format!("{} {} {}", seen.header("authorization"), seen.header("x-app-id"), seen.query);
+        for part in ["the-key-that-ana-entered", "the-application-of-all"] {
+            ensure!(shown.contains(part), "{place}: {part} was not shown: {shown}");
+        }
+        ensure!(!shown.contains("the-workspaces-own-token"), "{place}: {shown}");
+        // The workspace's page has the one that is the workspace's, and replaces it for all.
+        let connector = format!("/w/{}/connectors/{}", scene.workspace.slug, scene.installation.id);
+        let other = [("credential.app", "another-application")];
+        scene.owner.submit(&connector, &format!("{connector}/credential"), &other).await?.ok()?;
+        eventually("the other application is shown", SOON, || async {
+            scene.works(&scene.ana).await?;
+            let seen = upstream.seen().pop().context("nothing was seen")?;
+            let shown = format!("{} {}", seen.header("x-app-id"), seen.query);
+            Ok(shown.contains("another-application").then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
 }

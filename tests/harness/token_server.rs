@@ -47,6 +47,8 @@ pub struct Manners {
     pub takes: Duration,
     /// How long its answer is on the way, once it is made.
     pub answers_after: Duration,
+    /// What it answers who gives a token back, and after how long.
+    pub takes_back: (u16, Duration),
 }
 
 impl Default for Manners {
@@ -59,6 +61,7 @@ impl Default for Manners {
             refuses: None,
             takes: Duration::from_millis(50),
             answers_after: Duration::ZERO,
+            takes_back: (200, Duration::ZERO),
         }
     }
 }
@@ -73,6 +76,7 @@ struct Inner {
     sessions: Vec<String>,
     issued: u32,
     exchanges: Vec<HashMap<String, String>>,
+    given_back: Vec<HashMap<String, String>>,
     logins: u32,
     calls: u32,
 }
@@ -106,11 +110,13 @@ impl TokenServer {
             sessions: Vec::new(),
             issued: 0,
             exchanges: Vec::new(),
+            given_back: Vec::new(),
             logins: 0,
             calls: 0,
         }));
         let app = Router::new()
             .route("/token", post(token))
+            .route("/revoke", post(revoke))
             .route("/authorize", get(authorize))
             .route("/login", post(login))
             .route("/api/{*rest}", any(api))
@@ -129,6 +135,12 @@ impl TokenServer {
     #[must_use]
     pub fn exchanges(&self) -> Vec<HashMap<String, String>> {
         held(&self.inner).exchanges.clone()
+    }
+
+    /// The forms with which tokens were given back.
+    #[must_use]
+    pub fn given_back(&self) -> Vec<HashMap<String, String>> {
+        held(&self.inner).given_back.clone()
     }
 
     /// How often somebody logged in for a session.
@@ -215,6 +227,17 @@ async fn token(
         Ok(tokens) => Json(tokens).into_response(),
         Err((status, error)) => (status, Json(json!({ "error": error }))).into_response(),
     }
+}
+
+/// RFC 7009.
+async fn revoke(State(inner): State<Shared>, Form(form): Form<HashMap<String, String>>) -> StatusCode {
+    let (status, after) = {
+        let mut inner = held(&inner);
+        inner.given_back.push(form);
+        inner.manners.takes_back
+    };
+    tokio::time::sleep(after).await;
+    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 impl Inner {

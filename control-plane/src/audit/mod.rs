@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use time::OffsetDateTime;
 use toolmesh_proto::beside_calls;
 use toolmesh_proto::claims::Subject;
-use toolmesh_proto::ids::{AuditEventId, TenantId, UserId};
+use toolmesh_proto::ids::{AuditEventId, InstallationId, TenantId, UserId};
 use toolmesh_proto::v1;
 
 use crate::accounts::keys::{self, KeyUse};
@@ -115,6 +115,50 @@ pub struct Facets {
     pub users: Vec<(uuid::Uuid, String)>,
     pub service_accounts: Vec<(uuid::Uuid, String)>,
     pub tools: Vec<String>,
+}
+
+/// Stands where the events of nodes have theirs.
+pub const CONTROL_PLANE: &str = "control plane";
+
+/// Something that this plane notes beside calls. Holds no secret.
+pub struct Beside {
+    method: &'static str,
+    installation: InstallationId,
+    by: Option<UserId>,
+    reason: String,
+    ok: bool,
+}
+
+impl Beside {
+    /// A connection to an account at a provider ended; `by` is whose it was, or who ended it.
+    #[must_use]
+    pub const fn ended(installation: InstallationId, by: Option<UserId>, reason: String, ok: bool) -> Self {
+        Self { method: beside_calls::DISCONNECTED, installation, by, reason, ok }
+    }
+}
+
+/// Notes what was done or came to light here.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note(tx: &mut TenantTx, beside: Beside) -> Result<()> {
+    let now = OffsetDateTime::now_utc();
+    let outcome = if beside.ok { v1::Outcome::Ok } else { v1::Outcome::UpstreamFailed };
+    let event = v1::AuditEvent {
+        sequence: 1,
+        at_micros: i64::try_from(now.unix_timestamp_nanos() / 1000).unwrap_or_default(),
+        tenant_id: tx.tenant().to_string(),
+        request_id: uuid::Uuid::now_v7().to_string(),
+        user_id: beside.by.map(|user| user.to_string()).unwrap_or_default(),
+        method: beside.method.to_owned(),
+        installation_id: beside.installation.to_string(),
+        outcome: outcome.into(),
+        reason: beside.reason,
+        ..v1::AuditEvent::default()
+    };
+    // Each is the only one of its kind: what a node needs against storing twice is not needed within a transaction.
+    let boot_id = uuid::Uuid::now_v7().to_string();
+    store::insert(tx, store::Origin { node: CONTROL_PLANE, boot_id: &boot_id }, &[event]).await
 }
 
 /// Stores a node's batch. Events that are stored already, and events of tenants that are gone, count as stored. Answers the

@@ -173,7 +173,7 @@ fn detail(event: Event, installation: Option<(String, String)>, kin: Kin) -> Cal
         upstream_status: event.upstream_status.map(i32::cast_unsigned),
         upstream_took: event.upstream_ms.map(|ms| duration(u64::from(ms.cast_unsigned()) * 1000)),
         result_size: size(event.result_bytes),
-        node: event.node,
+        node: Some(event.node).filter(|node| node != audit::CONTROL_PLANE),
         path: CallPath::of_call(&verdicts),
     }
 }

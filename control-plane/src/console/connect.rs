@@ -169,7 +169,7 @@ pub(super) const fn given_back(back: GivenBack) -> &'static str {
             "It is disconnected. What was stored here is deleted; take the access back at the provider too."
         }
         GivenBack::Failed => {
-            "It is disconnected. What was stored here is deleted, but the provider did not answer: take the access back there."
+            "It is disconnected. What was stored here is deleted, but the provider did not take the access back. Do that there."
         }
     }
 }

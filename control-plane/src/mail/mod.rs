@@ -3,11 +3,13 @@
 //! Knows nothing of who is known: it sends what it is given. A message that cannot be delivered in three attempts is logged
 //! without its content.
 
+mod connections;
 mod factors;
 mod letters;
 mod membership;
 pub mod messages;
 
+pub use connections::DisconnectedMail;
 pub use factors::FactorChange;
 pub use membership::{MembershipMail, MembershipNews};
 pub use messages::{AddressMail, InvitationMail, Message, Notice};

@@ -14,7 +14,8 @@
 //! On `errors`: `x-error-path`, where an answer of success has an error if it is one, as GraphQL and some older APIs say no: it
 //! is one where this JSONPath finds something other than null, false or an empty list, text or object.
 //! On `auth`: `x-optional`, without a credential calls leave without one; `x-cookie`, the name of the cookie that an `apikey` goes
-//! into; `x-also`, a list of keys shown beside the credential, each written as an `apikey` is.
+//! into; `x-also`, a list of keys shown beside the credential, each written as an `apikey` is; `x-revoke-url`, where the provider of
+//! an `authorization_code` takes tokens back when somebody disconnects (RFC 7009).
 
 use serde_json::{Map, Value as Json};
 use toolmesh_proto::v1::param::Place;

@@ -240,3 +240,18 @@ fn a_key_may_be_a_cookie_and_stand_beside_another_credential() {
         assert!(errors.contains(words), "{auth}: {errors}");
     }
 }
+
+#[test]
+fn where_tokens_are_taken_back_is_said_of_a_persons_consent_alone() {
+    let rest = "token_url: /token, client_id_credential: id, refresh_token_credential: refresh, x-revoke-url";
+    let consent = "type: oauth2, flow: authorization_code, authorize_url: /authorize";
+    for url in ["/revoke", "https://x.example/revoke"] {
+        assert_eq!(oauth2(&format!("{{{consent}, {rest}: '{url}'}}")).0.revoke_url, url);
+    }
+    for url in ["revoke", "ftp://x.example/revoke", "https://ana:word@x.example/revoke"] {
+        let errors = document(&format!("{{{consent}, {rest}: '{url}'}}")).unwrap_err().to_string();
+        assert!(errors.contains("x-revoke-url"), "{url}: {errors}");
+    }
+    let idle = oauth2(&format!("{{type: oauth2, flow: refresh_token, {rest}: /revoke}}"));
+    assert_eq!(idle.0.revoke_url, "");
+}

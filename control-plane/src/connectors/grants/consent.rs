@@ -264,12 +264,17 @@ impl Grants {
 pub(super) async fn connected_by_people(tx: &mut TenantTx, id: InstallationId) -> Result<InstallationRow> {
     let row = connectors::get(tx, id).await?.ok_or(Error::NotFound)?;
     let connector = decode(&row)?;
-    if oauth2(&connector).is_some_and(|auth| auth.flow() == Flow::AuthorizationCode) {
+    if is_connected_by_people(&connector) {
         return Ok(row);
     }
     Err(Error::Refused(
         "This connector calls with a stored credential, so there is nothing to connect.".to_owned(),
     ))
+}
+
+/// Whether somebody logs in at a provider to connect it.
+pub(super) fn is_connected_by_people(connector: &v1::Connector) -> bool {
+    oauth2(connector).is_some_and(|auth| auth.flow() == Flow::AuthorizationCode)
 }
 
 fn decode(row: &InstallationRow) -> Result<v1::Connector> {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use toolmesh_proto::ids::InstallationId;
 
-use super::super::store as connectors;
+use super::super::store::{self as connectors, InstallationRow};
 use super::consent::{connected_by_people, whose};
 use super::store::GrantRow;
 use super::subject::Subject;
 use super::{Grants, access_place, exchange, refresh_place, store};
 use crate::accounts::members::Membership;
+use crate::audit;
 use crate::credentials::{self, Account};
 use crate::db::TenantTx;
 use crate::error::{Error, Result};
@@ -20,6 +21,14 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Most bytes of its answer; nothing of it is read.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// The token that stands for a connection at its provider.
+struct HeldThere {
+    subject: Subject,
+    token: SecretString,
+    /// `refresh_token` or `access_token`.
+    kind: &'static str,
+}
 
 /// What became of the access at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +60,18 @@ impl Grants {
         store::end(&mut tx, account, true).await?;
         tx.commit_change().await?;
         tracing::info!(tenant = %by.tenant, installation = %id, "disconnected from a provider");
-        let Some((subject, token, kind)) = held else { return Ok(GivenBack::NotAsked) };
+        let (this, by) = (self.clone(), *by);
+        // To its end, even if the browser goes away: nothing here knows the token any more.
+        let task = self.tasks.spawn(async move {
+            let given_back = this.give_back(held, id).await;
+            this.note_end(&by, &row, given_back).await.map(|()| given_back)
+        });
+        task.await.map_err(Error::internal)?
+    }
+
+    /// Has the provider take a token back. What comes of that keeps nobody from disconnecting.
+    async fn give_back(&self, held: Option<HeldThere>, id: InstallationId) -> GivenBack {
+        let Some(HeldThere { subject, token, kind }) = held else { return GivenBack::NotAsked };
         let request = exchange::Revocation {
             url: &subject.revocation_url,
             token: &token,
@@ -61,12 +81,27 @@ impl Grants {
             by_header: subject.auth.basic_client_auth,
         };
         match exchange::revoke(&self.outbound, &request, MAX_ANSWER, WITHIN).await {
-            Ok(()) => Ok(GivenBack::Revoked),
+            Ok(()) => GivenBack::Revoked,
             Err(problem) => {
                 tracing::warn!(installation = %id, code = problem.code, "a provider did not take a token back");
-                Ok(GivenBack::Failed)
+                GivenBack::Failed
             }
         }
+    }
+
+    async fn note_end(&self, by: &Membership, row: &InstallationRow, given_back: GivenBack) -> Result<()> {
+        let whose = if row.personal { "their own account" } else { "the workspace's account" };
+        let there = match given_back {
+            GivenBack::Revoked => "its tokens were taken back at the provider",
+            GivenBack::NotAsked => "the provider was not asked to take tokens back",
+            GivenBack::Failed => "the provider did not take the tokens back",
+        };
+        let reason = format!("Disconnected {whose} from {}; {there}.", row.name);
+        let mut tx = self.db.tenant(by.tenant).await?;
+        let ended = audit::Beside::ended(row.id, Some(by.user), reason, given_back != GivenBack::Failed);
+        audit::note(&mut tx, ended).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The token that stands for the connection at its provider, where that takes tokens back. What cannot be read any more is
@@ -76,7 +111,7 @@ impl Grants {
         tx: &mut TenantTx,
         account: Account,
         grant: &GrantRow,
-    ) -> Result<Option<(Subject, SecretString, &'static str)>> {
+    ) -> Result<Option<HeldThere>> {
         let Ok((subject, _)) = self.subject(tx, account).await else { return Ok(None) };
         if subject.revocation_url.is_empty() {
             return Ok(None);
@@ -86,7 +121,7 @@ impl Grants {
             (None, Some(sealed)) => (sealed, access_place(account, grant.version), "access_token"),
             (None, None) => return Ok(None),
         };
-        let token = credentials::open_secret(tx, &self.vault, &place, &sealed).await?;
-        Ok(Some((subject, token, kind)))
+        let token = credentials::open_secret(tx, &self.vault, &place, &sealed).await.ok();
+        Ok(token.map(|token| HeldThere { subject, token, kind }))
     }
 }

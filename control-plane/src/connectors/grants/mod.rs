@@ -12,6 +12,7 @@
 //! has to be connected again. Access tokens that nodes hold go on until they end.
 
 pub mod consent;
+mod ended;
 mod exchange;
 mod for_tests;
 mod giving_back;
@@ -41,6 +42,7 @@ use crate::credentials::envelope::Vault;
 use crate::credentials::{self, Account};
 use crate::db::{Db, TenantTx};
 use crate::error::Result;
+use crate::mail::Mailer;
 use crate::outbound::Outbound;
 use exchange::Tokens;
 
@@ -135,6 +137,7 @@ pub struct Grants {
     pub(super) vault: Vault,
     sealer: Sealer,
     outbound: Outbound,
+    mailer: Mailer,
     console_origin: String,
     /// One at a time in this process, so that many who ask cost the database one look.
     turns: Cache<(TenantId, Account), Arc<Mutex<()>>>,
@@ -144,9 +147,16 @@ pub struct Grants {
 
 impl Grants {
     #[must_use]
-    pub fn new(db: Db, vault: Vault, sealer: Sealer, outbound: Outbound, console_origin: String) -> Self {
+    pub fn new(
+        db: Db,
+        vault: Vault,
+        sealer: Sealer,
+        outbound: Outbound,
+        mailer: Mailer,
+        console_origin: String,
+    ) -> Self {
         let turns = Cache::builder().max_capacity(100_000).time_to_idle(Duration::from_secs(600)).build();
-        Self { db, vault, sealer, outbound, console_origin, turns, tasks: TaskTracker::new() }
+        Self { db, vault, sealer, outbound, mailer, console_origin, turns, tasks: TaskTracker::new() }
     }
 
     /// Waits for the exchanges under way.

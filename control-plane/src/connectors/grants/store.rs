@@ -113,7 +113,7 @@ pub(super) async fn keep(
              expires_at = now() + make_interval(secs => $8),
              refresh_basis = coalesce($9, refresh_basis), refresh_nonce = coalesce($10, refresh_nonce),
              refresh_ciphertext = coalesce($11, refresh_ciphertext), scope = coalesce($12, scope),
-             problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL,
+             problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL, told_at = NULL,
              lease = NULL, leased_until = NULL
          WHERE tenant_id = $1 AND installation_id = $2 AND holder = $13 AND lease = $3",
     )
@@ -164,6 +164,16 @@ pub(super) async fn keep_problem(
     Ok(())
 }
 
+/// Notes that people are told of the end of an account that worked once. False where they were told already.
+pub(super) async fn tell(tx: &mut TenantTx, account: Account) -> Result<bool> {
+    let tenant = tx.tenant().uuid();
+    let sql = "UPDATE upstream_grants SET told_at = now()
+               WHERE tenant_id = $1 AND installation_id = $2 AND holder = $3
+                 AND told_at IS NULL AND obtained_at IS NOT NULL AND problem = 'reconnect'";
+    let query = sqlx::query(sql).bind(tenant).bind(account.installation.uuid()).bind(account.holder());
+    Ok(query.execute(tx.conn()).await?.rows_affected() > 0)
+}
+
 /// Notes a problem that no exchange has found.
 pub(super) async fn note_problem(
     tx: &mut TenantTx,
@@ -202,7 +212,7 @@ pub(super) async fn connect(
              version = $3, access_basis = $4, access_nonce = $5, access_ciphertext = $6,
              obtained_at = now(), expires_at = now() + make_interval(secs => $7),
              refresh_basis = $8, refresh_nonce = $9, refresh_ciphertext = $10, scope = coalesce($11, ''),
-             account = $12, connected_by = $13, connected_at = now(),
+             account = $12, connected_by = $13, connected_at = now(), told_at = NULL,
              problem = '', problem_code = '', problem_basis = '', problem_at = NULL, retry_at = NULL,
              lease = NULL, leased_until = NULL
          WHERE tenant_id = $1 AND installation_id = $2 AND holder = $14",

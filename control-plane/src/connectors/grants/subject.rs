@@ -90,6 +90,11 @@ impl Subject {
         } else {
             exchange::resolve(&auth.authorize_url, base_url)?.to_string()
         };
+        let revocation_url = if auth.revoke_url.is_empty() {
+            String::new()
+        } else {
+            exchange::resolve(&auth.revoke_url, base_url)?.to_string()
+        };
         Ok(Self {
             access_basis: fingerprint(&[
                 &auth.encode_to_vec(),
@@ -98,7 +103,7 @@ impl Subject {
             ]),
             refresh_basis: fingerprint(&[token_url.as_bytes(), authorize.as_bytes(), &refresh.to_be_bytes()]),
             resource: String::new(),
-            revocation_url: String::new(),
+            revocation_url,
             issuer: String::new(),
             names_itself: false,
             auth,

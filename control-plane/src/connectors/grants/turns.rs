@@ -104,6 +104,7 @@ impl Grants {
             let ended = Problem::new(Kind::Reconnect, "the access token has ended");
             store::keep_problem(&mut tx, account, lease, &ended, &subject.access_basis, RETRY_LATER).await?;
             tx.commit().await?;
+            self.tell_of_end(tenant, account, &ended).await;
             return Ok(Look::Done(Err(match row.access_basis {
                 Some(_) => told(ended.kind, &ended.code, account),
                 None => not_connected(account),
@@ -223,6 +224,7 @@ impl Grants {
                 store::keep_problem(&mut tx, work.account, work.lease, &problem, &work.access_basis, wait)
                     .await?;
                 tx.commit().await?;
+                self.tell_of_end(work.tenant, work.account, &problem).await;
                 Ok(Err(told(problem.kind, &problem.code, work.account)))
             }
         }

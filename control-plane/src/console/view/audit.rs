@@ -149,7 +149,8 @@ pub struct CallDetail {
     pub upstream_took: Option<String>,
     /// `1.2 kB`.
     pub result_size: String,
-    pub node: String,
+    /// Which node tells of it; `None` for what is noted in the console.
+    pub node: Option<String>,
     pub path: CallPath,
 }
 

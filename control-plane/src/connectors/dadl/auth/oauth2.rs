@@ -2,7 +2,8 @@
 //!
 //! Every flow needs keys of its own and has no use for some of the others; the table of [`Keys`] says which. Beyond the
 //! language: `token_url` and `authorize_url` may begin with `/`, for APIs that everybody hosts themselves, and `header_name`
-//! and `prefix` hold for access tokens too. A `redirect_uri` has no effect: people come back to the console.
+//! and `prefix` hold for access tokens too; `x-revoke-url` says where the tokens of somebody's consent are taken back. A
+//! `redirect_uri` has no effect: people come back to the console.
 
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ struct Keys {
     refresh: Use,
     service_account: Use,
     authorize: Use,
+    revoke: Use,
 }
 
 impl Keys {
@@ -68,6 +70,7 @@ impl Keys {
                 refresh: Idle,
                 service_account: Idle,
                 authorize: Idle,
+                revoke: Idle,
             },
             Flow::RefreshToken => Self {
                 token_url: Needed,
@@ -76,6 +79,7 @@ impl Keys {
                 refresh: Needed,
                 service_account: Idle,
                 authorize: Idle,
+                revoke: Idle,
             },
             Flow::JwtBearer => Self {
                 token_url: Optional,
@@ -84,6 +88,7 @@ impl Keys {
                 refresh: Idle,
                 service_account: Needed,
                 authorize: Idle,
+                revoke: Idle,
             },
             Flow::AuthorizationCode => Self {
                 token_url: Needed,
@@ -92,6 +97,7 @@ impl Keys {
                 refresh: Needed,
                 service_account: Idle,
                 authorize: Needed,
+                revoke: Optional,
             },
         }
     }
@@ -128,6 +134,7 @@ pub(super) fn read(fields: &mut Fields<'_>, report: &mut Report) -> Option<Auth>
             .map(|field| authorization_params(&field, report))
             .unwrap_or_default(),
         refresh_before_seconds: refresh_before(fields, report),
+        revoke_url: address(fields, "x-revoke-url", keys.revoke, report),
         header: header(fields, "Authorization", report).unwrap_or_default(),
         prefix: prefix(fields, report).flatten().unwrap_or_else(|| "Bearer ".to_owned()),
     };
