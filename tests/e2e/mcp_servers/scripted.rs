@@ -142,11 +142,16 @@ impl Scripted {
 }
 
 async fn guard(wanted: &[(&str, String)], request: Request, next: Next) -> Response {
-    let shown = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if wanted.iter().all(|(name, value)| shown(name) == Some(value.as_str())) {
+    // In a function of its own: what looks at a request must be gone before the wait for its answer.
+    if shows(&request, wanted) {
         return next.run(request).await;
     }
     (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")]).into_response()
+}
+
+fn shows(request: &Request, wanted: &[(&str, String)]) -> bool {
+    let shown = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    wanted.iter().all(|(name, value)| shown(name) == Some(value.as_str()))
 }
 
 /// An answer that ends in the middle.
