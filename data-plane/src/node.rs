@@ -19,7 +19,6 @@ use crate::execute::Executor;
 use crate::execute::code::Sandbox;
 use crate::execute::outbound::Outbound;
 use crate::ingress::{self, Capacity, Rates};
-use crate::mcp::Levels;
 use crate::peer::{self, Peers};
 use crate::record::shipper::Shipper;
 use crate::record::{Recorder, Spool};
@@ -50,7 +49,6 @@ pub struct App {
     /// What waits for clients, here and on other nodes.
     pub peers: Peers,
     /// Which log messages older clients want.
-    pub levels: Levels,
     /// Calls on their way; they end before the node does.
     pub calls: TaskTracker,
     /// Ends the streams that would never end by themselves.
@@ -170,7 +168,6 @@ impl Node {
             trusted_proxies: config.trusted_proxies,
             seals,
             peers,
-            levels: Levels::default(),
             calls: TaskTracker::new(),
             stopping: ingress.stop.clone(),
         });

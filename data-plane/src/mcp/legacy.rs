@@ -76,7 +76,7 @@ pub(super) async fn handle(talk: &Talk<'_>, message: Message) -> Answer {
             return talk.call(id, &method, params);
         }
         match method.as_str() {
-            "logging/setLevel" => return Answer::Ready(talk.set_level(&id, params)),
+            "logging/setLevel" => return Answer::Ready(talk.set_level(&id, params).await),
             "resources/subscribe" | "resources/unsubscribe" => {
                 return Answer::Ready(reply::result(&id, json!({})));
             }
@@ -105,12 +105,18 @@ impl Talk<'_> {
         }
     }
 
-    fn set_level(&self, id: &Id, params: Option<&RawValue>) -> Bytes {
+    /// Where the client's session began, as other nodes reach it; empty without one.
+    fn home(&self) -> &str {
+        self.session.as_ref().map(|session| session.home.as_str()).unwrap_or_default()
+    }
+
+    async fn set_level(&self, id: &Id, params: Option<&RawValue>) -> Bytes {
         let Some(level) = levels::read(params) else {
             let text = format!("params.level must be one of {}.", levels::listed());
             return reply::error(Some(id), INVALID_PARAMS, &text);
         };
-        self.caller.app.levels.set(ongoing::owner(self.caller), self.scope(), level);
+        let peers = &self.caller.app.peers;
+        peers.wish(ongoing::owner(self.caller), &self.scope(), level, self.home()).await;
         reply::result(id, json!({}))
     }
 
@@ -120,9 +126,8 @@ impl Talk<'_> {
         }
         let cancelled = params.and_then(|raw| serde_json::from_str::<Cancelled<'_>>(raw.get()).ok());
         if let Some(Cancelled { request_id }) = cancelled {
-            let home = self.session.as_ref().map(|session| session.home.as_str()).unwrap_or_default();
             let peers = &self.caller.app.peers;
-            peers.cancel(ongoing::owner(self.caller), &self.scope(), request_id.get(), home).await;
+            peers.cancel(ongoing::owner(self.caller), &self.scope(), request_id.get(), self.home()).await;
         }
     }
 
@@ -166,10 +171,12 @@ impl Talk<'_> {
             meta: Map<String, Value>,
         }
         let Params { meta } = params.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let wished = self.caller.app.peers.wished(ongoing::owner(self.caller), self.scope());
         Client {
             capabilities: self.session.as_ref().map(|one| one.capabilities.clone()).unwrap_or_default(),
             meta: ongoing::passed_on(meta),
-            log_level: Some(self.caller.app.levels.of(ongoing::owner(self.caller), self.scope()).to_owned()),
+            // Who has not said what it wants gets everything.
+            log_level: wished.or_else(|| Some(levels::LOWEST.to_owned())),
             rounds: false,
         }
     }

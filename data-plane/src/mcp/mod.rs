@@ -35,7 +35,6 @@ use http::{HeaderMap, HeaderValue};
 
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
 use self::legacy::{Answer, Talk};
-pub use self::levels::Levels;
 use self::revision::Revision;
 use self::session::Session;
 pub use self::unread::{messages as messages_in, refuse as refuse_unread};

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use toolmesh_proto::seal::SealError;
 use toolmesh_proto::v1;
 use toolmesh_proto::v1::client_answer::Answer;
+use toolmesh_proto::v1::contents::Contents;
 
 use super::Owner;
 use crate::call::line::Answered;
@@ -42,6 +43,30 @@ pub(super) fn open_frame(seals: &Seals, letter: &[u8], index: u64, sent: &v1::Le
     let (letter, index) = (toolmesh_proto::hex(letter), index.to_string());
     let plain = seals.open(Purpose::Letter, &["back", &letter, &index], &sent.sealed).ok()?;
     v1::Frame::decode(plain.as_slice()).ok()
+}
+
+/// A letter about a client's call, for each node: whether it is to pass it on.
+pub(super) fn cancellation(owner: Owner, scope: &str, request_id: &str) -> impl Fn(bool) -> Contents {
+    move |pass_on| {
+        Contents::Cancellation(v1::Cancellation {
+            owner: Some(self::owner(owner)),
+            scope: scope.to_owned(),
+            request_id: request_id.to_owned(),
+            pass_on,
+        })
+    }
+}
+
+/// The same about what a client wants.
+pub(super) fn wish(owner: Owner, scope: &str, word: &str) -> impl Fn(bool) -> Contents {
+    move |pass_on| {
+        Contents::Wish(v1::Wish {
+            owner: Some(self::owner(owner)),
+            scope: scope.to_owned(),
+            word: word.to_owned(),
+            pass_on,
+        })
+    }
 }
 
 pub(super) fn owner(owner: Owner) -> v1::Owner {

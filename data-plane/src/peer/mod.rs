@@ -8,7 +8,8 @@
 //! Cancellation is the exception: a client names its own id of the request and nothing else, so there is no place in it. A
 //! call is looked for here, then on every node that is known and on the one where the client's session began, which passes it on
 //! to those that it knows; each node greets the one that a session names when it first sees it. Without a session it is found
-//! unless the nodes have never met.
+//! unless the nodes have never met. What a client wants of its requests, such as fewer log messages, is told the nodes the same
+//! way.
 
 mod client;
 mod letter;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use moka::sync::Cache;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,9 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(600);
 const STREAM_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often what is over is thrown away.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Most clients whose wishes are kept, and for how long without a request of theirs.
+const WISHES: u64 = 50_000;
+const WISHED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Messages that an event stream has not taken yet.
 const UNTAKEN: usize = 64;
 /// Longest wait for room in an event stream.
@@ -127,6 +132,7 @@ struct Inner {
     streams: Shelf<StreamEnd>,
     calls: Mutex<HashMap<CallKey, Vec<(u64, CancellationToken)>>>,
     serial: AtomicU64,
+    wishes: Cache<(Owner, String), String>,
     client: PeerClient,
 }
 
@@ -149,6 +155,7 @@ impl Peers {
             streams: Shelf::new(limits.waiting, STREAM_FOR),
             calls: Mutex::default(),
             serial: AtomicU64::new(0),
+            wishes: Cache::builder().max_capacity(WISHES).time_to_idle(WISHED_FOR).build(),
         })))
     }
 
@@ -253,17 +260,26 @@ impl Peers {
 
     /// Cancels a call, wherever it is carried out. `home` is where the client's session began, empty without one.
     pub async fn cancel(&self, owner: Owner, scope: &str, request_id: &str, home: &str) {
-        if self.cancel_here(owner, scope, request_id) {
-            return;
+        if !self.cancel_here(owner, scope, request_id) {
+            self.spread(home, letter::cancellation(owner, scope, request_id)).await;
         }
-        let away = !home.is_empty() && home != self.0.address;
-        let home = away.then(|| home.to_owned());
-        // The others are told from here too: where the session began there may be no node any more.
-        let others = self.0.client.known().into_iter().filter(|other| home.as_ref() != Some(other)).collect();
-        tokio::join!(
-            self.pass_on(owner, scope, request_id, home.into_iter().collect(), true),
-            self.pass_on(owner, scope, request_id, others, false),
-        );
+    }
+
+    /// Keeps what a client wants of its further requests, on every node that is known. `scope` and `home` are as with
+    /// [`Self::cancel`].
+    pub async fn wish(&self, owner: Owner, scope: &str, word: &str, home: &str) {
+        self.wish_here(owner, scope, word);
+        self.spread(home, letter::wish(owner, scope, word)).await;
+    }
+
+    fn wish_here(&self, owner: Owner, scope: &str, word: &str) {
+        self.0.wishes.insert((owner, scope.to_owned()), word.to_owned());
+    }
+
+    /// What a client wants, if it has said so.
+    #[must_use]
+    pub fn wished(&self, owner: Owner, scope: String) -> Option<String> {
+        self.0.wishes.get(&(owner, scope))
     }
 
     /// Two calls of one client under one id cannot be told apart, so neither is cancelled.
@@ -277,17 +293,26 @@ impl Peers {
         true
     }
 
-    async fn pass_on(&self, owner: Owner, scope: &str, id: &str, others: Vec<String>, pass_on: bool) {
-        let told = others.iter().filter(|other| **other != self.0.address).map(|other| {
-            let cancellation = v1::Cancellation {
-                owner: Some(letter::owner(owner)),
-                scope: scope.to_owned(),
-                request_id: id.to_owned(),
-                pass_on,
-            };
-            self.0.client.post(other, Contents::Cancellation(cancellation))
-        });
-        join_all(told).await;
+    /// Sends a letter to the node where a session began, which passes it on, and to those that are known here: where the session
+    /// began there may be no node any more.
+    async fn spread(&self, home: &str, letter: impl Fn(bool) -> Contents) {
+        let away = !home.is_empty() && home != self.0.address;
+        let others = self.0.client.known().into_iter().filter(|other| other != home);
+        let told = others.map(|other| (other, false)).chain(away.then(|| (home.to_owned(), true)));
+        let told: Vec<_> = told.map(|(node, pass_on)| (node, letter(pass_on))).collect();
+        self.tell(told).await;
+    }
+
+    /// Passes a letter on to all that are known but whom it came from.
+    async fn pass_on(&self, from: &str, letter: impl Fn(bool) -> Contents) {
+        let others = self.0.client.known().into_iter().filter(|other| other != from);
+        let told: Vec<_> = others.map(|other| (other, letter(false))).collect();
+        self.tell(told).await;
+    }
+
+    async fn tell(&self, told: Vec<(String, Contents)>) {
+        let posts = told.iter().map(|(node, contents)| self.0.client.post(node, contents.clone()));
+        join_all(posts).await;
     }
 
     /// Hears of a node: the one where a client's session began. It is greeted when it is new, in the background.

@@ -78,6 +78,7 @@ impl Peer for Door {
         let receipt = match opened.contents {
             Some(Contents::Answer(answer)) => self.answer(answer),
             Some(Contents::Cancellation(cancellation)) => self.cancel(cancellation, &opened.from).await,
+            Some(Contents::Wish(wish)) => self.wish(wish, &opened.from).await,
             Some(Contents::Push(push)) => self.push(push).await,
             Some(Contents::Look(look)) => self.look(&look),
             Some(Contents::Greeting(v1::Greeting {})) => Some(self.greeted()),
@@ -142,8 +143,16 @@ impl Door {
         let owner = letter::read_owner(cancellation.owner.as_ref())?;
         let v1::Cancellation { scope, request_id, pass_on, .. } = cancellation;
         if !self.peers.cancel_here(owner, &scope, &request_id) && pass_on {
-            let others = self.peers.0.client.known().into_iter().filter(|other| other != from).collect();
-            self.peers.pass_on(owner, &scope, &request_id, others, false).await;
+            self.peers.pass_on(from, letter::cancellation(owner, &scope, &request_id)).await;
+        }
+        Some(receipt(Ok(())))
+    }
+
+    async fn wish(&self, wish: v1::Wish, from: &str) -> Option<v1::Receipt> {
+        let owner = letter::read_owner(wish.owner.as_ref())?;
+        self.peers.wish_here(owner, &wish.scope, &wish.word);
+        if wish.pass_on {
+            self.peers.pass_on(from, letter::wish(owner, &wish.scope, &wish.word)).await;
         }
         Some(receipt(Ok(())))
     }

@@ -241,3 +241,19 @@ async fn a_call_is_cancelled_though_the_node_where_its_session_began_is_gone() {
     asked.cancel(ada, "session", "7", "127.0.0.1:1").await;
     assert!(call.is_cancelled());
 }
+
+#[tokio::test]
+async fn what_a_client_wants_is_known_on_every_node_and_is_its_own() {
+    let (home, other, asked, ada) = (node().await, node().await, node().await, ada());
+    other.learn(home.address());
+    while home.0.client.known().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    asked.wish(ada, "session", "error", home.address()).await;
+    let bob = Owner { subject: Subject::User(UserId::new()), ..ada };
+    for node in [&home, &other, &asked] {
+        assert_eq!(node.wished(ada, "session".to_owned()).as_deref(), Some("error"));
+        assert_eq!(node.wished(ada, "another".to_owned()), None);
+        assert_eq!(node.wished(bob, "session".to_owned()), None);
+    }
+}
