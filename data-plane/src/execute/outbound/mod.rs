@@ -3,10 +3,11 @@
 //! Owns the rules of leaving: the URL is checked, every address of its name is checked, and only a checked address is
 //! connected to; no redirects, proxies, cookies or referrers; time and size are bounded. It knows nothing of connectors,
 //! credentials or tenants. `payload` is what a request carries, `file` what is fetched into it, `incoming` an answer
-//! that is read while it comes.
+//! that is read while it comes, `packed` one that came packed.
 
 mod file;
 mod incoming;
+mod packed;
 mod payload;
 #[cfg(test)]
 mod tests_of_files;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
@@ -195,12 +196,22 @@ impl Outbound {
     }
 
     async fn exchange(&self, request: OutboundRequest) -> Result<Reply, OutboundError> {
-        let response = self.open(request).await?;
-        self.read(response).await
+        let response = self.start(request).await?;
+        match packed::packing(response.headers()).as_deref() {
+            None => self.read(response).await,
+            Some("gzip" | "x-gzip") => packed::unpack(self.read(response).await?, self.answer_bytes),
+            Some(other) => Err(OutboundError::Packed(other.to_owned())),
+        }
+    }
+
+    /// Sends a request; the answer has begun, and can be read as it comes.
+    async fn open(&self, request: OutboundRequest) -> Result<reqwest::Response, OutboundError> {
+        let response = self.start(request).await?;
+        packed::packing(response.headers()).map_or(Ok(response), |packed| Err(OutboundError::Packed(packed)))
     }
 
     /// Sends a request; the answer has begun.
-    async fn open(&self, request: OutboundRequest) -> Result<reqwest::Response, OutboundError> {
+    async fn start(&self, request: OutboundRequest) -> Result<reqwest::Response, OutboundError> {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let mut out = reqwest::Request::new(request.method, request.url);
         *out.headers_mut() = request.headers;
@@ -213,13 +224,7 @@ impl Outbound {
             }
             *out.body_mut() = Some(sending.body);
         }
-        let response = self.client.execute(out).await.map_err(|error| classify(&error, &host))?;
-        let packed = response.headers().get(CONTENT_ENCODING);
-        let packed = packed.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !packed.is_empty() && !packed.eq_ignore_ascii_case("identity") {
-            return Err(OutboundError::Packed(packed.chars().take(20).collect()));
-        }
-        Ok(response)
+        self.client.execute(out).await.map_err(|error| classify(&error, &host))
     }
 
     async fn read(&self, mut response: reqwest::Response) -> Result<Reply, OutboundError> {
@@ -442,8 +447,8 @@ mod tests {
         let error = client.send(request(&plain)).await.unwrap_err();
         assert!(matches!(error, OutboundError::Tls(_)), "{error:?}");
 
-        let packed = serve("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1\r\n\r\nx").await;
-        assert_eq!(client.send(request(&packed)).await.unwrap_err(), OutboundError::Packed("gzip".into()));
+        let packed = serve("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 1\r\n\r\nx").await;
+        assert_eq!(client.send(request(&packed)).await.unwrap_err(), OutboundError::Packed("br".into()));
     }
 
     #[tokio::test]

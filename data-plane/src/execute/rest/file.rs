@@ -81,11 +81,70 @@ pub(super) fn read(plan: &Plan, reply: &Reply, kind: &Kind) -> Option<File> {
     Some(File::new(media_type, name, reply.body.clone()))
 }
 
-/// The name in a Content-Disposition header, without a path and without what could mislead.
+/// The name in a Content-Disposition header (RFC 6266), without a path and without what could mislead. One that names its
+/// encoding (`filename*`) goes before one in ASCII.
 fn file_name(headers: &HeaderMap) -> Option<String> {
     let value = String::from_utf8_lossy(headers.get(CONTENT_DISPOSITION)?.as_bytes()).into_owned();
-    let part = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
-    let name = part.trim().trim_matches('"').rsplit(['/', '\\']).next().unwrap_or_default();
+    let parameters = parameters(&value);
+    let named = |wanted: &str| {
+        parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value)
+    };
+    let written = named("filename*").and_then(extended);
+    let written = written.or_else(|| named("filename").map(|text| text.trim_matches('"').to_owned()))?;
+    let name = written.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = clean(name).chars().filter(|c| !matches!(c, '"' | '<' | '>')).take(100).collect();
     (!name.is_empty() && !name.starts_with('.')).then_some(name)
+}
+
+/// The parameters of a header; semicolons within quotes part nothing.
+fn parameters(value: &str) -> Vec<(&str, &str)> {
+    let (mut parts, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b';' if !quoted => {
+                parts.push(value.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(value.get(start..).unwrap_or_default());
+    let pairs = parts.into_iter().filter_map(|part: &str| part.split_once('='));
+    pairs.map(|(name, value)| (name.trim(), value.trim())).collect()
+}
+
+/// `UTF-8''gr%C3%B6%C3%9Fe.png` (RFC 8187).
+fn extended(value: &str) -> Option<String> {
+    let (encoding, rest) = value.trim_matches('"').split_once('\'')?;
+    let (_, text) = rest.split_once('\'')?;
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+    if encoding.eq_ignore_ascii_case("iso-8859-1") {
+        return Some(bytes.into_iter().map(char::from).collect());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_name_that_its_server_gives_it() {
+        for (header, wanted) in [
+            ("attachment; filename=a.png", Some("a.png")),
+            ("attachment; FileName=\"a; b.png\"", Some("a; b.png")),
+            ("attachment; filename=\"x.png\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.png", Some("größe.png")),
+            ("attachment; filename*=iso-8859-1'en'%E4.txt", Some("ä.txt")),
+            ("attachment; filename*=UTF-8''%FF; filename=b.txt", Some("b.txt")),
+            ("attachment; filename*=UTF-8''..%2F..%2Fc.txt", Some("c.txt")),
+            ("attachment; filename*=nothing", None),
+            ("inline", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_DISPOSITION, HeaderValue::from_static(header))]);
+            assert_eq!(file_name(&headers).as_deref(), wanted, "{header}");
+        }
+    }
 }

@@ -99,7 +99,7 @@ pub fn read(
             plan.answer.streaming.map_or(0, |s| s.most),
         )));
     }
-    if (kind.may_be_json() || plan.answer.file)
+    if (kind.may_be_json() || plan.answer.file || begins_like_json(&text))
         && let Some(json) = json(text.clone())
     {
         return match refusal::within(plan, &json, scrub) {
@@ -116,7 +116,7 @@ pub fn read(
             Err(AnswerError::NotUsable("a web page instead of data".to_owned()))
         }
         Kind::Html | Kind::Text { .. } | Kind::Missing => Ok(Body::Text(text)),
-        Kind::Binary(_) if plan.answer.file => Ok(Body::Text(text)),
+        Kind::Binary(ref media) if plan.answer.file || is_plain(media, &text) => Ok(Body::Text(text)),
         Kind::Binary(_) => Err(AnswerError::NotUsable(kind.describe())),
     }
 }
@@ -128,6 +128,17 @@ pub fn status_text(status: StatusCode) -> String {
         Some(reason) => format!("{} {reason}", status.as_u16()),
         None => status.as_u16().to_string(),
     }
+}
+
+/// Old servers send JSON as a web page or as bytes. A web page is no JSON, so that nothing is mistaken for it.
+fn begins_like_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
+/// Whether something with a type of its own is a text all the same: a table, a script, a log.
+fn is_plain(media: &str, text: &str) -> bool {
+    media.starts_with("application/")
+        && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\u{c}'))
 }
 
 /// What the Content-Type header says of a body.
@@ -346,6 +357,19 @@ mod tests {
         assert!(read_it(&plan("", 0, ""), &two).is_err());
         let deep = reply(200, "application/json", &"[".repeat(10_000));
         assert!(read_it(&plan("", 0, ""), &deep).is_err());
+    }
+
+    #[test]
+    fn json_and_text_are_read_under_a_wrong_name_too() {
+        for content_type in ["text/html; charset=UTF-8", "application/octet-stream", "image/png"] {
+            let content = read_it(&plan("$.a", 0, ""), &reply(200, content_type, "\n {\"a\": 1}")).unwrap();
+            assert_eq!(content.text(), "1", "{content_type}");
+        }
+        for content_type in ["application/csv", "application/octet-stream", "application/vnd.apple.mpegurl"] {
+            let content = read_it(&plan("", 0, ""), &reply(200, content_type, "a,b\n1,é\n")).unwrap();
+            assert_eq!(content.text(), "a,b\n1,é\n", "{content_type}");
+            assert!(read_it(&plan("", 0, ""), &reply(200, content_type, "a\0b")).is_err(), "{content_type}");
+        }
     }
 
     #[test]
