@@ -110,7 +110,7 @@ fn parameters(value: &str) -> Vec<(&str, &str)> {
         }
     }
     parts.push(value.get(start..).unwrap_or_default());
-    let pairs = parts.into_iter().filter_map(|part: &str| part.split_once('='));
+    let pairs = parts.into_iter().filter_map(|part| part.split_once('='));
     pairs.map(|(name, value)| (name.trim(), value.trim())).collect()
 }
 
