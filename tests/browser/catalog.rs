@@ -36,5 +36,9 @@ async fn every_connector_stands_in_the_catalog_with_a_picture_of_its_own() -> Te
         browser.go(&page(path)).await?;
         browser.inspect(name).await?;
     }
+    // Authors write names between backticks; people see them as code.
+    browser.go(&page("/github")).await?;
+    browser.see(".tool-list p code").await?;
+    ensure!(!browser.text().await?.contains('`'), "a backtick is on the page");
     browser.close().await
 }

@@ -92,5 +92,18 @@ async fn a_person_who_opens_the_endpoint_learns_what_it_is() -> TestResult {
             .context("the address cannot be copied")?;
         browser.inspect(name).await?;
     }
+    let nobody = workspace.origin.replace(&workspace.slug, "nobody-is-here");
+    for (name, url, says) in [
+        ("52-no-such-page", format!("{}/no-such-page", workspace.origin), "Nothing is here"),
+        ("53-no-workspace", format!("{nobody}/mcp"), "No workspace is here"),
+    ] {
+        browser.go(&url).await?;
+        browser.read(says).await?;
+        browser.see(".links a[href]").await.context("no way out")?;
+        browser.pictures(name).await?;
+        browser.accessible().await?;
+        // The browser's console has its say about an answer 404.
+        browser.complaints().await?;
+    }
     browser.close().await
 }

@@ -20,7 +20,7 @@ use toolmesh_proto::ids::RequestId;
 use toolmesh_proto::slug::host_of;
 
 use super::client_ip::client_ip;
-use super::{Visit, problem};
+use super::{Visit, page, problem};
 use crate::identity::{IdentityError, Principal, authenticate, challenge};
 use crate::node::App;
 
@@ -54,6 +54,7 @@ pub(super) async fn admit(
         }
         // Which workspaces there are is not known yet, so none can be said not to be.
         None if !app.table.is_ready() => problem::starting(),
+        None if page::is_asked_for(request.method(), request.headers()) => page::nobody(&app),
         None => problem::no_such_host(),
     };
     dress(response.headers_mut(), request_id, secure);

@@ -50,7 +50,9 @@ pub(super) async fn mcp(
     let mut response = match parts.method {
         Method::POST => post(app, visit, &parts, body).await,
         Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        Method::GET | Method::HEAD if wants_page(&parts.headers) => page::workspace(&app, &visit),
+        Method::GET | Method::HEAD if page::is_asked_for(&parts.method, &parts.headers) => {
+            page::workspace(&app, &visit)
+        }
         Method::GET if wants_stream(&parts.headers) => open_stream(app, visit, &parts.headers).await,
         // Before any look at a token: clients ask with GET whether there is a stream, and take 401 for something else.
         _ => problem::method_not_allowed("POST"),
@@ -245,11 +247,8 @@ fn share_with(headers: &mut HeaderMap, origin: HeaderValue, asked: Option<&Heade
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
-    accepts(headers, "text/html")
-}
-
-fn accepts(headers: &HeaderMap, media: &str) -> bool {
+/// Whether a client takes this type.
+pub(super) fn accepts(headers: &HeaderMap, media: &str) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.map(str::to_ascii_lowercase).any(|accept| accept.contains(media))
 }

@@ -56,7 +56,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/mcp/", any(endpoint::mcp))
         .route("/files/{sealed}", any(files::file))
         .route("/.well-known/{*rest}", any(documents::well_known))
-        .fallback(problem::no_such_path)
+        .fallback(page::nowhere)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), admit::admit));
     Router::new()
         .route("/healthz", get(problem::health))

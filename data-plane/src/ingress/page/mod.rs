@@ -14,9 +14,10 @@ use axum::response::{Html, IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONTENT_SECURITY_POLICY, VARY};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use self::clients::Guide;
+use super::endpoint::accepts;
 use super::{Visit, problem};
 use crate::node::App;
 
@@ -39,8 +40,34 @@ pub(super) async fn root(
 pub(super) fn workspace(app: &App, visit: &Visit) -> Response {
     let tenant = &visit.tenant;
     let console = app.table.settings().console_origin.clone();
-    let html = render(&tenant.name, &tenant.resource, &console, &tenant.slug);
-    let mut response = Html(html).into_response();
+    dressed(StatusCode::OK, render(&tenant.name, &tenant.resource, &console, &tenant.slug))
+}
+
+/// Whether a browser asks, for a person to read the answer.
+pub(super) fn is_asked_for(method: &Method, headers: &HeaderMap) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && accepts(headers, "text/html")
+}
+
+/// A path of a workspace where there is nothing.
+pub(super) async fn nowhere(Extension(visit): Extension<Visit>, request: Request) -> Response {
+    if !is_asked_for(request.method(), request.headers()) {
+        return problem::no_such_path().await;
+    }
+    let text = "There is no page at this address. Clients are given the one that ends in /mcp.";
+    let way = format!("<a href=\"/\">What {} is, and how to add it</a>", escape(&visit.tenant.name));
+    dressed(StatusCode::NOT_FOUND, nothing("Nothing is here", text, &way))
+}
+
+/// An address that is no workspace's.
+pub(super) fn nobody(app: &App) -> Response {
+    let text = "There is no workspace at this address. Check the name before the first dot, or ask whoever gave you the address.";
+    let console = escape(&app.table.settings().console_origin);
+    let way = if console.is_empty() { console } else { format!("<a href=\"{console}/\">Go to ToolMesh</a>") };
+    dressed(StatusCode::NOT_FOUND, nothing("No workspace is here", text, &way))
+}
+
+fn dressed(status: StatusCode, html: String) -> Response {
+    let mut response = (status, Html(html)).into_response();
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&policy()) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
@@ -81,6 +108,17 @@ fn render(name: &str, url: &str, console: &str, slug: &str) -> String {
          <h2>Add it to your client</h2>\n<div class=\"clients\">{guides}</div>\n{links}\n</main>\n\
          <script>{SCRIPT}</script>\n</body>\n</html>\n",
         copy = copied("address", url, " aria-labelledby=\"url\"")
+    )
+}
+
+/// A page that says one thing, with one way on.
+fn nothing(heading: &str, text: &str, way: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"robots\" content=\"noindex\">\n<title>{heading}</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{PATH}\n<h1>{heading}</h1>\n\
+         <p class=\"lead\">{text}</p>\n<p class=\"links\">{way}</p>\n</main>\n</body>\n</html>\n"
     )
 }
 
