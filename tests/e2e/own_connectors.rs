@@ -163,6 +163,59 @@ async fn an_installation_is_updated_with_the_changes_in_sight_and_keeps_what_was
 }
 
 #[tokio::test]
+async fn what_was_set_of_tools_goes_along_with_an_update_that_renames_removes_and_adds_some() -> TestResult {
+    let own = Own::new().await?;
+    let gone = "    gone: {method: GET, path: /gone, access: read, description: Goes.}\n";
+    let connector = own.create(&own.dadl(&format!("{LIST}{gone}{MAKE}"))).await?;
+    let installation =
+        own.enable(&connector, &[("name", "shop"), ("credential.token", "s3cret-of-the-shop")]).await?;
+    let said = format!("{installation}/override");
+    for (tool, name, words) in [("list", "find", "Finds tea."), ("gone", "", "Goes with tea.")] {
+        let fields = [("tool", tool), ("name", name), ("description", words)];
+        own.console.submit(&format!("{said}?tool={tool}"), &said, &fields).await?.ok()?;
+    }
+    let exposure = [("exposure", "code")];
+    own.console.submit(&installation, &format!("{installation}/exposure"), &exposure).await?.ok()?;
+    for tool in ["list", "gone"] {
+        let promoted = [("tool", tool), ("promoted", "true")];
+        own.console.submit(&installation, &format!("{installation}/promote"), &promoted).await?.ok()?;
+    }
+    own.system.offered_everywhere(&own.workspace, "shop_find").await?;
+
+    // `list` is called `items` now, `gone` is gone, and a new tool has the name that was given to `list`.
+    let items = LIST.replace("list:", "items:");
+    let find = "    find: {method: GET, path: /find, access: read, description: Finds anything.}\n";
+    let rest = connector.strip_prefix(&own.path("")).context("a path elsewhere")?.to_owned();
+    own.save(&format!("{rest}/edit"), &own.dadl(&format!("{items}{find}{MAKE}")), "save").await?.ok()?;
+    let update = format!("{installation}/update");
+    let page = own.text(&update).await?;
+    ensure!(page.contains("It was called list and works as that did") && page.contains("Removed"), "{page}");
+    let done = own.console.submit(&update, &update, &[]).await?.ok()?;
+    let text = own.console.follow(done).await?.text();
+    ensure!(text.contains("Its new tool find goes by find_2"), "{text}");
+    own.system.offered_everywhere(&own.workspace, "shop_find").await?;
+    let tools = own.mcp().tools().await?;
+    let shop: Vec<_> =
+        tools.iter().filter(|tool| tool["name"].as_str().is_some_and(|n| n.starts_with("shop_"))).collect();
+    ensure!(
+        shop.len() == 1 && shop[0]["description"] == "Finds tea.",
+        "only what was put into the list: {shop:?}"
+    );
+    own.mcp().call("shop_find", json!({"q": "tea"})).await?.text()?;
+    ensure!(own.upstream.only()?.path == "/echo/items", "another tool answers to the name");
+
+    // What comes back is as it was set.
+    let back = own.dadl(&format!("{items}{find}{gone}{MAKE}"));
+    own.save(&format!("{rest}/edit"), &back, "save").await?.ok()?;
+    own.console.submit(&update, &update, &[]).await?.ok()?;
+    own.system.offered_everywhere(&own.workspace, "shop_gone").await?;
+    let tools = own.mcp().tools().await?;
+    let gone = tools.iter().find(|tool| tool["name"] == "shop_gone").context("it is not in the list")?;
+    assert_eq!(gone["description"], "Goes with tea.");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_update_that_was_not_looked_at_is_not_made() -> TestResult {
     let own = Own::new().await?;
     let connector = own.create(&own.dadl(LIST)).await?;

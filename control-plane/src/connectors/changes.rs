@@ -34,6 +34,8 @@ pub struct ToolNote {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolChange {
     pub name: String,
+    /// The name that it had, where it works as a tool did that is gone under that.
+    pub renamed_from: Option<String>,
     /// Before and after, as are the following.
     pub access: Option<(String, String)>,
     pub description: Option<(String, String)>,
@@ -52,15 +54,22 @@ impl Changes {
             connector.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect()
         };
         let (before, after) = (tools(old), tools(new));
-        let only_in = |these: &BTreeMap<String, v1::Tool>, others: &BTreeMap<String, v1::Tool>| {
-            these.values().filter(|tool| !others.contains_key(&tool.name)).map(ToolNote::of).collect()
-        };
+        let only_in =
+            |these: &BTreeMap<String, v1::Tool>, others: &BTreeMap<String, v1::Tool>| -> Vec<v1::Tool> {
+                these.values().filter(|tool| !others.contains_key(&tool.name)).cloned().collect()
+            };
+        let (mut removed, mut added) = (only_in(&before, &after), only_in(&after, &before));
+        let renamed = renamed(&removed, &added);
+        removed.retain(|tool| renamed.iter().all(|(old, _)| old.name != tool.name));
+        added.retain(|tool| renamed.iter().all(|(_, new)| new.name != tool.name));
+        let renamed = renamed.iter().filter_map(|(old, new)| ToolChange::between(old, new));
         let both = before.values().filter_map(|tool| Some((tool, after.get(&tool.name)?)));
+        let changed = both.filter_map(|(old, new)| ToolChange::between(old, new));
         let known = known_credentials(old);
         Self {
-            added: only_in(&after, &before),
-            removed: only_in(&before, &after),
-            changed: both.filter_map(|(old, new)| ToolChange::between(old, new)).collect(),
+            added: added.iter().map(ToolNote::of).collect(),
+            removed: removed.iter().map(ToolNote::of).collect(),
+            changed: changed.chain(renamed).collect(),
             auth: old.auth != new.auth,
             new_credentials: known_credentials(new)
                 .into_iter()
@@ -106,6 +115,7 @@ impl ToolChange {
         }
         let mut change = Self {
             name: new.name.clone(),
+            renamed_from: (old.name != new.name).then(|| old.name.clone()),
             access: different(word(&old.access), word(&new.access)),
             description: different(&old.description, &new.description),
             call: different(&call(old), &call(new)),
@@ -113,12 +123,31 @@ impl ToolChange {
             otherwise: false,
         };
         let told = change.access.is_some()
+            || change.renamed_from.is_some()
             || change.description.is_some()
             || change.call.is_some()
             || !change.arguments.is_empty();
         change.otherwise = !told;
         Some(change)
     }
+}
+
+/// What is gone under one name and new under another, and works the same: one call with the same arguments. Where more than two
+/// do, nobody knows which is which.
+fn renamed(removed: &[v1::Tool], added: &[v1::Tool]) -> Vec<(v1::Tool, v1::Tool)> {
+    let same = |one: &v1::Tool, other: &v1::Tool| {
+        one.call.is_some() && one.call == other.call && one.input_schema_json == other.input_schema_json
+    };
+    let only = |tool: &v1::Tool, among: &[v1::Tool]| {
+        let mut alike = among.iter().filter(|other| same(tool, other));
+        let first = alike.next().cloned();
+        first.filter(|_| alike.next().is_none())
+    };
+    let pair = |new: &v1::Tool| {
+        let old = only(new, removed)?;
+        only(&old, added).map(|new| (old, new))
+    };
+    added.iter().filter_map(pair).collect()
 }
 
 fn word(access: &str) -> &str {
@@ -217,5 +246,19 @@ mod tests {
         assert_eq!(changes.new_credentials, ["token"]);
         // What writes is not on by itself, be it new or only newly so.
         assert_eq!(changes.to_switch_off(), ["make", "list"]);
+    }
+    #[test]
+    fn a_tool_that_is_gone_and_one_that_works_the_same_are_one_that_was_renamed() {
+        let old = connector(&format!("{{{LIST}}}"), "{type: none}");
+        let find = LIST.replace("list:", "find:").replace("Lists.", "Finds.");
+        let changes = Changes::between(&old, &connector(&format!("{{{find}}}"), "{type: none}"));
+        assert!(changes.added.is_empty() && changes.removed.is_empty(), "{changes:?}");
+        let found = &changes.changed[0];
+        assert_eq!((found.name.as_str(), found.renamed_from.as_deref()), ("find", Some("list")));
+        assert_eq!(found.description, Some(("Lists.".into(), "Finds.".into())));
+        // Of two that work the same, nobody knows which it is.
+        let seek = find.replace("find:", "seek:");
+        let changes = Changes::between(&old, &connector(&format!("{{{find}, {seek}}}"), "{type: none}"));
+        assert_eq!((changes.added.len(), changes.removed.len(), changes.changed.len()), (2, 1, 0));
     }
 }

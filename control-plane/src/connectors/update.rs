@@ -1,17 +1,29 @@
 //! Bringing an installation to a newer version of its connector, built in or the workspace's own, with what changes in sight.
 //!
-//! What an admin has set stays: switched-off tools, the base URL, credentials. New tools that do more than read arrive switched
-//! off, and so does a tool that does more than before.
+//! What an admin has set stays: switched-off tools, what is said of tools in place of the connector, which stand in the list, the
+//! base URL, credentials. It goes along with a tool that has another name now, and waits for one that is gone, should it come
+//! back. New tools that do more than read arrive switched off, and so does a tool that does more than before.
+
+use std::collections::BTreeSet;
 
 use prost::Message as _;
 use toolmesh_proto::ids::InstallationId;
-use toolmesh_proto::v1;
+use toolmesh_proto::{names, v1};
 
 use super::changes::Changes;
+use super::overrides::Override;
 use super::private::PrivateConnectors;
-use super::{Installation, Installations, store};
+use super::{Installation, Installations, overrides, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::error::{Error, Result};
+
+/// What an update came to.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    pub changes: Changes,
+    /// New tools whose names an admin has given to others, with what they go by instead.
+    pub displaced: Vec<(String, String)>,
+}
 
 /// A newer version of an installation's connector.
 #[derive(Clone, Debug)]
@@ -86,7 +98,7 @@ impl Installations {
         by: &Membership,
         id: InstallationId,
         hash: &str,
-    ) -> Result<Changes> {
+    ) -> Result<Updated> {
         by.require(Permission::Connectors)?;
         let seen = self.get(by.tenant, id).await?;
         let newer = self.newer(private, by, &seen).await?.filter(|newer| newer.hash == hash);
@@ -102,11 +114,49 @@ impl Installations {
         let named = (newer.hash.as_str(), newer.connector.name.as_str());
         store::insert_connector(&mut tx, named, &newer.source, &compiled, newer.built_in).await?;
         store::set_connector(&mut tx, id, &newer.hash).await?;
+        for change in &changes.changed {
+            if let Some(before) = &change.renamed_from {
+                store::rename_tool(&mut tx, id, before, &change.name).await?;
+            }
+        }
         let off = changes.to_switch_off();
         if !off.is_empty() {
             store::set_tools(&mut tx, id, &off, false, by.user).await?;
         }
+        let after = self.load(&mut tx, id).await?;
+        let displaced = displaced(&after);
+        for (tool, name) in &displaced {
+            let set = after.overrides.get(tool).cloned().unwrap_or_default();
+            let set = Override { name: name.clone(), ..set };
+            overrides::store::set(&mut tx, id, tool, &set, by.user).await?;
+        }
         tx.commit_change().await?;
-        Ok(changes)
+        Ok(Updated { changes, displaced })
     }
+}
+
+/// Tools whose own name is what an admin calls another, with a name that is free: what clients know by a name stays what it was.
+fn displaced(installation: &Installation) -> Vec<(String, String)> {
+    let tools = &installation.connector.tools;
+    let set = |tool: &v1::Tool| {
+        installation.overrides.get(&tool.name).map(|set| set.name.as_str()).filter(|name| !name.is_empty())
+    };
+    let given: BTreeSet<&str> = tools.iter().filter_map(set).collect();
+    let own = tools.iter().map(|tool| tool.name.as_str());
+    let mut taken: BTreeSet<String> = own.chain(given.iter().copied()).map(str::to_owned).collect();
+    let most = names::MAX_TOOL_NAME.saturating_sub(installation.name.len() + 1);
+    let mut displaced = Vec::new();
+    for tool in tools.iter().filter(|tool| set(tool).is_none() && given.contains(tool.name.as_str())) {
+        let numbered = (2..=99_u32).map(|number| {
+            let end = format!("_{number}");
+            let start: String = tool.name.chars().take(most.saturating_sub(end.len())).collect();
+            format!("{start}{end}")
+        });
+        let free = numbered.into_iter().find(|name| !taken.contains(name));
+        if let Some(name) = free {
+            taken.insert(name.clone());
+            displaced.push((tool.name.clone(), name));
+        }
+    }
+    displaced
 }

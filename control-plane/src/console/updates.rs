@@ -12,6 +12,7 @@ use super::session::Workspace;
 use super::view::{Nav, UpdatePage};
 use crate::accounts::members::Permission;
 use crate::connectors::changes::Changes;
+use crate::connectors::update::Updated;
 use crate::error::{Error, Result};
 
 pub(super) async fn show(State(app): State<App>, at: Workspace, Path(path): Path<InstallationPath>) -> Page {
@@ -26,14 +27,20 @@ pub(super) async fn update(
 ) -> Page {
     let id = path.id()?;
     match app.installations.update(&app.private, &at.member, id, fields.get("hash")).await {
-        Ok(changes) => {
+        Ok(Updated { changes, displaced }) => {
             let off = changes.to_switch_off().len();
             let more = match off {
                 0 => String::new(),
                 1 => " One tool that does more than read is off until you switch it on.".to_owned(),
                 n => format!(" {n} tools that do more than read are off until you switch them on."),
             };
-            at.flash(format!("The connector is updated.{more}")).await?;
+            let others: String = displaced
+                .iter()
+                .map(|(own, name)| {
+                    format!(" Its new tool {own} goes by {name}, since you call another one that.")
+                })
+                .collect();
+            at.flash(format!("The connector is updated.{more}{others}")).await?;
             see_other(&at.path(&format!("/connectors/{id}")))
         }
         Err(Error::Refused(message)) => {

@@ -43,7 +43,7 @@ pub(in crate::connectors) async fn all(
     Ok(all)
 }
 
-pub(super) async fn set(
+pub(in crate::connectors) async fn set(
     tx: &mut TenantTx,
     id: InstallationId,
     tool: &str,

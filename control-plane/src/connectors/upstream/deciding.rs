@@ -71,15 +71,15 @@ impl Upstreams {
                 }
                 (Decided::Approve, Some(access)) => {
                     if let Some(old) = item.renamed_from.as_ref().filter(|_| item.kind == Kind::Tool) {
-                        store::rename_tool(&mut tx, id, old, &item.name).await?;
+                        installed::rename_tool(&mut tx, id, old, &item.name).await?;
                     } else if item.state == State::Gone && item.kind == Kind::Tool {
-                        store::forget_tool(&mut tx, id, &item.name).await?;
+                        installed::forget_tool(&mut tx, id, &item.name).await?;
                     }
                     approve(&mut known, item, access, true);
                 }
                 (Decided::Refuse, Some(_)) => {
                     if let Some(gone) = no_longer_there(item) {
-                        store::forget_tool(&mut tx, id, gone).await?;
+                        installed::forget_tool(&mut tx, id, gone).await?;
                     }
                     refuse(&mut known, item);
                 }

@@ -384,35 +384,6 @@ pub(super) async fn set_state(
     Ok(())
 }
 
-/// Everything that was set of a tool moves to the name that it has now.
-pub(super) async fn rename_tool(tx: &mut TenantTx, id: InstallationId, from: &str, to: &str) -> Result<()> {
-    let tenant = tx.tenant().uuid();
-    for sql in [
-        "UPDATE tool_overrides SET tool = $4 WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3
-           AND NOT EXISTS (SELECT FROM tool_overrides WHERE tenant_id = $1 AND installation_id = $2 AND tool = $4)",
-        "UPDATE disabled_tools SET tool = $4 WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3
-           AND NOT EXISTS (SELECT FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = $4)",
-        "UPDATE promoted_tools SET tool = $4 WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3
-           AND NOT EXISTS (SELECT FROM promoted_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = $4)",
-    ] {
-        sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(from).bind(to).execute(tx.conn()).await?;
-    }
-    Ok(())
-}
-
-/// Forgets what was set of a tool that is gone for good.
-pub(super) async fn forget_tool(tx: &mut TenantTx, id: InstallationId, tool: &str) -> Result<()> {
-    let tenant = tx.tenant().uuid();
-    for sql in [
-        "DELETE FROM tool_overrides WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3",
-        "DELETE FROM disabled_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3",
-        "DELETE FROM promoted_tools WHERE tenant_id = $1 AND installation_id = $2 AND tool = $3",
-    ] {
-        sqlx::query(sql).bind(tenant).bind(id.uuid()).bind(tool).execute(tx.conn()).await?;
-    }
-    Ok(())
-}
-
 /// How many definitions of each server wait for somebody to look at them.
 pub(super) async fn waiting(tx: &mut TenantTx) -> Result<HashMap<InstallationId, usize>> {
     let tenant = tx.tenant().uuid();

@@ -72,6 +72,7 @@ pub(in crate::console) fn changes(changes: &Changes) -> ChangesView {
 fn changed(tool: &ToolChange, off: &[String]) -> ChangedTool {
     ChangedTool {
         name: tool.name.clone(),
+        renamed_from: tool.renamed_from.clone(),
         access: tool
             .access
             .as_ref()

@@ -20,6 +20,7 @@ pub struct NotedTool {
 #[derive(Clone, Debug)]
 pub struct ChangedTool {
     pub name: String,
+    pub renamed_from: Option<String>,
     /// Before and after, as are the following.
     pub access: Option<(Access, Access)>,
     pub description: Option<(String, String)>,
