@@ -96,7 +96,10 @@ impl Report {
     ) {
         if self.errors.len() < MAX_KEPT {
             let found = self.diagnostic(at, path, message.into(), help.into());
-            self.errors.push(found);
+            // A part that is read twice is wrong once.
+            if !self.errors.contains(&found) {
+                self.errors.push(found);
+            }
         } else {
             self.more_errors += 1;
         }
@@ -105,7 +108,9 @@ impl Report {
     pub(super) fn warn(&mut self, at: Mark, path: &str, message: impl Into<String>, help: impl Into<String>) {
         if self.warnings.len() < MAX_KEPT {
             let found = self.diagnostic(at, path, message.into(), help.into());
-            self.warnings.push(found);
+            if !self.warnings.contains(&found) {
+                self.warnings.push(found);
+            }
         }
     }
 

@@ -115,7 +115,7 @@ fn read_requires(field: &Field<'_>, report: &mut Report) {
         let Some(feature) = item.text(report) else { continue };
         if !FEATURES.contains(&feature.as_str()) {
             let message = format!("{} is required, but not executed by this version", quote(&feature));
-            item.error(report, message, "");
+            item.error(report, message, format!("it executes {}", FEATURES.join(", ")));
         }
     }
     fields.finish_closed(report);

@@ -57,10 +57,13 @@ fn read_statuses(fields: &mut Fields<'_>, report: &mut Report) -> Vec<u32> {
 fn statuses(fields: &mut Fields<'_>, key: &'static str, report: &mut Report) -> Vec<u32> {
     let mut statuses = Vec::new();
     for item in fields.get(key).map(|field| field.items(report)).unwrap_or_default() {
-        match item.count(report) {
-            Some(status) if (200..600).contains(&status) => statuses.push(status),
-            Some(_) => item.error(report, "is not an HTTP status", "write one from 200 to 599"),
-            None => {}
+        let status = item.node.text().and_then(|text| text.parse::<u32>().ok());
+        match status.filter(|status| (200..600).contains(status)) {
+            Some(status) => statuses.push(status),
+            None => {
+                let help = "write each from 200 to 599 by itself, such as [500, 502, 503]";
+                item.error(report, "is not an HTTP status", help);
+            }
         }
     }
     statuses
@@ -108,7 +111,8 @@ fn read_codes(field: &Field<'_>, report: &mut Report) -> Vec<v1::StatusCode> {
     for (key, field) in field.children(report) {
         let status = key.name.parse::<u32>().ok().filter(|status| (400..600).contains(status));
         let Some(status) = status else {
-            report.error(key.at, &field.path, "is not an HTTP status from 400 to 599", "");
+            let help = "write one line for each status, such as `404: not_found`";
+            report.error(key.at, &field.path, "is not an HTTP status from 400 to 599", help);
             continue;
         };
         let Some(code) = field.text(report) else { continue };

@@ -96,7 +96,9 @@ impl<'a> Field<'a> {
             _ => None,
         };
         if number.is_none() {
-            self.error(report, "must be a whole number from 0 to 4294967295", "");
+            let quoted = matches!(&self.node.value, Value::String(text) if text.parse::<u32>().is_ok());
+            let help = if quoted { "write it without quotes" } else { "" };
+            self.error(report, "must be a whole number from 0 to 4294967295", help);
         }
         number
     }

@@ -58,6 +58,8 @@ mod tests_auth;
 mod tests_hostile;
 #[cfg(test)]
 mod tests_registry;
+#[cfg(test)]
+mod tests_yaml;
 mod text;
 mod tool;
 mod types;
@@ -197,7 +199,7 @@ fn read(source: &str, report: &mut Report) -> Option<Compiled> {
     match yaml::parse(source) {
         Ok(root) => document::read(&root, report),
         Err(error) => {
-            report.error(error.at, "", error.message, "");
+            report.error(error.at, "", error.message, error.help);
             None
         }
     }

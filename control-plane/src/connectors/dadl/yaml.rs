@@ -55,6 +55,8 @@ pub(super) struct Key {
 pub(super) struct Unreadable {
     pub at: Mark,
     pub message: String,
+    /// What to write instead; may be empty.
+    pub help: &'static str,
 }
 
 /// Reads one document.
@@ -89,7 +91,8 @@ pub(super) fn parse(source: &str) -> Result<Node, Unreadable> {
     };
     let mut node: Node = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
         let at = error.location().map(mark).unwrap_or_default();
-        Unreadable { at, message: plain_message(&error) }
+        let message = plain_message(&error);
+        Unreadable { at, help: way_out(&message), message }
     })?;
     node.keep_spellings(source);
     Ok(node)
@@ -111,6 +114,38 @@ fn plain_message(error: &serde_saphyr::Error) -> String {
         return "a key must be plain text".to_owned();
     }
     cut.chars().take(300).collect()
+}
+
+/// What an author most often means where the parser says this; empty where nobody could guess.
+fn way_out(message: &str) -> &'static str {
+    const WAYS: &[(&str, &str)] = &[
+        ("mapping values are not allowed", "put a text that holds `: ` in quotes"),
+        ("unexpected character", "put a text that begins with this character in quotes"),
+        ("after single-quoted", "write an apostrophe within single quotes as ''"),
+        ("after double-quoted", "write a quote within double quotes as \\\""),
+        ("tab", "indent with spaces"),
+        ("a flow mapping", "put a text that holds braces, brackets or commas in quotes"),
+        ("a flow sequence", "put a text that holds braces, brackets or commas in quotes"),
+        ("unclosed", "close it, or put the text in quotes"),
+        ("a block mapping", "indent the keys of a mapping alike"),
+        ("a block collection", "indent the items of a list alike"),
+        ("unknown anchor", "write &name where the value stands first, and above this line"),
+        ("unsupported tag", "leave the tag out, or put a text that begins with `!` in quotes"),
+    ];
+    WAYS.iter().find(|(part, _)| message.contains(part)).map_or("", |(_, way)| way)
+}
+
+/// A number that the parser reads by older rules than those of YAML 1.2: a leading zero says nothing, `0b11` is a text.
+fn by_the_rules(number: &Number, spelling: &str) -> Option<Value> {
+    let digits = spelling.trim_start_matches(['+', '-']);
+    if digits.starts_with("0b") || digits.starts_with("0B") {
+        return Some(Value::String(spelling.to_owned()));
+    }
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let missed = whole && !number.is_i64() && !number.is_u64();
+    let plain = spelling.trim_start_matches('+');
+    let read = plain.parse::<i64>().map(Number::from).or_else(|_| plain.parse::<u64>().map(Number::from));
+    read.ok().filter(|_| missed).map(Value::Number)
 }
 
 fn mark(location: Location) -> Mark {
@@ -170,9 +205,13 @@ impl Node {
 
     fn keep_spellings(&mut self, source: &str) {
         match &mut self.value {
-            Value::Number(_) => {
+            Value::Number(number) => {
                 let range = self.span.and_then(|(start, length)| Some(start..start.checked_add(length)?));
-                self.spelling = range.and_then(|range| source.get(range)).map(str::to_owned);
+                let Some(spelling) = range.and_then(|range| source.get(range)) else { return };
+                self.spelling = Some(spelling.to_owned());
+                if let Some(value) = by_the_rules(number, spelling) {
+                    self.value = value;
+                }
             }
             Value::Seq(items) => items.iter_mut().for_each(|item| item.keep_spellings(source)),
             Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.keep_spellings(source)),

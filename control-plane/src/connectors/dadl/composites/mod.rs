@@ -13,7 +13,7 @@ use toolmesh_proto::v1;
 
 use self::names::Named;
 use super::diagnostic::{Report, quote};
-use super::fields::{Field, Fields};
+use super::fields::{Field, Fields, is_near};
 use super::yaml::Key;
 use super::{LeftOut, params, text, tool};
 
@@ -49,9 +49,11 @@ struct Ready {
 /// Reads `composites`.
 pub(super) fn read(field: Option<Field<'_>>, tools: &Tools<'_>, report: &mut Report) -> Composed {
     let mut composed = Composed::default();
-    for (key, child) in field.map(|field| field.children(report)).unwrap_or_default() {
+    let children = field.map(|field| field.children(report)).unwrap_or_default();
+    let names: HashSet<&str> = children.iter().map(|(key, _)| key.name.as_str()).collect();
+    for (key, child) in children {
         let had = report.error_count();
-        let read = read_one(key, &child, tools, report);
+        let read = read_one(key, &child, tools, &names, report);
         if report.error_count() > had {
             continue;
         }
@@ -72,6 +74,7 @@ fn read_one(
     key: &Key,
     child: &Field<'_>,
     tools: &Tools<'_>,
+    composites: &HashSet<&str>,
     report: &mut Report,
 ) -> Option<Result<Ready, String>> {
     let mut fields = child.fields(report)?;
@@ -95,7 +98,7 @@ fn read_one(
     fields.finish(report);
     let code = code?;
     let source = read_code(&code, report)?;
-    let calls = called(&code, &source, listed, tools, report);
+    let calls = called(&code, &source, listed, (tools, composites), report);
     if let Some(missing) = calls.iter().find(|name| !tools.ready.contains_key(name.as_str())) {
         return Some(Err(format!("calls {missing}, which this version does not execute")));
     }
@@ -157,14 +160,19 @@ fn called(
     field: &Field<'_>,
     source: &str,
     listed: Vec<String>,
-    tools: &Tools<'_>,
+    (tools, composites): (&Tools<'_>, &HashSet<&str>),
     report: &mut Report,
 ) -> Vec<String> {
     let mut calls = listed;
     let Named { names, by_value } = names::of_api(source);
     for name in names {
-        if !tools.declared.contains(name.as_str()) {
-            field.error(report, format!("calls api.{name}, and there is no such tool"), "");
+        if composites.contains(name.as_str()) && !tools.declared.contains(name.as_str()) {
+            let help = "write what both do into each of them; a composite calls tools alone";
+            field.error(report, format!("calls api.{name}, which is a composite"), help);
+        } else if !tools.declared.contains(name.as_str()) {
+            let near = tools.declared.iter().find(|tool| is_near(tool, &name));
+            let help = near.map(|near| format!("did you mean api.{near}?")).unwrap_or_default();
+            field.error(report, format!("calls api.{name}, and there is no such tool"), help);
         } else if !calls.contains(&name) {
             calls.push(name);
         }
@@ -311,6 +319,11 @@ mod tests {
             ("    both: {description: B., code: ''}\n", "code"),
             ("    both: {code: return 1}\n", "description"),
             ("    both: {description: B., code: return api.nothing()}\n", "api.nothing"),
+            ("    both: {description: B., code: return api.list_order()}\n", "did you mean api.list_orders?"),
+            (
+                "    one: {description: B., code: return 1}\n    both: {description: B., code: return api.one()}\n",
+                "is a composite",
+            ),
             ("    both: {description: B., code: return 1, depends_on: [both]}\n", "there is no tool"),
             ("    both: {description: B., code: return 1, timeout: 3h}\n", "120s"),
             ("    both: {description: B., code: return 1, timeout: 121s}\n", "120s"),
