@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -50,7 +51,7 @@ struct Wanted {
     resource_subscriptions: Vec<String>,
 }
 
-/// The lists that can change, as a client is told of them.
+/// The lists that can change, as a client is told of them: tools, prompts, resources.
 const KINDS: [Kind; 3] = [
     Kind { accepted: "toolsListChanged", told: "notifications/tools/list_changed", lists: &[List::Tools] },
     Kind {
@@ -69,6 +70,32 @@ struct Kind {
     accepted: &'static str,
     told: &'static str,
     lists: &'static [List],
+}
+
+/// For so long after a list was said to be another one nothing more is said of it; then once, if there was more.
+const CALM: Duration = Duration::from_secs(1);
+
+/// When a list was last said to be another one, and whether it has changed since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    said: Option<Instant>,
+    owed: bool,
+}
+
+impl Pace {
+    /// Takes note of a change; says whether it is to be told now.
+    fn changed(&mut self, now: Instant) -> bool {
+        self.owed = self.said.is_some_and(|said| now < said + CALM);
+        if !self.owed {
+            self.said = Some(now);
+        }
+        !self.owed
+    }
+
+    /// When what is owed is to be told.
+    fn due(&self) -> Option<Instant> {
+        self.said.filter(|_| self.owed).map(|said| said + CALM)
+    }
 }
 
 /// A mark of each kind of list as a caller would be shown it.
@@ -104,6 +131,7 @@ pub(super) fn answer(caller: Caller, id: Id, params: Option<&RawValue>) -> Respo
         heard: Heard::new(&caller, about),
         standing: caller.standing,
         wanted,
+        paces: [Pace::default(); KINDS.len()],
         told: VecDeque::new(),
         server: Value::Object(modern::meta(&caller.visit.tenant)),
         id,
@@ -122,6 +150,7 @@ struct Listener {
     stop: CancellationToken,
     beat: Interval,
     wanted: [bool; KINDS.len()],
+    paces: [Pace; KINDS.len()],
     /// The servers behind the workspace.
     heard: Heard,
     /// What the caller would be shown, when it was last looked at; `None` for a caller who is nobody any more.
@@ -168,9 +197,14 @@ impl Listener {
             if let Some(bytes) = self.told.pop_front() {
                 return more(bytes);
             }
+            let due = self.paces.iter().filter_map(Pace::due).min();
             let alive = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.end(),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.settle();
+                    continue;
+                }
                 changed = self.changes.changed() => changed.is_ok(),
                 news = self.heard.next() => {
                     self.tell(news);
@@ -192,25 +226,42 @@ impl Listener {
             let shown = shown(&tenant, &principal);
             self.heard.tune(tenant, &principal);
             let before = self.seen.replace(shown);
-            for (at, kind) in KINDS.iter().enumerate() {
+            for at in 0..KINDS.len() {
                 let changed = before.is_none_or(|before| before.get(at) != shown.get(at));
                 if changed && self.wanted.get(at) == Some(&true) {
-                    self.told.push_back(self.notification(kind.told, Members::default()));
+                    self.changed(at);
                 }
+            }
+        }
+    }
+
+    /// Says that a list is another one, now or a little later: a server that says so all the time makes no client ask all the
+    /// time.
+    fn changed(&mut self, at: usize) {
+        let now = self.paces.get_mut(at).is_some_and(|pace| pace.changed(Instant::now()));
+        if let Some(kind) = KINDS.get(at).filter(|_| now) {
+            self.told.push_back(self.notification(kind.told, Members::default()));
+        }
+    }
+
+    /// Says what is owed by now.
+    fn settle(&mut self) {
+        let now = Instant::now();
+        for at in 0..KINDS.len() {
+            if self.paces.get(at).and_then(Pace::due).is_some_and(|due| due <= now) {
+                self.changed(at);
             }
         }
     }
 
     /// Passes on what a server told.
     fn tell(&mut self, news: News) {
-        let [tools, prompts, resources] = KINDS.map(|kind| kind.told);
-        let (method, params) = match news {
-            News::Tools => (tools, Members::default()),
-            News::Prompts => (prompts, Members::default()),
-            News::Resources => (resources, Members::default()),
-            News::Resource(params) => (UPDATED, params),
-        };
-        self.told.push_back(self.notification(method, params));
+        match news {
+            News::Tools => self.changed(0),
+            News::Prompts => self.changed(1),
+            News::Resources => self.changed(2),
+            News::Resource(params) => self.told.push_back(self.notification(UPDATED, params)),
+        }
     }
 
     /// The first word says what will be told.
@@ -264,4 +315,22 @@ fn shown(tenant: &Tenant, principal: &Principal) -> Shown {
         }
         hasher.finish()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_changes_all_the_time_is_told_at_once_and_then_once_a_second() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        assert!(pace.changed(start) && pace.due().is_none());
+        for after in 1..1000 {
+            assert!(!pace.changed(start + Duration::from_millis(after)));
+        }
+        assert_eq!(pace.due(), Some(start + CALM));
+        assert!(pace.changed(start + CALM), "what came meanwhile is told, once");
+        assert!(pace.due().is_none());
+        assert!(pace.changed(start + 2 * CALM), "after a while the next is told at once");
+    }
 }

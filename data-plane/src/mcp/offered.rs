@@ -62,10 +62,9 @@ impl Offered {
             all.insert("prompts".to_owned(), json!({ "listChanged": tells }));
         }
         if self.resources {
-            all.insert(
-                "resources".to_owned(),
-                json!({ "subscribe": self.subscriptions, "listChanged": tells }),
-            );
+            // Older clients may ask for it, and have no stream on which they would hear of it.
+            let subscribe = tells && self.subscriptions;
+            all.insert("resources".to_owned(), json!({ "subscribe": subscribe, "listChanged": tells }));
         }
         if self.completions && revision >= Revision::V2025_03_26 {
             all.insert("completions".to_owned(), json!({}));

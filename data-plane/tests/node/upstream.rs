@@ -25,6 +25,7 @@ const SECOND: &str = "01890000-0000-7000-8000-0000000000b2";
 /// What every tool's definition is, byte by byte, but for its name.
 const DEFINITION: &str = r#""title":"T","description":"d","inputSchema":{"type":"object","properties":{"q":{"type":"string"},"team":{"type":"string"}},"required":["q","team"],"x-vendor":1.50},"outputSchema":{"type":"array"},"icons":[{"src":"data:,"}],"securitySchemes":[{"type":"noauth"}],"_meta":{"openai/outputTemplate":"ui://x"},"vendor":{"deep":[1,  2.0]}"#;
 const RESULT: &str = r#"{"content":[{"type":"text","text":"hello","annotations":{"x":1.0}}],"structuredContent":{"n":1.50,"big":9007199254740993},"vendor":{"b" : [1]}}"#;
+const ERROR: &str = r#"{"code":-31999,"message":"no","data":{"b":1.50,"a":[123456789012345678901234567890, 1e400],"e":"\u0041"}}"#;
 
 #[derive(Clone, Default)]
 struct Server {
@@ -161,6 +162,7 @@ async fn call(server: &Server, message: &Value, complete: &str) -> Response {
             let content: Vec<Value> = uris.into_iter().map(link).chain([embedded]).collect();
             json_response(reply(id, &format!(r#"{{{complete}"content":{}}}"#, Value::from(content))))
         }
+        "fail" => json_response(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{ERROR}}}"#)),
         _ => json_response(reply(id, &RESULT.replacen('{', &format!("{{{complete}"), 1))),
     }
 }
@@ -190,7 +192,7 @@ fn connector(legacy: bool) -> v1::Connector {
         })),
         ..Default::default()
     };
-    let tools = ["plain", "ask", "elicit", "progress", "never", "links", "web_search"];
+    let tools = ["plain", "ask", "elicit", "progress", "never", "links", "fail", "web_search"];
     let capabilities = json!({"tools": {}, "prompts": {}, "resources": {"subscribe": true}, "completions": {}, "logging": {}});
     v1::Connector {
         name: if legacy { "old" } else { "new" }.into(),
@@ -420,12 +422,27 @@ async fn prompts_resources_and_completion_reach_the_server_that_offers_them() {
         .json();
     assert_eq!(completed["result"]["completion"]["values"], json!(["a"]));
     assert_eq!(server.seen("completion/complete")[0]["params"]["ref"]["name"], "greet");
+    let begun = world.client().rpc("initialize", json!({"protocolVersion": "2025-11-25"})).await.json();
+    let told = &begun["result"]["capabilities"]["resources"];
+    assert_eq!(told, &json!({"subscribe": false, "listChanged": false}), "older clients would hear nothing");
     for method in ["logging/setLevel", "resources/subscribe", "resources/unsubscribe"] {
         assert_eq!(world.client().rpc(method, json!({"level": "info"})).await.json()["result"], json!({}));
         assert_eq!(modern.rpc(method, json!({})).await.status, 404);
     }
     let events = world.control.events(1).await;
     assert_eq!((events[0].1.method.as_str(), events[0].1.tool.as_str()), ("prompts/get", "new_greet"));
+}
+
+#[tokio::test]
+async fn an_error_of_a_server_passes_byte_by_byte_in_every_pairing_of_eras() {
+    let (world, _server) = world(|_| {}).await;
+    for tool in ["new_fail", "old_fail"] {
+        let expected = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{ERROR}}}"#);
+        assert_eq!(Modern::new(&world).call(tool).await["error"]["code"], -31999);
+        let modern = Modern::new(&world).rpc("tools/call", json!({"name": tool})).await;
+        assert_eq!(modern.text, expected);
+        assert_eq!(world.client().call(tool, json!({})).await.text, expected);
+    }
 }
 
 /// The URIs in a tool's result.
