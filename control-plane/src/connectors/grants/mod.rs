@@ -257,7 +257,7 @@ pub(super) async fn secrets_changed(tx: &mut TenantTx, id: InstallationId) -> Re
 /// # Errors
 /// When the database fails.
 pub(super) async fn forget(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
-    store::end_consents(tx, id).await?;
+    consent::end(tx, id).await?;
     store::end_all(tx, id).await
 }
 

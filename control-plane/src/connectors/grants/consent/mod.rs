@@ -3,6 +3,8 @@
 //! The state is good once, for ten minutes, in the browser that it was made in, for the person who made it and while they may
 //! change connectors: nobody can have another finish what they began, or slip their own account into another's workspace.
 
+mod store;
+
 use prost::Message as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -11,11 +13,12 @@ use toolmesh_proto::v1;
 use toolmesh_proto::v1::o_auth2_auth::Flow;
 use url::Url;
 
+use self::store::Left;
 use super::super::installation::oauth2;
 use super::super::store::{self as connectors, InstallationRow};
 use super::exchange::{self, Proof, Tokens};
 use super::provider::is_found;
-use super::store::{self, Brought, Left};
+use super::store::{self as held, Brought};
 use super::subject::Subject;
 use super::{Grants, Kind, NoToken, Sealed, sentence, told};
 use crate::accounts::external::Browser;
@@ -243,7 +246,7 @@ impl Grants {
         asked: &str,
     ) -> Result<()> {
         let mut tx = self.db.tenant(by.tenant).await?;
-        let version = store::locked(&mut tx, account).await?.version + 1;
+        let version = held::locked(&mut tx, account).await?.version + 1;
         let sealed = Sealed::new(&mut tx, &self.vault, account, version, tokens).await?;
         let brought = Brought {
             version,
@@ -253,7 +256,7 @@ impl Grants {
             refresh: sealed.refresh.as_ref().map(|sealed| (sealed, subject.refresh_basis.as_str())),
             scope: tokens.scope.as_deref().or(Some(asked)),
         };
-        store::connect(&mut tx, account, by.user, &tokens.account, &brought).await?;
+        held::connect(&mut tx, account, by.user, &tokens.account, &brought).await?;
         tx.commit_change().await?;
         tracing::info!(tenant = %by.tenant, installation = %account.installation, "installation connected to its provider");
         Ok(())
@@ -279,6 +282,14 @@ pub(super) fn is_connected_by_people(connector: &v1::Connector) -> bool {
 
 fn decode(row: &InstallationRow) -> Result<v1::Connector> {
     v1::Connector::decode(row.compiled.as_slice()).map_err(Error::internal)
+}
+
+/// Ends the logins that are under way; who comes back from one begins again.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn end(tx: &mut TenantTx, id: InstallationId) -> Result<()> {
+    store::end_consents(tx, id).await
 }
 
 /// Which authorization server somebody left for, and what was asked of it.
