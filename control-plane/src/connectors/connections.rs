@@ -10,7 +10,8 @@ use toolmesh_proto::v1::o_auth2_auth::Flow;
 
 use super::grants::{self, GrantFacts, Grants};
 use super::installation::{entered_by_members, oauth2, required_credentials};
-use super::installations::{complete, given};
+use super::installations::given;
+use super::loading::complete;
 use super::{Installation, store};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials::{self, Account, CredentialFacts};

@@ -7,8 +7,9 @@ use toolmesh_proto::seal::CredentialPlace;
 use toolmesh_proto::{connector_hash, v1};
 
 use super::installation::{entered_by_members, is_for_nodes, known_credentials, oauth2};
-use super::installations::{Install, Installations, decode, exposure, given, same_origin};
-use super::{grants, overrides, store, upstream};
+use super::installations::{Installations, given, same_origin};
+use super::loading::{decode, exposure};
+use super::{Install, grants, overrides, store, upstream};
 use crate::accounts::members::{Membership, Permission};
 use crate::credentials;
 use crate::db::TenantTx;

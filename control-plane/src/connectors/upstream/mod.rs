@@ -158,7 +158,7 @@ impl Upstreams {
     async fn check_free(&self, tenant: TenantId, name: &str) -> Result<()> {
         // Before a long look that would be for nothing; the database has the last word.
         match self.installations.list(tenant).await?.iter().any(|other| other.name == name) {
-            true => Err(super::installations::name_taken(name)),
+            true => Err(super::enabling::name_taken(name)),
             false => Ok(()),
         }
     }
