@@ -47,7 +47,7 @@ pub(super) async fn run(caller: &Caller, arguments: Arguments, mut event: CallEv
     let budget = Budget::default();
     let parent = Parent::new(event.calls_others(), budget.clone(), room.clone());
     let tools = WorkspaceTools { caller: caller.clone(), parent: parent.clone(), found: Mutex::default() };
-    let program = Program { source: arguments.code, given: Given::Tools, within: CODE_WITHIN };
+    let program = Program { source: without_fence(arguments.code), given: Given::Tools, within: CODE_WITHIN };
     let finished = room.run(program, Arc::new(tools), budget).await;
     let calls = parent.end();
     let made: u32 = calls.iter().map(|traced| traced.calls).sum();
@@ -125,8 +125,24 @@ fn answer(finished: &Finished, calls: Vec<Traced>) -> String {
     serde_json::to_string(&answer).unwrap_or_default()
 }
 
+/// Code without the marks that it has in a text: models leave them on. Its lines keep their numbers.
+fn without_fence(code: String) -> String {
+    let inner = code.trim().strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
+    let split = inner.and_then(|inner| inner.split_once('\n'));
+    match split {
+        Some((language, inner)) if language.trim().chars().all(|c| c.is_ascii_alphanumeric()) => {
+            format!("\n{inner}")
+        }
+        _ => code,
+    }
+}
+
 fn hint(stopped: &Stopped) -> Option<&'static str> {
     match stopped {
+        Stopped::Threw { message, .. } if message.starts_with("ReferenceError") => Some(
+            "What is not JavaScript's own is reached as await tools.NAMESPACE.tool({ … }) alone: there is no network, no timer \
+             and no module.",
+        ),
         Stopped::Threw { message, .. } if message.starts_with("SyntaxError") => {
             Some("Write plain JavaScript: no types, no import, no export.")
         }
@@ -159,6 +175,31 @@ impl WorkspaceTools {
         entries.filter(|entry| authorize(tenant, &self.caller.principal, entry, Feed::Heard).is_listed())
     }
 
+    /// A sentence for a namespace that is not there.
+    fn astray(&self, name: &str) -> String {
+        let spaces = self.names("");
+        let meant = spaces.iter().find_map(|space| {
+            let tool =
+                name.strip_prefix(space.as_str()).and_then(|rest| rest.strip_prefix('_')).unwrap_or(name);
+            self.names(space).iter().any(|known| known == tool).then(|| format!("tools.{space}.{tool}"))
+        });
+        if let Some(meant) = meant {
+            return format!("tools has no {name:?}. Did you mean {meant}?");
+        }
+        let others = self.caller.visit.tenant.installations.iter().filter(|one| !one.exposure.in_code());
+        let usable = others.filter(|one| self.tools(one).any(|entry| !entry.tool.hidden));
+        let mut spaces_of_others = usable.map(|one| spelling::namespace(&one.name));
+        let direct = spaces_of_others.find(|space| {
+            name.strip_prefix(space.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        });
+        if let Some(space) = direct {
+            return format!(
+                "tools has no {name:?}: the tools of {space} are called by themselves, not from code."
+            );
+        }
+        format!("tools has no {name:?}; it has {}. Find tools with discover_tools.", spaces.join(", "))
+    }
+
     fn at(&self, tool: u32) -> Option<Target> {
         self.lock().get(usize::try_from(tool).ok()?).cloned()
     }
@@ -180,10 +221,7 @@ impl Api for WorkspaceTools {
     fn namespace(&self, name: &str) -> Result<(), String> {
         match self.installation(name) {
             Some(_) => Ok(()),
-            None => {
-                let there = self.names("").join(", ");
-                Err(format!("tools has no {name:?}; it has {there}. Find tools with discover_tools."))
-            }
+            None => Err(self.astray(name)),
         }
     }
 
@@ -277,6 +315,18 @@ mod tests {
         let stopped = Stopped::Threw { message: "SyntaxError: x".to_owned(), line: Some(3), code: None };
         let text = answer(&finished(Err(stopped)), Vec::new());
         assert!(text.contains(r#""line":3"#) && text.contains("no types"), "{text}");
+        let message = "ReferenceError: fetch is not defined".to_owned();
+        let text = answer(&finished(Err(Stopped::Threw { message, line: Some(1), code: None })), Vec::new());
+        assert!(text.contains("there is no network"), "{text}");
+    }
+
+    #[test]
+    fn code_may_come_as_it_stands_in_a_text() {
+        let plain = |code: &str| without_fence(code.to_owned());
+        assert_eq!(plain("```js\nreturn 1\n```\n"), "\nreturn 1\n");
+        assert_eq!(plain("```\nreturn `a`\n```"), "\nreturn `a`\n");
+        assert_eq!(plain("return ```\na```"), "return ```\na```");
+        assert_eq!(plain("``` a b\n```"), "``` a b\n```");
     }
 
     #[test]

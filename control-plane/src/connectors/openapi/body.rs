@@ -214,20 +214,34 @@ fn fields(
             param.fixed = None;
         }
         if let Some((kind, encoding)) = encoding {
-            form_field(&mut param, plain, kind, encoding.and_then(|encoding| encoding.get(*name)));
+            form_field(root, &mut param, plain, kind, encoding.and_then(|encoding| encoding.get(*name)));
         }
         params.push(param);
     }
     params
 }
 
-/// A field of a form: a file, or a value in the style that the document names.
-fn form_field(param: &mut Param, schema: &Json, kind: u8, encoding: Option<&Json>) {
+/// Whether a schema is that of a file in a form.
+fn is_file(schema: &Json) -> bool {
     let text = |key: &str| schema.get(key).and_then(Json::as_str).unwrap_or_default();
-    let binary = text("format") == "binary" || text("contentMediaType").contains("octet-stream");
-    if kind == MULTIPART && binary {
+    text("format") == "binary" || text("contentMediaType").contains("octet-stream")
+}
+
+/// A field of a form: a file, or a value in the style that the document names.
+fn form_field(root: &Json, param: &mut Param, schema: &Json, kind: u8, encoding: Option<&Json>) {
+    let items = schema.get("items").map(|items| refs::follow(root, items).unwrap_or(items));
+    if kind == MULTIPART && is_file(schema) {
         (param.kind, param.schema, param.fixed) = ("file_url", None, None);
         return;
+    }
+    if kind == MULTIPART && items.is_some_and(is_file) {
+        let urls = json!({ "type": "array", "items": { "type": "string" } });
+        (param.kind, param.schema, param.fixed) = ("file_url", urls.as_object().cloned(), None);
+        return;
+    }
+    if kind == MULTIPART && param.kind == "array" {
+        // A part of its own for each item.
+        param.style = Some(("form", true));
     }
     if kind == FORM {
         let style = encoding.and_then(|encoding| encoding.get("style")).and_then(Json::as_str);

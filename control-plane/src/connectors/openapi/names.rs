@@ -114,14 +114,33 @@ pub(super) fn argument(name: &str) -> String {
     if joined.is_empty() { "value".to_owned() } else { joined }
 }
 
+/// `v2` and the like.
+fn is_version(word: &str) -> bool {
+    word.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// The connector's own name from its title: `Swagger Petstore - OpenAPI 3.0` as `swagger-petstore`. A brand that is written with
 /// a capital inside (GitHub) stays one word.
 pub(super) fn connector(title: &str) -> String {
-    const FILLERS: &[&str] =
-        &["api", "open", "openapi", "rest", "the", "v1", "v2", "v3", "specification", "reference"];
+    const FILLERS: &[&str] = &[
+        "api",
+        "apis",
+        "open",
+        "openapi",
+        "rest",
+        "the",
+        "specification",
+        "spec",
+        "reference",
+        "documentation",
+        "docs",
+        "definition",
+    ];
     let title: String = title.chars().take(300).map(|c| plain(c).to_ascii_lowercase()).collect();
+    // `Acme's API` is the API of Acme.
+    let title = title.replace("'s ", " ").replace("’s ", " ");
     let words = title.split(|c: char| !c.is_ascii_alphanumeric());
-    let words = words.filter(|word| !FILLERS.contains(word) && !word.is_empty());
+    let words = words.filter(|word| !FILLERS.contains(word) && !is_version(word) && !word.is_empty());
     let mut name = String::new();
     for word in words.filter(|word| !word.bytes().all(|b| b.is_ascii_digit())) {
         let longer = name.len() + usize::from(!name.is_empty()) + word.len();
@@ -189,6 +208,8 @@ mod tests {
             ("Café & Söhne – API (v2)", "cafe-sohne"),
             ("", "api"),
             ("100% API", "api"),
+            ("Netlify's API documentation", "netlify"),
+            ("Acme’s REST API v12", "acme"),
             ("The Very Long Name Of An Interface For Everything", "very-long-name-of-an"),
         ] {
             assert_eq!(connector(title), wanted);

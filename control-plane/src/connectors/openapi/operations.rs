@@ -37,6 +37,8 @@ pub(super) struct Tool {
     pub content_type: String,
     /// The media type of an answer that is a file.
     pub file_answer: Option<String>,
+    /// An answer comes item by item, and in no other way.
+    pub stream_answer: bool,
 }
 
 impl Place<'_> {
@@ -143,6 +145,7 @@ pub(super) fn build(
         params,
         content_type: body.content_type,
         file_answer: file_answer(&document.root, operation),
+        stream_answer: is_stream(&document.root, operation),
     })
 }
 
@@ -214,18 +217,31 @@ fn literal(text: &str) -> Result<String, String> {
     Ok(text.replace(' ', "%20"))
 }
 
-/// The media type of a successful answer that is neither JSON nor text.
-fn file_answer(root: &Json, operation: &Json) -> Option<String> {
-    let responses = operation.get("responses")?.as_object()?;
-    let good = responses.iter().filter(|(status, _)| status.starts_with('2'));
-    let mut media =
+/// The media types of successful answers.
+fn answers<'a>(root: &'a Json, operation: &'a Json) -> Vec<&'a String> {
+    let responses = operation.get("responses").and_then(Json::as_object).into_iter().flatten();
+    let good = responses.filter(|(status, _)| status.starts_with('2'));
+    let content =
         good.filter_map(|(_, response)| refs::follow(root, response).ok()?.get("content")?.as_object());
     // What is no media type says nothing of the answer.
-    let media: Vec<&String> = media
-        .by_ref()
-        .flat_map(|content| content.keys())
-        .filter(|media| media.contains('*') || dadl::is_media_type(media))
-        .collect();
+    let media = content.flat_map(|content| content.keys());
+    media.filter(|media| media.contains('*') || dadl::is_media_type(media)).collect()
+}
+
+/// Whether a successful answer comes item by item, and in no other way.
+fn is_stream(root: &Json, operation: &Json) -> bool {
+    const STREAMS: &[&str] = &["text/event-stream", "application/x-ndjson", "application/jsonl"];
+    let media = answers(root, operation);
+    let is_one = |media: &&String| {
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        STREAMS.contains(&essence.as_str())
+    };
+    !media.is_empty() && media.iter().all(is_one)
+}
+
+/// The media type of a successful answer that is neither JSON nor text.
+fn file_answer(root: &Json, operation: &Json) -> Option<String> {
+    let media = answers(root, operation);
     let readable = |media: &&String| {
         let media = media.to_ascii_lowercase();
         ["json", "text", "xml", "yaml", "javascript", "*/*", "csv", "form"]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 use toolmesh_proto::v1::param::Place;
 use toolmesh_proto::v1::tool::Call;
-use toolmesh_proto::v1::{BodyEncoding, ParamStyle, RestCall, Tool, auth::Kind};
+use toolmesh_proto::v1::{BodyEncoding, ParamStyle, ParamType, RestCall, Tool, auth::Kind};
 
 use super::{Document, Outline};
 use crate::connectors::dadl::{self, Compiled};
@@ -322,4 +322,32 @@ fn what_is_no_document_is_refused_with_the_way_out() {
     }
     let none = Document::read("openapi: 3.0.0\npaths: {}", None).unwrap();
     assert!(none.outline().unwrap_err().0.contains("no operation"));
+}
+
+#[test]
+fn a_form_takes_several_files_and_has_a_part_for_each_item_of_a_list() {
+    let form = json!({"type": "object", "required": ["files"], "properties": {
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "tags": {"type": "array", "items": {"type": "string"}},
+    }});
+    let (_, call, schema) = only(json!({"/pets/photos": {"post": {
+        "operationId": "addPhotos", "summary": "Add photos",
+        "requestBody": {"content": {"multipart/form-data": {"schema": form}}},
+        "responses": {"200": {"description": "ok"}},
+    }}}));
+    assert_eq!((call.body(), call.params[0].r#type()), (BodyEncoding::Multipart, ParamType::File));
+    assert_eq!(schema["properties"]["files"]["type"], "array");
+    assert_eq!(call.params[1].style(), ParamStyle::FormExplode);
+}
+
+#[test]
+fn an_answer_that_only_comes_item_by_item_is_read_so() {
+    let operation = |media: Json| {
+        let (_, call, _) = only(json!({"/pets/events": {"get": {
+            "operationId": "watch", "summary": "Watch", "responses": {"200": {"description": "ok", "content": media}},
+        }}}));
+        call.response.is_some_and(|response| response.streaming.is_some())
+    };
+    assert!(operation(json!({"text/event-stream": {}})));
+    assert!(!operation(json!({"text/event-stream": {}, "application/json": {}})));
 }

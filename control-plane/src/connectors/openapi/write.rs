@@ -54,7 +54,11 @@ fn head(document: &Document, name: &str, base_url: &str, auth: &Auth) -> String 
     let text = |pointer: &str| document.root.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
     let title = one_line(text("/info/title"), 120);
     let described = one_line(text("/info/description"), 300);
-    let described = if described.is_empty() { format!("The API of {title}.") } else { described };
+    let described = match described.as_str() {
+        "" if title.to_ascii_lowercase().ends_with(" api") => format!("{title}."),
+        "" => format!("The API of {title}."),
+        _ => described,
+    };
     let mut out = String::from("spec: https://dadl.ai/spec/dadl-spec-v0.2.md\n");
     if !title.is_empty() {
         line(&mut out, 0, "source_name", &title);
@@ -163,6 +167,9 @@ fn write_tool(out: &mut String, name: &str, access: &str, credential: &str, tool
     if !tool.params.is_empty() {
         out.push_str("      params:\n");
         tool.params.iter().for_each(|param| write_param(out, param));
+    }
+    if tool.stream_answer {
+        out.push_str("      response:\n        streaming: true\n");
     }
     if let Some(media) = &tool.file_answer {
         let _ =

@@ -86,6 +86,11 @@
     } }[name]);
   }
 
+  // What JSON has no form for would be lost on its way out without a word.
+  replace(Map.prototype, "toJSON", { toJSON() { return Object.fromEntries(this); } }.toJSON);
+  replace(Set.prototype, "toJSON", { toJSON() { return [...this]; } }.toJSON);
+  if (typeof BigInt === "function") replace(BigInt.prototype, "toJSON", { toJSON() { return String(this); } }.toJSON);
+
   // What is of no use here and would only widen the surface.
   for (const name of ["Atomics", "SharedArrayBuffer"]) delete globalThis[name];
 });

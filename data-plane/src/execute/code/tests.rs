@@ -115,6 +115,10 @@ async fn an_expression_a_body_and_a_function_all_return_their_value() {
         returns("({ a: [1, 'é', null], b: undefined, c: new Date(0) })").await,
         json!({"a": [1, "é", null], "c": "1970-01-01T00:00:00.000Z"})
     );
+    assert_eq!(
+        returns("({ m: new Map([['a', 1]]), s: new Set([1, 1, 2]), b: 10n })").await,
+        json!({"m": {"a": 1}, "s": [1, 2], "b": "10"})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,6 +152,7 @@ pub fn path(key: &str, value: &Value, style: Style) -> Option<PathText> {
             named.push(&values);
             named
         }
+        (Style::Own, Value::Array(_)) => PathText::join(&parts(value), ","),
         // The other styles are not for paths; a plain value needs none.
         _ => return encode::scalar(value).map(|text| PathText::of(&text)),
     };
@@ -384,7 +385,8 @@ mod tests {
         assert_eq!(out, "");
         assert!(path("a", &json!([]), Style::Matrix { explode: false }).unwrap().is_empty());
         assert!(path("a", &json!(null), Style::Simple { explode: false }).is_none());
-        assert!(path("a", &json!(["x"]), Style::Own).is_none());
+        assert!(path("a", &json!({"x": 1}), Style::Own).is_none());
+        assert_eq!(path("a", &json!(["x,y", 2]), Style::Own).unwrap().encoded, "x%2Cy,2");
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::plan::{Body, Param, ParamPlace, Plan, Segment};
+use super::style::Style;
 use super::{encode, style};
 use crate::execute::credentials::Placement;
 use crate::execute::outbound::{Field, FieldContent, FileSource, Multipart, OutboundRequest, Payload};
@@ -20,6 +21,9 @@ pub struct ArgumentError {
     pub name: String,
     pub reason: &'static str,
 }
+
+/// Most files of one argument.
+const MOST_FILES: usize = 20;
 
 type Arguments = Map<String, Value>;
 
@@ -249,12 +253,23 @@ fn raw(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Payload, ArgumentErro
 fn multipart(plan: &Plan, fields: &[(&Param, &Value)]) -> Result<Multipart, ArgumentError> {
     let mut parts = Vec::with_capacity(fields.len());
     for (param, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-        let content = if param.file {
-            FieldContent::File(file(plan, param, value)?)
-        } else {
-            FieldContent::Text(encode::text(value))
+        // Several files, and lists whose style says so, have a part for each.
+        let apart = param.file || param.style == Style::Form { explode: true };
+        let values = match *value {
+            Value::Array(items) if apart => items.as_slice(),
+            other => std::slice::from_ref(other),
         };
-        parts.push(Field { name: param.wire_name.clone(), content });
+        if param.file && values.len() > MOST_FILES {
+            return Err(fault(param, "holds more than 20 files, which are the most of one request"));
+        }
+        for value in values {
+            let content = if param.file {
+                FieldContent::File(file(plan, param, value)?)
+            } else {
+                FieldContent::Text(encode::text(value))
+            };
+            parts.push(Field { name: param.wire_name.clone(), content });
+        }
     }
     Ok(Multipart::new(parts, plan.max_body))
 }

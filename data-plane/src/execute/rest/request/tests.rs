@@ -174,6 +174,25 @@ fn a_form_of_parts_has_each_parameter_in_its_order_and_null_is_left_out() {
 }
 
 #[test]
+fn several_files_and_lists_that_say_so_have_a_part_for_each() {
+    let params = [("files", Place::Body), ("tags", Place::Body)];
+    let mut definition = call("POST", "/x", v1::BodyEncoding::Multipart, &params);
+    definition.params[0].r#type = v1::ParamType::File.into();
+    definition.params[1].style = v1::ParamStyle::FormExplode.into();
+    let url = "https://files.example.com/a.png";
+    let names = |arguments: Value| {
+        let request = fill(&plan(definition.clone()), arguments).unwrap();
+        let Some(Payload::Multipart(form)) = &request.body else { panic!("{:?}", request.body) };
+        form.fields().iter().map(|field| field.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(json!({"files": [url, url], "tags": ["a", "b"]})), ["files", "files", "tags", "tags"]);
+    assert_eq!(names(json!({"files": url, "tags": []})), ["files"]);
+    for bad in [json!({"files": [url, 5]}), json!({"files": vec![url; 21]})] {
+        assert_eq!(fill(&plan(definition.clone()), bad).unwrap_err().name, "files");
+    }
+}
+
+#[test]
 fn a_file_alone_is_octets_unless_the_tool_says_what_it_is() {
     let mut definition = call("PUT", "/x", v1::BodyEncoding::Raw, &[("file", Place::Body)]);
     definition.params[0].r#type = v1::ParamType::File.into();
