@@ -421,7 +421,7 @@ fn with_application(place: &str) -> Result<PathBuf> {
         }
     };
     let text = format!(
-        "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API with applications.\n  auth: {auth}\n  tools:\n    whoami: {{method: GET, path: /whoami, access: read, description: Says who is calling.}}\n"
+        "spec: https://dadl.ai/spec/dadl-spec-v0.2.md\nbackend:\n  name: demo\n  type: rest\n  description: An API with applications.\n  auth: {auth}\n  tools:\n    whoami: {{method: GET, path: /echo/me, access: read, description: Says who is calling.}}\n"
     );
     let file = paths::scratch("toolmesh-connections-")?.keep().join("demo.dadl");
     std::fs::write(&file, text)?;
