@@ -27,6 +27,9 @@ impl fmt::Display for Prose<'_> {
                 Html.write_escaped_str(&mut *f, code)?;
                 f.write_str("</code>")?;
                 after
+            } else if let Some(after) = opened.strip_prefix('`') {
+                f.write_str("``")?;
+                after
             } else {
                 // One backtick is a character like any other.
                 f.write_char('`')?;
