@@ -239,6 +239,8 @@ pub(super) fn help(setup: &Setup, ours: bool) -> SetupHelp {
 fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
     let connector = &entry.compiled.connector;
     let ours = installed.iter().filter(|i| i.built_in && i.connector.name == connector.name);
+    // What composites alone call is nothing that anybody chooses.
+    let shown = || connector.tools.iter().filter(|tool| !tool.hidden);
     ConnectorCard {
         name: entry.name.clone(),
         title: entry.title.clone(),
@@ -246,8 +248,8 @@ fn card(entry: &CatalogEntry, installed: &[Installation]) -> ConnectorCard {
         category: entry.category.clone(),
         version: entry.version(),
         logo: entry.logo.clone(),
-        counts: AccessCounts::count(connector.tools.iter().map(|tool| tool.access.as_str())),
-        off: entry.compiled.default_off.len(),
+        counts: AccessCounts::count(shown().map(|tool| tool.access.as_str())),
+        off: shown().filter(|tool| entry.compiled.default_off.contains(&tool.name)).count(),
         hosts: entry.hosts.clone(),
         auth: auth_words(connector).to_owned(),
         installed: ours.map(|i| InstalledAs { id: i.id.to_string(), name: i.name.clone() }).collect(),

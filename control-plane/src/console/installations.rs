@@ -110,8 +110,8 @@ pub(super) async fn set_access(
 ) -> Page {
     let (class, enabled) = (fields.get("access"), fields.get("enabled") == "true");
     let after = app.installations.set_access(&at.member, path.id()?, class, enabled).await?;
-    let on = after.connector.tools.len() - after.disabled.len();
-    at.flash(format!("{on} of {} tools are on.", after.connector.tools.len())).await?;
+    let all = after.connector.tools.iter().filter(|tool| !tool.hidden).count();
+    at.flash(format!("{} of {all} tools are on.", after.tools_on())).await?;
     see_other(&at.path(&format!("/connectors/{}", after.id)))
 }
 
