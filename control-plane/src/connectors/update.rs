@@ -147,13 +147,12 @@ fn displaced(installation: &Installation) -> Vec<(String, String)> {
     let most = names::MAX_TOOL_NAME.saturating_sub(installation.name.len() + 1);
     let mut displaced = Vec::new();
     for tool in tools.iter().filter(|tool| set(tool).is_none() && given.contains(tool.name.as_str())) {
-        let numbered = (2..=99_u32).map(|number| {
+        let mut numbered = (2..=99_u32).map(|number| {
             let end = format!("_{number}");
             let start: String = tool.name.chars().take(most.saturating_sub(end.len())).collect();
             format!("{start}{end}")
         });
-        let free = numbered.into_iter().find(|name| !taken.contains(name));
-        if let Some(name) = free {
+        if let Some(name) = numbered.find(|name| !taken.contains(name)) {
             taken.insert(name.clone());
             displaced.push((tool.name.clone(), name));
         }
