@@ -1,6 +1,6 @@
 //! Connecting a connector to an account at its provider, as a person does it with a browser.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 use toolmesh_tests::browser::Browser;
 use toolmesh_tests::servers::ServerAuth;
@@ -68,12 +68,19 @@ async fn a_member_connects_an_account_of_their_own() -> TestResult {
     browser.go(&system.console_url(&list)).await?;
     browser.read("Not connected").await?;
     browser.inspect("79-connections").await?;
+    browser.go(&system.console_url(&format!("/w/{}", workspace.slug))).await?;
+    browser.read("waits for an account of your own").await?;
+    browser.inspect("79-overview-waits").await?;
     browser.go(&system.console_url(&page)).await?;
     browser.read("Your account").await?;
     browser.inspect("80-connection-waits").await?;
     browser.submit(&format!("{page}/connect")).await?;
     browser.read("ada@provider.example").await?;
     browser.inspect("81-own-connection").await?;
+    browser.go(&system.console_url(&format!("/w/{}", workspace.slug))).await?;
+    browser.read("Getting started").await?;
+    let text = browser.text().await?;
+    ensure!(!text.contains("waits for an account of your own"), "{text}");
     browser.close().await
 }
 

@@ -72,7 +72,7 @@ async fn a_server_that_asks_for_a_login_says_in_each_state_what_to_do_next() -> 
     mcp.call("guarded_whoami", json!({})).await?;
     eventually("the page says that it has to be connected again", PATIENCE, || async {
         browser.go(here.as_str()).await?;
-        Ok(browser.text().await?.contains("Reconnect it").then_some(()))
+        Ok(browser.text().await?.contains("Go to its connection").then_some(()))
     })
     .await?;
     browser.inspect("95-server-to-reconnect").await?;

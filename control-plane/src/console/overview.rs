@@ -5,12 +5,15 @@ use time::OffsetDateTime;
 
 use super::App;
 use super::audit::row;
+use super::connect::own_problem;
 use super::respond::{Page, page};
 use super::session::Workspace;
 use super::view::{Checklist, Moment, Nav, OverviewPage, Shown, Totals, duration};
 use crate::accounts::members::Permission;
 use crate::audit;
+use crate::connectors::connections::Connection;
 use crate::connectors::exposure::{MOST_LISTED, listed};
+use crate::error::Result;
 
 pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
     let shell = at.shell("Overview", Nav::Overview).await?;
@@ -25,10 +28,19 @@ pub(super) async fn show(State(app): State<App>, at: Workspace) -> Page {
     let totals = if at.member.may(Permission::Audit) { Some(totals(&app, &at).await?) } else { None };
     let calls = events.iter().map(|event| row(event, now)).collect();
     let shown = Shown { tools: listed(&installations), most: MOST_LISTED };
-    page(&OverviewPage { shell, checklist, totals, calls, shown })
+    let waiting =
+        if installations.iter().any(|one| one.personal) { unconnected(&app, &at).await? } else { 0 };
+    page(&OverviewPage { shell, checklist, totals, calls, shown, waiting })
 }
 
-async fn totals(app: &App, at: &Workspace) -> crate::error::Result<Totals> {
+/// How many connectors wait for an account of the viewer's own.
+async fn unconnected(app: &App, at: &Workspace) -> Result<usize> {
+    let own = app.connections.list(&at.member).await?;
+    let works = |one: &Connection| one.is_connected() && one.facts.as_ref().and_then(own_problem).is_none();
+    Ok(own.iter().filter(|one| !works(one)).count())
+}
+
+async fn totals(app: &App, at: &Workspace) -> Result<Totals> {
     let day = audit::day(&app.db, &at.member).await?;
     let count = |n: i64| n.cast_unsigned();
     let micros = std::time::Duration::try_from_secs_f64(day.p95_ms / 1000.0).unwrap_or_default().as_micros();

@@ -317,7 +317,8 @@ impl InstallationPage {
     /// Whether somebody has to give or allow something before it can be called: that stands first then.
     #[must_use]
     pub fn asks_first(&self) -> bool {
-        self.way_out().is_some() || self.provider.as_ref().is_some_and(ProviderView::is_open)
+        self.way_out().is_some_and(|(_, place)| place != "server")
+            || self.provider.as_ref().is_some_and(ProviderView::is_open)
     }
 
     /// Where on this page what keeps it from being called is mended: what the link says, and the place.
@@ -330,7 +331,7 @@ impl InstallationPage {
                 Some(("Enter a client", "provider"))
             }
             (InstallationState::NotConnected, _) => Some(("Connect it", "connection")),
-            (_, Some(connection)) if connection.by_consent() => Some(("Reconnect it", "connection")),
+            (_, Some(connection)) if connection.by_consent() => Some(("Go to its connection", "connection")),
             (InstallationState::NotAnswering(_), _) => Some(("See the server", "server")),
             _ => None,
         }

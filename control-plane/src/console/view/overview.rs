@@ -164,4 +164,19 @@ pub struct OverviewPage {
     /// The last calls; one's own for who may not see everybody's.
     pub calls: Vec<CallRow>,
     pub shown: Shown,
+    /// Connectors that wait for an account of the viewer's own.
+    pub waiting: usize,
+}
+
+impl OverviewPage {
+    /// What waits for the viewer, in words.
+    #[must_use]
+    pub fn waiting_words(&self) -> String {
+        match self.waiting {
+            1 => "A connector waits for an account of your own. Your calls to it are refused until you connect it.".to_owned(),
+            n => format!(
+                "{n} connectors wait for accounts of your own. Your calls to them are refused until you connect them."
+            ),
+        }
+    }
 }
