@@ -83,6 +83,75 @@ async fn a_call_that_is_tried_is_made_as_a_node_makes_it() -> TestResult {
     Ok(())
 }
 
+/// A connector with what an author tries and no catalog file has.
+const WORKSHOP: &str = "spec: https://dadl.ai/spec/dadl-spec-v0.2.md
+backend:
+  name: workshop
+  type: rest
+  description: A workshop.
+  base_url: https://api.example.com
+  auth: {type: oauth2, token_url: 'https://api.example.com/token', client_id_credential: id, client_secret_credential: secret}
+  tools:
+    whoami: {method: GET, path: /echo/me, access: read, description: W., params: {q: {type: string, in: query}}}
+    upload:
+      method: POST
+      path: /echo/upload
+      access: write
+      description: U.
+      content_type: multipart/form-data
+      params:
+        note: {type: string, in: body}
+        file: {type: file_url, in: body}
+  composites:
+    twice:
+      description: Asks twice.
+      params: {q: {type: string, default: a}}
+      code: |
+        const both = await Promise.all([api.whoami({ q: params.q }), api.whoami({ q: 'b' })]);
+        console.log('asked', both.length);
+        return both.length;
+    wrong: {description: Asks for too much., code: 'return await api.whoami({ nothing: 1 })'}
+";
+
+#[tokio::test]
+async fn a_composite_is_tried_with_every_call_that_it_makes() -> TestResult {
+    let (folder, upstream) = (paths::scratch("toolmesh-workshop-")?, Upstream::start().await?);
+    let (file, url) = (folder.path().join("workshop.dadl"), upstream.url());
+    std::fs::write(&file, WORKSHOP)?;
+    let file = file.display().to_string();
+    let token = "access_token=s3cret-of-mine";
+    let ran = connector(&["try", &file, "twice", "--base-url", &url, "--credential", token]).await?;
+    for line in ["api.whoami({\"q\":\"a\"}): 200 OK", "console: asked 2", "\n2\n"] {
+        ensure!(ran.code == Some(0) && ran.stdout.contains(line), "{line}: {ran:?}");
+    }
+    let shown = upstream.seen().iter().all(|seen| seen.header("authorization") == "Bearer s3cret-of-mine");
+    ensure!(shown && upstream.seen().len() == 2 && !ran.stdout.contains("s3cret"), "{ran:?}");
+    let wrong = connector(&["try", &file, "wrong", "--base-url", &url, "--credential", token]).await?;
+    ensure!(wrong.code == Some(1) && wrong.stdout.contains("there is no such argument"), "{wrong:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_parts_of_a_form_and_says_what_stands_for_a_login() -> TestResult {
+    let folder = paths::scratch("toolmesh-workshop-")?;
+    let file = folder.path().join("workshop.dadl");
+    std::fs::write(&file, WORKSHOP)?;
+    let file = file.display().to_string();
+    let arguments = r#"{"note": "hello", "file": "https://files.example.com/a.png"}"#;
+    let ran = connector(&["try", &file, "upload", "--arguments", arguments, "--dry-run"]).await?;
+    for line in
+        ["note: hello", "file: (the file at https://files.example.com/a.png)", "> authorization: ********"]
+    {
+        ensure!(ran.code == Some(0) && ran.stdout.contains(line), "{line}: {ran:?}");
+    }
+    let refused = connector(&["try", &file, "whoami", "--credential", "secret=x"]).await?;
+    ensure!(
+        refused.code == Some(1) && refused.stderr.contains("it uses access_token; nothing logs in here"),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_openapi_document_is_written_as_a_file_that_compiles() -> TestResult {
     let folder = paths::scratch("toolmesh-import-")?;

@@ -9,7 +9,6 @@ use toolmesh_proto::v1::Outcome;
 use super::inner::Parent;
 use super::{Caller, Said, composite, files, upstream};
 use crate::catalog::{Call, ToolEntry};
-use crate::execute::code::Thrown;
 use crate::execute::credentials::Opened;
 use crate::execute::outbound::OutboundError;
 use crate::execute::rest::Plan;
@@ -127,33 +126,9 @@ async fn request(
             event.finish(outcome(&failure), &told);
             match failure {
                 Failure::Argument(_) | Failure::Program(_) => Said::Unfit(told),
-                failure => Said::Failed(thrown(failure, told)),
+                failure => Said::Failed(failure.thrown(told)),
             }
         }
-    }
-}
-
-/// A failure as code catches it.
-fn thrown(failure: Failure, told: String) -> Thrown {
-    match failure {
-        Failure::Credential(_) => Thrown::new("credential", told),
-        Failure::Argument(_) | Failure::Program(_) | Failure::Answer(AnswerError::Program(_)) => {
-            Thrown::new("invalid_arguments", told)
-        }
-        Failure::Outbound(OutboundError::Timeout(_)) => Thrown::new("timeout", told),
-        Failure::Outbound(_) => Thrown::new("unavailable", told),
-        Failure::Answer(AnswerError::Status { status, message, kind, code, .. }) => Thrown {
-            http_status: Some(status.as_u16()),
-            api_message: Some(message).filter(|message| !message.is_empty()),
-            provider_code: code,
-            ..Thrown::new(kind, told)
-        },
-        Failure::Answer(AnswerError::Refused { message, code }) => Thrown {
-            api_message: Some(message).filter(|message| !message.is_empty()),
-            provider_code: code,
-            ..Thrown::new("api_error", told)
-        },
-        Failure::Answer(_) => Thrown::new("unusable_answer", told),
     }
 }
 

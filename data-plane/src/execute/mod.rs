@@ -13,6 +13,7 @@ pub mod outbound;
 pub mod rest;
 pub mod scrubber;
 pub mod sign_in;
+mod thrown;
 pub mod upstream;
 
 use std::time::{Duration, Instant};

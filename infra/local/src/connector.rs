@@ -4,6 +4,8 @@
 //! The call is compiled by the control plane's code and made by a node's, so that what works here works there. What is printed
 //! is built with stars in place of the credentials: a secret cannot be in it.
 
+mod composite;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ use toolmesh_control_plane::connectors::openapi::{self, Document};
 use toolmesh_data_plane::catalog::{Call, Connector, Installation};
 use toolmesh_data_plane::config::Limits;
 use toolmesh_data_plane::execute::credentials::Placement;
-use toolmesh_data_plane::execute::outbound::{Outbound, OutboundRequest, Payload};
+use toolmesh_data_plane::execute::outbound::{FieldContent, Outbound, OutboundRequest, Payload};
 use toolmesh_data_plane::execute::rest::Plan;
 use toolmesh_data_plane::execute::rest::plan::CredentialUse;
 use toolmesh_data_plane::execute::{Executor, arguments, prepare};
@@ -30,6 +32,8 @@ use toolmesh_proto::v1;
 
 /// What stands in the place of a credential.
 const STARS: &str = "********";
+/// The credential that stands for what a login at a provider would give.
+const ACCESS_TOKEN: &str = "access_token";
 /// Longest body that is printed, in characters.
 const SHOWN: usize = 20_000;
 
@@ -182,10 +186,12 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     let origin = call.file.display().to_string();
     let compiled = dadl::compile(&source(&call.file, dadl::MAX_SOURCE)?, &origin)
         .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    let definition = compiled.connector;
+    let (definition, by_token) = with_a_token(compiled.connector);
     let known = known_credentials(&definition);
     for (name, _) in &call.credentials {
-        ensure!(known.contains(name), "{origin} has no credential {name:?}; it uses {}", names(&known));
+        let why = if by_token { "; nothing logs in here, so get an access token and give that" } else { "" };
+        let used = names(&known);
+        ensure!(known.contains(name), "{origin} has no credential {name:?}; it uses {used}{why}");
     }
     let arguments: Value = serde_json::from_str(&call.arguments).context("--arguments is not JSON")?;
     let Value::Object(object) = &arguments else { bail!("--arguments is not a JSON object") };
@@ -196,8 +202,17 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
         }
         bail!("{origin} has no tool {:?}; `toolmesh connector lint` checks the file", call.tool);
     };
-    let Call::Rest(plan) = &tool.call else {
-        bail!("{} is a composite: it has no request of its own; try the tools that it calls", tool.name);
+    let plan = match &tool.call {
+        Call::Rest(plan) => plan,
+        Call::Composite(composite) if !call.dry_run => {
+            arguments::check(&tool.name, &tool.validator, &tool.call, &arguments)
+                .map_err(|unfit| anyhow::anyhow!(unfit.told))?;
+            let bench = Bench::new(&definition, &connector, call)?;
+            return composite::run(&bench, call, &tool.name, composite, object).await;
+        }
+        _ => {
+            bail!("{} is a composite: it has no request of its own; try it without --dry-run", tool.name);
+        }
     };
     arguments::check(&tool.name, &tool.validator, &tool.call, &arguments)
         .map_err(|unfit| anyhow::anyhow!(unfit.told))?;
@@ -233,6 +248,22 @@ async fn try_call(call: &Try) -> anyhow::Result<Printed> {
     }
     let good = bench.call(plan, call, object, &connector, &mut text).await?;
     Ok(Printed { text, good })
+}
+
+/// A connector whose access tokens the control plane gets, as one that is given the token itself; and whether it was one.
+fn with_a_token(mut definition: v1::Connector) -> (v1::Connector, bool) {
+    let bearer = match definition.auth.as_ref().and_then(|auth| auth.kind.as_ref()) {
+        Some(v1::auth::Kind::Oauth2(oauth2)) => v1::BearerAuth {
+            credential: ACCESS_TOKEN.to_owned(),
+            header: oauth2.header.clone(),
+            prefix: oauth2.prefix.clone(),
+        },
+        _ => return (definition, false),
+    };
+    if let Some(auth) = &mut definition.auth {
+        auth.kind = Some(v1::auth::Kind::Bearer(bearer));
+    }
+    (definition, true)
 }
 
 fn names(known: &[String]) -> String {
@@ -306,6 +337,12 @@ impl Bench {
         match execution.result {
             Ok(content) => {
                 writeln!(text, "{}", cut(content.text()))?;
+                for note in execution.aside.notes {
+                    writeln!(text, "note: {note}")?;
+                }
+                if let Some(facts) = execution.aside.metadata {
+                    writeln!(text, "beside it: {facts}")?;
+                }
                 Ok(true)
             }
             Err(failure) => {
@@ -319,10 +356,12 @@ impl Bench {
 /// The request as it would leave, line by line.
 fn print_request(request: &OutboundRequest) -> anyhow::Result<String> {
     let mut text = String::new();
-    writeln!(text, "> {} {}", request.method, request.url)?;
+    // In a query the stars are written with percent signs.
+    let url = request.url.as_str().replace(&"%2A".repeat(STARS.len()), STARS);
+    writeln!(text, "> {} {url}", request.method)?;
     for (name, value) in &request.headers {
-        let shown = if value.is_sensitive() { STARS } else { value.to_str().unwrap_or("(not text)") };
-        writeln!(text, "> {name}: {shown}")?;
+        let plain = String::from_utf8_lossy(value.as_bytes());
+        writeln!(text, "> {name}: {}", if value.is_sensitive() { STARS } else { &*plain })?;
     }
     if let Some(body) = &request.body {
         match body {
@@ -330,8 +369,17 @@ fn print_request(request: &OutboundRequest) -> anyhow::Result<String> {
                 Ok(body) => writeln!(text, ">\n{}", cut(body))?,
                 Err(_) => writeln!(text, ">\n({} bytes that are not text)", bytes.len())?,
             },
-            Payload::File(_) => writeln!(text, ">\n(the file, as it is)")?,
-            Payload::Multipart(form) => writeln!(text, ">\n(a form with files, {})", form.content_type())?,
+            Payload::File(file) => writeln!(text, ">\n({})", file.described())?,
+            Payload::Multipart(form) => {
+                writeln!(text, ">")?;
+                for field in form.fields() {
+                    let value = match &field.content {
+                        FieldContent::Text(value) => cut(value),
+                        FieldContent::File(file) => format!("({})", file.described()),
+                    };
+                    writeln!(text, "{}: {value}", field.name)?;
+                }
+            }
         }
     }
     Ok(text)

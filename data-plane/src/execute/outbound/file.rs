@@ -76,6 +76,15 @@ impl FileSource {
         Ok(Self { argument: argument.to_owned(), from, most })
     }
 
+    /// Which file it is, in words.
+    #[must_use]
+    pub fn described(&self) -> String {
+        match &self.from {
+            From::Url(url) => format!("the file at {url}"),
+            From::Inline { media, bytes } => format!("a file of {} bytes, {media}", bytes.len()),
+        }
+    }
+
     pub(super) const fn most(&self) -> u64 {
         self.most
     }
