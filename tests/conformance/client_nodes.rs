@@ -39,8 +39,10 @@ impl Client {
     async fn with(system: &'static System, workspace: &Workspace, url: &str) -> Result<Self> {
         let console = system.console(&workspace.owner).await?;
         let id = console.find_mcp_server(&workspace.slug, "suite", url, ServerAuth::None).await?;
-        let found = console.begin_mcp_server(&workspace.slug, &id).await?;
-        if found > 0 {
+        let found = console.visit(&format!("/w/{}/servers/{id}", workspace.slug)).await?.ok()?;
+        if !found.text().contains("The server offers nothing") {
+            let tools = console.begin_mcp_server(&workspace.slug, &id).await?;
+            ensure!(tools > 0, "no tool was found: {}", found.text());
             known_everywhere(system, workspace).await?;
         }
         let front = Relay::start(Route {

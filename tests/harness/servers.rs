@@ -98,7 +98,10 @@ impl Console {
         let all: Vec<_> =
             fields.iter().filter(|(name, _)| name == "shown").map(|(_, key)| key.clone()).collect();
         fields.retain(|(name, _)| name != "pick");
-        let tools = fields.iter().filter(|(name, _)| name.starts_with("access.")).count();
+        // Tools alone have a class to choose.
+        let has_class =
+            |tag: &html::Tag| tag.attribute("name").is_some_and(|name| name.starts_with("access."));
+        let tools = html::tags(&page.body).iter().filter(|tag| has_class(tag)).count();
         fields.extend(all.into_iter().map(|key| ("pick".to_owned(), key)));
         fields.push(("do".to_owned(), "begin".to_owned()));
         self.post(&path, &fields).await?.ok()?;
