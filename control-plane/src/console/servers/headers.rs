@@ -22,6 +22,7 @@ pub(super) fn rows(filled: &[(&str, bool)], count: usize) -> Vec<HeaderFields> {
     let row = |(at, (header_key, value_key)): (usize, (&str, &str))| {
         let (name, stored) = filled.get(at).copied().unwrap_or_default();
         HeaderFields {
+            number: at + 1,
             header_key: header_key.to_owned(),
             value_key: value_key.to_owned(),
             header: Field::of(name),

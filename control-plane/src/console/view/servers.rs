@@ -27,6 +27,8 @@ pub struct ServerNewPage {
 /// A row for a header and its value.
 #[derive(Clone, Debug)]
 pub struct HeaderFields {
+    /// Which row it is, from 1.
+    pub number: usize,
     /// The form's names of the two.
     pub header_key: String,
     pub value_key: String,
