@@ -44,7 +44,11 @@ impl Scene {
         let everything = Everything::start(sdk, eras).await?;
         let relay = Relay::before(&everything.url)?;
         let url = format!("{}/mcp", relay.url.replace("localhost", "127.0.0.1"));
-        system.add_mcp_server(workspace, name, &url, ServerAuth::None).await?;
+        let added = system.add_mcp_server(workspace, name, &url, ServerAuth::None).await?;
+        // Of so many tools, those of the second server would be left to code.
+        let console = system.console(&workspace.owner).await?;
+        let page = format!("/w/{}/connectors/{}", workspace.slug, added.id);
+        console.submit(&page, &format!("{page}/exposure"), &[("exposure", "direct")]).await?.ok()?;
         Ok(Behind { name, relay, _everything: everything })
     }
 
