@@ -16,7 +16,7 @@ client.setRequestHandler(ListRootsRequestSchema, answers["roots/list"]);
 const logged = [];
 client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => void logged.push(params));
 await client.connect(new StreamableHTTPClientTransport(...target));
-await client.setLoggingLevel("debug");
+if (client.getServerCapabilities().logging) await client.setLoggingLevel("debug");
 await walk(client, logged, {
   progress: (client, name, onprogress) => client.callTool({ name, arguments: {} }, undefined, { onprogress }),
   logging: (client, name) => client.callTool({ name, arguments: {} }),

@@ -9,7 +9,7 @@ for (const [method, answer] of Object.entries(answers)) client.setRequestHandler
 const logged = [];
 client.setNotificationHandler("notifications/message", ({ params }) => void logged.push(params));
 await client.connect(new StreamableHTTPClientTransport(...target));
-if (!isModern) await client.setLoggingLevel("debug");
+if (!isModern && client.getServerCapabilities().logging) await client.setLoggingLevel("debug");
 const _meta = isModern ? { "io.modelcontextprotocol/logLevel": "debug" } : undefined;
 await walk(client, logged, {
   progress: (client, name, onprogress) => client.callTool({ name, arguments: {} }, { onprogress }),

@@ -3,6 +3,7 @@
 It offers what can be said in that manner: questions to the client need a session and a stream, and so does what is said on the
 way to an answer. The names are those of the other servers with everything."""
 
+import asyncio
 import json
 import sys
 
@@ -63,6 +64,7 @@ if manner != "json":
     async def test_tool_with_progress(ctx: Context) -> str:
         for done in [0, 50, 100]:
             await ctx.report_progress(done, 100)
+            await asyncio.sleep(0.05)
         return "Went all the way."
 
     @server.tool()
