@@ -17,6 +17,7 @@ mod body;
 mod names;
 mod operations;
 mod params;
+mod prose;
 mod refs;
 mod schema;
 mod security;
@@ -165,7 +166,7 @@ fn version(root: &Json) -> Result<bool, Refused> {
 
 /// Text for a page or a model: one line, without what hides or reorders, cut between words.
 fn one_line(text: &str, most: usize) -> String {
-    let clean = super::dadl::clean_text(text);
+    let clean = super::dadl::clean_text(&prose::plain(text));
     let words = clean.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&words, most)
 }
