@@ -103,15 +103,19 @@ impl Definition {
         Ok(Self { kind, name: name.to_owned(), json: json.to_owned() })
     }
 
-    /// What of it is not followed though the rest is, for people.
+    /// Why no client can send a tool's arguments as headers the way that it wants them; a sentence for people. Clients of the
+    /// stateless revision leave such a tool out. Those before know no such headers, so that it is offered without.
     #[must_use]
-    pub fn caveat(&self) -> Option<String> {
+    pub fn bad_headers(&self, stateless: bool) -> Option<String> {
         let schema = members(&self.json).remove("inputSchema").filter(|_| self.kind == Kind::Tool)?;
         let bad = param_headers(&schema).err()?;
         let shown: String = self.name.chars().take(80).collect();
-        Some(format!(
-            "The tool {shown} wants arguments sent as headers in a way that nobody can follow: {bad}. It is offered without that."
-        ))
+        let wants = "wants arguments sent as headers in a way that nobody can follow";
+        Some(if stateless {
+            format!("The tool {shown} is left out: it {wants}: {bad}.")
+        } else {
+            format!("The tool {shown} {wants}: {bad}. It is offered without that.")
+        })
     }
 
     /// What a server says of itself to models.

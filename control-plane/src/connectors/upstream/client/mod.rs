@@ -249,10 +249,11 @@ impl Found {
                     }
                     Ok(_) if seen.len() > MAX_OF_KIND => return Err(Trouble::Endless(list.words)),
                     Ok(definition) => {
-                        if let Some(why) = definition.caveat() {
-                            self.note(why);
+                        let bad = definition.bad_headers(modern);
+                        if bad.is_none() || !modern {
+                            self.definitions.push(definition);
                         }
-                        self.definitions.push(definition);
+                        bad.into_iter().for_each(|why| self.note(why));
                     }
                     Err(why) => self.note(why),
                 }
