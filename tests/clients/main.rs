@@ -137,13 +137,19 @@ async fn allow(scene: &Scene, url: &str, client_name: &str) -> TestResult {
 /// The same without a screen, for somebody who is logged in.
 async fn approve(system: &System, person: &Person, url: &str, client_name: &str) -> TestResult {
     let console = system.console(person).await?;
-    let page = console.get(url).await?.ok()?;
-    ensure!(page.text().contains(client_name), "{client_name} is not named: {}", page.text());
-    let action = page.url.path().to_owned();
-    let mut fields = page.form(&action)?.fields;
-    fields.retain(|(name, _)| name != "decision");
-    fields.push(("decision".to_owned(), "allow".to_owned()));
-    let back = redirected(&console.post(&action, &fields).await?)?;
+    let page = console.get(url).await?;
+    // Who has allowed it before may not be asked twice.
+    let back = match page.location() {
+        Some(back) => back,
+        None => {
+            ensure!(page.text().contains(client_name), "{client_name} is not named: {}", page.text());
+            let action = page.url.path().to_owned();
+            let mut fields = page.form(&action)?.fields;
+            fields.retain(|(name, _)| name != "decision");
+            fields.push(("decision".to_owned(), "allow".to_owned()));
+            redirected(&console.post(&action, &fields).await?)?
+        }
+    };
     let landed = system.http.get(back.clone()).send().await?;
     ensure!(landed.status().is_success(), "the client answered {} at {back}", landed.status());
     Ok(())
@@ -208,7 +214,8 @@ async fn the_python_sdk() -> TestResult {
     journey(&paths::python()?, "python/sdk.py", "Python SDK test").await
 }
 
-/// The way of a client that is known by a document on the web, and registers nowhere.
+/// The way of a client that is known by a document on the web, and registers nowhere. In the end it gives back what it was
+/// granted: its tokens are refused then, and the person is asked again.
 async fn by_document(program: &Path, script: &str) -> TestResult {
     let (scene, site) = (Scene::new().await?, TlsSite::start().await?);
     let id = site.url("/client.json");
@@ -223,7 +230,8 @@ async fn by_document(program: &Path, script: &str) -> TestResult {
             "token_endpoint_auth_method": "none",
         })),
     );
-    let mut client = Script::start(&scene, program, script, &[("CLIENT_METADATA_URL", id.as_str())])?;
+    let envs = [("CLIENT_METADATA_URL", id.as_str()), ("GIVES_BACK", "1")];
+    let mut client = Script::start(&scene, program, script, &envs)?;
     let url = client.said("AUTHORIZE").await?;
     let asked = url::Url::parse(&url)?;
     ensure!(toolmesh_tests::oauth::parameter(&asked, "client_id").as_deref() == Some(id.as_str()), "{url}");
@@ -232,6 +240,8 @@ async fn by_document(program: &Path, script: &str) -> TestResult {
     check_list(&client.json("TOOLS").await?)?;
     check_result(&client.json("RESULT").await?)?;
     check_result(&client.json("REFRESHED").await?).context("after refreshing")?;
+    approve(scene.system, &scene.member, &client.said("AGAIN").await?, "Documented client").await?;
+    check_result(&client.json("ALLOWED").await?).context("after asking again")?;
     client.end().await
 }
 

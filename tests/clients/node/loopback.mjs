@@ -7,10 +7,10 @@ export function say(kind, value) {
   process.stdout.write(`${kind} ${typeof value === "string" ? value : JSON.stringify(value)}\n`);
 }
 
-/** Listens on a free loopback port for the one request that brings the code. */
+/** Listens on a free loopback port for the requests that bring codes. */
 export async function listen() {
-  let arrive;
-  const arrived = new Promise((resolve) => (arrive = resolve));
+  const [came, waiting] = [[], []];
+  const arrive = (params) => (waiting.length > 0 ? waiting.shift()(params) : came.push(params));
   const server = createServer((request, response) => {
     const url = new URL(request.url, "http://localhost");
     if (url.pathname !== "/callback") {
@@ -23,7 +23,7 @@ export async function listen() {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     redirect: `http://localhost:${server.address().port}/callback`,
-    arrived,
+    next: () => (came.length > 0 ? Promise.resolve(came.shift()) : new Promise((resolve) => waiting.push(resolve))),
     close: () => new Promise((resolve) => { server.close(resolve); server.closeAllConnections(); }),
   };
 }
@@ -35,6 +35,7 @@ export class Provider {
   #tokens;
   #verifier;
   #discovery;
+  #redirected = false;
   expectedState = randomUUID();
 
   constructor(redirect) {
@@ -81,7 +82,13 @@ export class Provider {
   }
 
   redirectToAuthorization(url) {
-    say("AUTHORIZE", url.toString());
+    say(this.#redirected ? "AGAIN" : "AUTHORIZE", url.toString());
+    this.#redirected = true;
+  }
+
+  invalidateCredentials(scope) {
+    if (scope === "all" || scope === "tokens") this.#tokens = undefined;
+    if (scope === "all" || scope === "client") this.#client = undefined;
   }
 
   saveCodeVerifier(verifier) {
@@ -101,27 +108,41 @@ export class Provider {
   }
 }
 
+/** Gives the refresh token back (RFC 7009), and all that was granted with it. */
+async function giveBack(url, provider) {
+  const metadata = await (await fetch(new URL("/.well-known/oauth-authorization-server", url))).json();
+  const body = new URLSearchParams({ token: provider.tokens().refresh_token, client_id: provider.clientInformation().client_id });
+  const answer = await fetch(metadata.revocation_endpoint, { method: "POST", body });
+  if (!answer.ok) throw new Error(`giving back was answered ${answer.status}`);
+}
+
 /**
- * Logs in, lists, calls, refreshes and calls again: the same steps for both SDKs.
+ * Logs in, lists, calls, refreshes and calls again: the same steps for both SDKs. With GIVES_BACK set, what was granted is given
+ * back then, and a person asked `AGAIN`.
  * `sdk` is `{ Client, StreamableHTTPClientTransport, UnauthorizedError, finish(transport, params) }`.
  */
 export async function run(sdk) {
   const [url, tool, args = "{}"] = process.argv.slice(2);
   const back = await listen();
   const provider = new Provider(back.redirect);
+  /** Takes the code that a person's browser brings. */
+  const returned = async (transport) => {
+    const params = await back.next();
+    if (params.get("state") !== provider.expectedState) throw new Error("another state came back");
+    if (params.get("error")) throw new Error(`refused: ${params.get("error")}`);
+    say("RETURNED", Object.fromEntries(params));
+    await sdk.finish(transport, params);
+  };
+  let transport;
   const connect = async () => {
-    const transport = new sdk.StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
+    transport = new sdk.StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
     const client = new sdk.Client({ name: sdk.name, version: "1.0.0" });
     try {
       await client.connect(transport);
       return client;
     } catch (error) {
       if (!(error instanceof sdk.UnauthorizedError)) throw error;
-      const params = await back.arrived;
-      if (params.get("state") !== provider.expectedState) throw new Error("another state came back");
-      if (params.get("error")) throw new Error(`refused: ${params.get("error")}`);
-      say("RETURNED", Object.fromEntries(params));
-      await sdk.finish(transport, params);
+      await returned(transport);
       await client.close().catch(() => {});
       return undefined;
     }
@@ -137,6 +158,22 @@ export async function run(sdk) {
   // An access token that is no good any more makes the SDK use the refresh token, without a person.
   provider.saveTokens({ ...provider.tokens(), access_token: "worn-out" });
   say("REFRESHED", await client.callTool({ name: tool, arguments: JSON.parse(args) }));
+
+  if (process.env.GIVES_BACK) {
+    await giveBack(url, provider);
+    // The node of the next call may not have heard of it yet.
+    for (let tries = 0; tries < 100; tries += 1) {
+      try {
+        await client.callTool({ name: tool, arguments: JSON.parse(args) });
+      } catch (error) {
+        if (!(error instanceof sdk.UnauthorizedError)) throw error;
+        break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await returned(transport);
+    say("ALLOWED", await client.callTool({ name: tool, arguments: JSON.parse(args) }));
+  }
   await client.close();
   await back.close();
 }

@@ -1,4 +1,6 @@
-"""`python sdk.py MCP_URL TOOL [ARGUMENTS]`: the Python SDK, `mcp`: logs in, lists, calls, refreshes and calls again."""
+"""`python sdk.py MCP_URL TOOL [ARGUMENTS]`: the Python SDK, `mcp`: logs in, lists, calls, refreshes and calls again.
+
+With GIVES_BACK set, what was granted is given back then, and a person asked AGAIN."""
 
 import asyncio
 import json
@@ -63,6 +65,7 @@ class Loopback:
 
     async def code(self):
         params = await self.arrived
+        self.arrived = asyncio.get_running_loop().create_future()
         say("RETURNED", params)
         if "error" in params:
             raise RuntimeError(f"refused: {params['error']}")
@@ -71,6 +74,19 @@ class Loopback:
 
 async def redirect(url):
     say("AUTHORIZE", url)
+
+
+async def again(url):
+    say("AGAIN", url)
+
+
+async def give_back(url, provider):
+    """Gives the refresh token back (RFC 7009), and all that was granted with it."""
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
+    async with create_mcp_http_client() as http:
+        metadata = (await http.get(f"{origin}/.well-known/oauth-authorization-server")).json()
+        form = {"token": provider.context.current_tokens.refresh_token, "client_id": provider.context.client_info.client_id}
+        (await http.post(metadata["revocation_endpoint"], data=form)).raise_for_status()
 
 
 async def nobody(_url):
@@ -112,6 +128,21 @@ async def main():
             provider.context.token_expiry_time = 1.0
             provider.context.redirect_handler = nobody
             say("REFRESHED", plain(await client.call_tool(tool, arguments)))
+
+            if os.environ.get("GIVES_BACK"):
+                asked = asyncio.Event()
+
+                async def noted(url):
+                    asked.set()
+                    await again(url)
+
+                provider.context.redirect_handler = noted
+                await give_back(url, provider)
+                # The node of the next call may not have heard of it yet.
+                while not asked.is_set():
+                    result = await client.call_tool(tool, arguments)
+                    await asyncio.sleep(0.1)
+                say("ALLOWED", plain(result))
 
 
 asyncio.run(main())
