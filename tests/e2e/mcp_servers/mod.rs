@@ -328,8 +328,12 @@ async fn a_server_that_does_not_answer_nodes_is_not_called_ready() -> TestResult
             let refusal = mcp.call("orders_find", json!({})).await?.refusal()?;
             ensure!(refusal.is_some(), "the server answered");
         }
-        let said = if count == all { format!("all {all} nodes") } else { format!("{count} of {all} nodes") };
-        let said = if all == 1 { "the only node".to_owned() } else { said };
+        let said = match (count, all) {
+            (1, 1) => "the only node".to_owned(),
+            (2, 2) => "both nodes".to_owned(),
+            (count, all) if count == all => format!("all {all} nodes"),
+            (count, all) => format!("{count} of {all} nodes"),
+        };
         eventually(&format!("the list says {said}"), SOON, || async {
             let text = scene.console.get(&list).await?.ok()?.text();
             ensure!(text.contains("Ready") || text.contains("Not answering"), "{text}");

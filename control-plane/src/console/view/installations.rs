@@ -28,6 +28,7 @@ impl NotAnswering {
     pub fn nodes_words(&self) -> String {
         match (self.nodes, self.of) {
             (1, 1) => "the only node".to_owned(),
+            (2, 2) => "both nodes".to_owned(),
             (nodes, of) if nodes == of => format!("all {of} nodes"),
             (nodes, of) => format!("{nodes} of {of} nodes"),
         }
