@@ -100,7 +100,7 @@ async fn submit(
     if checking {
         let checked = app.private.check(source.clone(), "connector.dadl").await?;
         let mut view =
-            EditorPage::new(at.shell("Check", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
+            EditorPage::new(at.shell("Checked", Nav::Catalog).await?, id.map(|id| id.to_string()), source);
         view.lint = Some(lint(&checked, ""));
         return page(&view.marked());
     }
@@ -110,8 +110,11 @@ async fn submit(
     };
     match saved {
         Ok((id, number)) => {
-            at.flash(format!("Version {number} is saved. Installations keep theirs until you update them."))
-                .await?;
+            let then = match number {
+                1 => "Enable it, and members can use it.",
+                _ => "Installations keep theirs until you update them.",
+            };
+            at.flash(format!("Version {number} is saved. {then}")).await?;
             see_other(&at.path(&format!("/own/{id}")))
         }
         Err(Error::Field { message, .. }) => refused(app, at, id, source, &message).await,
