@@ -136,3 +136,26 @@ async fn a_server_from_which_nodes_get_no_answer_is_marked_where_people_look() -
     browser.inspect("98-connectors-not-answering").await?;
     browser.close().await
 }
+
+#[tokio::test]
+async fn who_waits_for_a_slow_server_sees_that_it_goes_on() -> TestResult {
+    let system = System::shared().await?;
+    let workspace = system.workspace().await?;
+    // Connections are made, and nothing is ever answered.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let browser = Browser::open().await?;
+    log_in(&browser, system, &workspace.owner).await?;
+    browser.go(&page(system, &workspace, "/servers/new")).await?;
+    browser.fill("url", &format!("http://127.0.0.1:{}/mcp", silent.local_addr()?.port())).await?;
+    browser.fill("name", "slow").await?;
+    // The answer goes elsewhere, since the driver does nothing while a page is on its way.
+    const ELSEWHERE: &str =
+        "const frame = document.createElement('iframe'); frame.name = 'elsewhere'; frame.hidden = true;
+        document.body.append(frame); document.querySelector('.server-form').target = 'elsewhere'";
+    browser.client.execute(ELSEWHERE, vec![]).await?;
+    browser.click("Look at the server").await?;
+    browser.read("Asking the server what it offers").await?;
+    browser.see(".btn.primary.busy[aria-disabled=true]").await?;
+    browser.pictures("99-server-is-asked").await?;
+    browser.close().await
+}
