@@ -5,11 +5,11 @@ use jaq_core::load::parse::Def;
 use jaq_core::native::{Filter as Named, Fun, bome, run, unary, v};
 use jaq_core::{Bind, Error, Exn, RunPtr, ValR};
 use jaq_json::Val;
-use jaq_std::ValT as _;
+use jaq_std::ValT;
 
 use super::Data;
 use super::delete::delete;
-use super::meter::{self, charge};
+use super::meter::{self, charge, take};
 use super::value::{self, V};
 
 /// What would end the process, write to its log, or tell of its machine.
@@ -26,10 +26,13 @@ const LEFT_OUT: &[&str] = &[
 ];
 
 /// What stands here in another way: in [`OURS`], or below.
-const REPLACED: &[&str] = &["del", "delpaths"];
+const REPLACED: &[&str] = &["del", "delpaths", "join"];
 
 /// What jq has and jaq has not, or has in another way. Each definition sees those before it: the first of a name is jaq's.
 const OURS: &str = include_str!("ours.jq");
+
+/// Longest text that is put together at once, in bytes.
+const JOINED: u64 = 48 << 20;
 
 /// Most that one search may cost: length of the text times size of the pattern.
 const SEARCH: u64 = 1 << 31;
@@ -60,6 +63,7 @@ fn ours() -> Box<[Named<RunPtr<Data>>]> {
         ("has", v(1), |cv| unary(cv, |whole, key| has(&whole, &key))),
         ("indices", v(1), |cv| unary(cv, |whole, part| indices(&whole, &part))),
         ("bsearch", v(1), |cv| unary(cv, |list, item| search_sorted(list, &item))),
+        ("join", v(1), |cv| unary(cv, |list, between| join(list, &between))),
         ("delpaths", v(1), |cv| unary(cv, |value, paths| delete(value, &paths))),
         ("search_price", [Bind::Fun(())].into(), |mut cv| {
             let (pattern, context) = cv.0.pop_fun();
@@ -169,6 +173,32 @@ fn has(whole: &V, key: &V) -> ValR<V> {
         }
         _ => Err(Error::index(whole.clone(), key.clone())),
     }
+}
+
+/// Texts and numbers as one text. As in jq, nothing is no text, not the word for it.
+fn join(list: V, between: &V) -> ValR<V> {
+    let Val::Arr(items) = &list.val else { return Err(Error::typ(list, "array")) };
+    let Some(between) = between.as_bytes() else { return Err(Error::typ(between.clone(), "string")) };
+    let longest = list.weight().saturating_add((items.len() as u64).saturating_mul(between.len() as u64));
+    if longest > JOINED {
+        meter::stop(meter::Stop::Memory);
+    }
+    take(longest);
+    let mut out = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.extend_from_slice(between);
+        }
+        match item {
+            Val::Null => {}
+            Val::TStr(text) | Val::BStr(text) => out.extend_from_slice(text),
+            other => {
+                let text = V::walked(other.clone()).to_json().map_err(Error::str)?;
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+    Ok(V::from_utf8_bytes(out))
 }
 
 fn indices(whole: &V, part: &V) -> ValR<V> {

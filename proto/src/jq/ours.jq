@@ -1,9 +1,5 @@
 # What jq has and jaq has not, or has in another way. Programs are written for jq.
 
-# Nothing in a list is no text, not the word for it.
-def joined($s): join($s);
-def join($s): map(if . == null then "" else . end) | joined($s);
-
 # What is no text has nothing to cut off.
 def cut_start($s): ltrimstr($s);
 def cut_end($s): rtrimstr($s);
@@ -31,9 +27,9 @@ def cell(quoted):
   elif . == null then ""
   elif isnumber or isboolean then tostring
   else error("lists and objects are no cells of a row") end;
-def @csv: if isarray then map(cell("\"" + (split("\"") | joined("\"\"")) + "\"")) | joined(",") else error("a row must be a list") end;
-def escaped($from; $to): split($from) | joined($to);
+def @csv: if isarray then map(cell("\"" + (split("\"") | join("\"\"")) + "\"")) | join(",") else error("a row must be a list") end;
+def escaped($from; $to): split($from) | join($to);
 def @tsv:
   if isarray
-  then map(cell(escaped("\\"; "\\\\") | escaped("\t"; "\\t") | escaped("\n"; "\\n") | escaped("\r"; "\\r"))) | joined("\t")
+  then map(cell(escaped("\\"; "\\\\") | escaped("\t"; "\\t") | escaped("\n"; "\\n") | escaped("\r"; "\\r"))) | join("\t")
   else error("a row must be a list") end;

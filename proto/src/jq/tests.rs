@@ -120,6 +120,8 @@ fn nothing_is_treated_as_jq_treats_it() {
         assert_eq!(run(program, input).as_deref(), Ok(output), "{program}");
     }
     assert_eq!(run(".[1000000000] = 1", "[]"), Err(RunError::Memory));
+    let many = r#"[range(20000) | "x" * 20] | join(",") | length"#;
+    assert_eq!(run(many, "null").as_deref(), Ok("419999"), "what is joined is paid for once");
 }
 
 #[test]
