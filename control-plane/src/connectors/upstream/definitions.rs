@@ -236,6 +236,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tool_that_wants_headers_nobody_can_send_is_left_out_where_the_revision_has_them() {
+        let tool = |header: &str| {
+            let properties = serde_json::json!({ "q": { "type": "string", "x-mcp-header": header } });
+            let schema = serde_json::json!({ "type": "object", "properties": properties });
+            Definition::read(
+                Kind::Tool,
+                &serde_json::json!({ "name": "a", "inputSchema": schema }).to_string(),
+            )
+            .unwrap()
+        };
+        assert_eq!(tool("Region").bad_headers(true), None);
+        assert!(tool("My Region").bad_headers(true).unwrap().contains("is left out"));
+        assert!(tool("My Region").bad_headers(false).unwrap().contains("offered without"));
+    }
+
+    #[test]
     fn a_definition_is_kept_as_it_was_sent_and_one_that_can_be_read_in_two_ways_is_left_out() {
         let sent = r#"{ "name":"a", "x-vendor": 1.50, "inputSchema":{"type":"object"} }"#;
         assert_eq!(Definition::read(Kind::Tool, sent).unwrap().json, sent);
