@@ -20,7 +20,9 @@
 //!   how the body is written; another type carries the one body parameter as it is. A file goes alone as it is, or beside
 //!   other parameters as multipart/form-data; a body without parameters is not sent.
 //! - A file is named by an http or https URL, which the node fetches without any credential, or by a `data:` URL, since some
-//!   clients have no other way to hand over a small one.
+//!   clients have no other way to hand over a small one. Where `x-schema` says that it is a list, a form takes several.
+//! - A list in a path is written with commas, as OpenAPI's `simple`.
+//! - An answer is JSON or text for what is in it, where its name says less: many servers send JSON as a web page.
 //! - A parameter whose name some clients refuse (`types[]`) is offered under a plain one (`types`) and taken under both.
 //! - Null is a value in a body, and elsewhere the same as nothing.
 //! - `health` is a tool without arguments and the test of a connection; an author's own tool of that name is what callers see.
