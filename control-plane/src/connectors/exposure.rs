@@ -7,8 +7,8 @@ use toolmesh_proto::v1;
 
 use super::installation::Installation;
 
-/// As many tools may stand in the list before new ones are offered from code: models choose badly among more, and the
-/// list alone would fill much of what they can read.
+/// By itself, the list stays shorter than this: models choose badly among more tools, and the list alone would fill much of
+/// what they can read. New ones are offered from code instead.
 pub const MOST_LISTED: usize = 40;
 /// The tools of our own that stand in the list as soon as anything is offered from code.
 const OWN: usize = 2;
@@ -42,10 +42,11 @@ impl Exposure {
         Self::ALL.into_iter().find(|exposure| exposure.as_str() == word)
     }
 
-    /// What a new installation begins with: the list, unless it would grow too long by its tools.
+    /// What a new installation begins with: the list, unless it would grow too long by its tools. Room is kept for our own, which
+    /// come with the first installation that is offered from code.
     #[must_use]
     pub fn of_new(others: &[Installation], tools: usize) -> Self {
-        if listed(others) + tools > MOST_LISTED { Self::Code } else { Self::Direct }
+        if theirs(others) + tools + OWN < MOST_LISTED { Self::Direct } else { Self::Code }
     }
 
     pub(super) const fn sent(self) -> v1::Exposure {
@@ -61,8 +62,12 @@ impl Exposure {
 #[must_use]
 pub fn listed(installations: &[Installation]) -> usize {
     let own = installations.iter().any(|one| one.exposure != Exposure::Direct && one.tools_on() > 0);
-    let each = installations.iter().map(|one| one.tools().iter().filter(|tool| tool.is_listed()).count());
-    each.sum::<usize>() + if own { OWN } else { 0 }
+    theirs(installations) + if own { OWN } else { 0 }
+}
+
+/// How many tools of installations stand in the list.
+fn theirs(installations: &[Installation]) -> usize {
+    installations.iter().map(|one| one.tools().iter().filter(|tool| tool.is_listed()).count()).sum()
 }
 
 #[cfg(test)]
@@ -111,10 +116,10 @@ mod tests {
 
     #[test]
     fn a_new_installation_goes_into_the_list_while_there_is_room() {
-        assert_eq!(Exposure::of_new(&[], 40), Exposure::Direct);
-        assert_eq!(Exposure::of_new(&[], 41), Exposure::Code);
-        assert_eq!(Exposure::of_new(&[installation(31, Exposure::Direct)], 10), Exposure::Direct);
-        assert_eq!(Exposure::of_new(&[installation(31, Exposure::Direct)], 11), Exposure::Code);
+        assert_eq!(Exposure::of_new(&[], 37), Exposure::Direct);
+        assert_eq!(Exposure::of_new(&[], 38), Exposure::Code);
+        assert_eq!(Exposure::of_new(&[installation(31, Exposure::Direct)], 7), Exposure::Direct);
+        assert_eq!(Exposure::of_new(&[installation(31, Exposure::Direct)], 8), Exposure::Code);
     }
 
     #[test]
