@@ -151,6 +151,26 @@ impl Auth {
         }
     }
 
+    /// The credential that a single header, parameter or cookie shows.
+    fn credential(&self) -> Option<&str> {
+        match self {
+            Self::Header { credential, .. }
+            | Self::Query { credential, .. }
+            | Self::Cookie { credential, .. } => Some(credential),
+            _ => None,
+        }
+    }
+
+    /// Whether a credential is one of the keys beside the one that says who calls.
+    #[must_use]
+    pub fn shows_beside(&self, name: &str) -> bool {
+        match self {
+            Self::With(_, keys) => keys.iter().any(|key| key.credential() == Some(name)),
+            Self::Optional(auth) => auth.shows_beside(name),
+            _ => false,
+        }
+    }
+
     /// Takes the places of the credential out of the callers' hands.
     pub fn reserve(&self, plan: &mut Plan) {
         for auth in self.each() {
@@ -438,12 +458,7 @@ impl Placement {
 
     /// What a member entered, where a key beside it is shown with that too.
     fn entered_with(&self, key: &Auth) -> Option<&Opened> {
-        let (Auth::Header { credential, .. }
-        | Auth::Query { credential, .. }
-        | Auth::Cookie { credential, .. }) = key
-        else {
-            return None;
-        };
+        let credential = key.credential()?;
         match &self.shown {
             Shown::Held(held) => match &held.secret {
                 Secret::Own(own) => own.get(credential).is_ok().then_some(own),

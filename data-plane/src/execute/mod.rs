@@ -139,8 +139,13 @@ impl Executor {
     pub fn open_for(&self, installation: &Installation, holder: Option<Holder>) -> Opened {
         match holder {
             None => self.open(installation),
-            // Nothing of the workspace's stands in for it.
-            Some(_) => Opened::default().of(holder),
+            // Nothing of the workspace's stands in for it; what is shown beside it is the workspace's for all.
+            Some(_) => {
+                let auth = &installation.connector.auth;
+                let beside = installation.credentials.iter().filter(|one| auth.shows_beside(&one.name));
+                let beside: Vec<_> = beside.cloned().collect();
+                Opened::open(&self.sealer, installation.tenant, installation.id, &beside, auth).of(holder)
+            }
         }
     }
 
