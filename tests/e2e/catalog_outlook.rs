@@ -1,5 +1,6 @@
 //! The catalog's connector for Outlook against the Microsoft of the npm package `emulate`: it has accounts, consent and who
-//! somebody is, and nothing of mail, calendars or contacts. Requests of these are looked at in `catalog_requests`.
+//! somebody is, and nothing of mail, calendars or contacts. Their requests are held against Microsoft's documentation in
+//! `catalog_requests`.
 
 use anyhow::ensure;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Google Calendar. `emulate` has lists, new events, their end and free time; it has no route that reads or changes one event,
-//! moves it, lists its dates or takes a sentence, and knows neither `fields` nor `recurrence`. Their requests are looked at in
-//! `catalog_requests`.
+//! moves it, lists its dates or takes a sentence, and knows neither `fields` nor `recurrence`. The requests of what is on to
+//! begin with are held against Google's documentation in `catalog_requests`.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;

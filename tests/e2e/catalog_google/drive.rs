@@ -1,6 +1,6 @@
 //! Google Drive. `emulate` lists, reads, makes, renames and moves files. It has no account, export, copies, rights, comments or
-//! shared drives, looks for no words, and a change leaves out whether a file is in the trash. Requests of these are looked at
-//! in `catalog_requests`.
+//! shared drives, looks for no words, and a change leaves out whether a file is in the trash. The requests
+//! of what is on to begin with are held against Google's documentation in `catalog_requests`.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
