@@ -10,7 +10,6 @@ use super::inner::Parent;
 use super::{Caller, Said, composite, files, upstream};
 use crate::catalog::{Call, ToolEntry};
 use crate::execute::credentials::Opened;
-use crate::execute::outbound::OutboundError;
 use crate::execute::rest::Plan;
 use crate::execute::rest::response::{AnswerError, Content, status_text};
 use crate::execute::upstream::{Question, Round};
