@@ -159,6 +159,20 @@ async fn gmail_writes_a_draft_from_plain_fields_changes_it_and_sends_it() -> Tes
 }
 
 #[tokio::test]
+async fn gmail_writes_a_long_mail_whole_and_says_where_it_is_too_long() -> TestResult {
+    let scene = gmail().await?;
+    let text = "日本語の長い手紙。\n".repeat(10_000);
+    let made = scene.call("create_draft", json!({"to": ["jane@acme.example"], "text": &text})).await?;
+    let (_, raw) = scene.raw(&format!("/drafts/{}", made["id"].as_str().context("no ID")?)).await?;
+    let mail = parsed(&raw)?;
+    ensure!(mail.body_text(0).is_some_and(|body| body.replace("\r\n", "\n").trim_end() == text.trim_end()));
+    let refusal =
+        scene.refused("create_draft", json!({"to": ["jane@acme.example"], "text": text + "。"})).await?;
+    ensure!(refusal.contains("longer than 100,000 characters"), "{refusal}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn gmail_answers_a_mail_within_its_conversation_to_whoever_wrote_it() -> TestResult {
     let scene = gmail().await?;
     let answer = json!({"replyToMessageId": "offer-1", "text": "Gern, am Montag um neun."});
