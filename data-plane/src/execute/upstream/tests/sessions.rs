@@ -191,10 +191,11 @@ async fn an_answer_that_breaks_off_again_and_again_costs_its_own_call_little() {
 #[tokio::test]
 async fn the_older_revisions_are_lied_to_no_better() {
     type Lie = fn(&Seen) -> axum::response::Response;
-    let lies: [(&str, Lie); 5] = [
+    let lies: [(&str, Lie); 6] = [
         ("text/html", |_| of_type("text/html; charset=utf-8", "<p>Log in")),
         ("without saying what", |_| status(202)),
-        ("nobody made", |seen| {
+        ("nobody made", |_| events(&[json!({"jsonrpc": "2.0", "id": 4711, "result": said("another's")})])),
+        ("twice", |seen| {
             let other = json!({"jsonrpc": "2.0", "id": 4711, "result": said("another's")});
             events(&[other, json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": said("x")})])
         }),
