@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 use toolmesh_proto::{names, v1};
 
 use super::connector::{Call, Tool};
+use super::installation::{Exposure, Installation};
 use super::mirrored::{self, Mirrored};
 use super::presets::Presets;
-use super::tenant::{BundleError, Exposure, Installation};
+use super::tenant::BundleError;
 use crate::members::Members;
 
 /// A tool under the name that clients call.

@@ -5,9 +5,11 @@
 pub mod composite;
 pub mod connector;
 mod entries;
+mod installation;
 pub mod mirrored;
 pub mod offers;
 mod pages;
+mod people;
 mod presets;
 #[cfg(test)]
 pub mod samples;
@@ -22,6 +24,8 @@ mod vocabulary;
 pub use composite::Composite;
 pub use connector::{Call, Connector, Tool};
 pub use entries::ToolEntry;
+pub use installation::{Exposure, Installation};
 pub use offers::{Offer, Offers, Route};
+pub use people::{ApiKey, Holder, KeptOut, Member, ServiceAccount};
 pub use server::Server;
-pub use tenant::{ApiKey, Exposure, Holder, Installation, KeptOut, Member, ServiceAccount, Tenant};
+pub use tenant::Tenant;

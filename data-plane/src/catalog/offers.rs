@@ -12,9 +12,10 @@ use serde_json::value::RawValue;
 use toolmesh_proto::v1;
 
 use super::entries::public_name;
+use super::installation::Installation;
 use super::server::{Definition, Server};
 use super::template::Template;
-use super::tenant::{BundleError, Installation};
+use super::tenant::BundleError;
 
 /// What stays as it is within a wrapped URI (RFC 3986, unreserved).
 const WRAPPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 
 use super::entries::ToolEntry;
-use super::tenant::Installation;
+use super::installation::Installation;
 use crate::members::Members;
 
 /// Members of `_meta` that name a page, the older and ChatGPT's; the present one is `ui.resourceUri`.

@@ -1,21 +1,22 @@
 //! A tenant as a node serves it: its bundle, compiled, with everything looked up at run time laid out for one look.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolmesh_proto::claims::{self, Subject};
-use toolmesh_proto::ids::{ApiKeyId, GroupId, InstallationId, ServiceAccountId, TenantId, UserId};
+use toolmesh_proto::ids::{InstallationId, ServiceAccountId, TenantId, UserId};
 use toolmesh_proto::{names, slug, v1};
-use url::Url;
 
 use super::connector::Connector;
 use super::entries::{ToolEntry, entries};
+use super::installation::Installation;
 use super::offers::{self, Offers};
 use super::pages;
+use super::people::{
+    ApiKey, Holder, KeptOut, Member, ServiceAccount, kept_out, key, member, service_account, sound,
+};
 use super::server::Server;
 
 /// One tenant, whole; never changed, only replaced.
@@ -59,87 +60,6 @@ pub struct Tenant {
     pub faults: Vec<BundleError>,
     /// Of every installation in the bundle, those left out included.
     connector_hashes: Vec<String>,
-}
-
-/// A connector that is enabled under a name.
-#[derive(Debug)]
-pub struct Installation {
-    pub tenant: TenantId,
-    pub id: InstallationId,
-    pub name: String,
-    pub connector: Arc<Connector>,
-    pub base: Url,
-    pub exposure: Exposure,
-    pub credentials: Vec<v1::SealedCredential>,
-    /// Access tokens of an earlier epoch are no longer used.
-    pub grant_epoch: u64,
-    /// Its tools' and prompts' names have no prefix.
-    pub bare_names: bool,
-    /// Longest wait for the answer to one call, where the installation says so.
-    pub timeout: Option<Duration>,
-    /// Each caller uses an account of their own.
-    pub personal: bool,
-    /// Members' own accounts that changed lately, each with its epoch.
-    connections: HashMap<UserId, u64>,
-}
-
-/// Whose own account a call uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
-    pub subject: Subject,
-    /// What was given in an earlier epoch is no longer used.
-    pub epoch: u64,
-}
-
-/// Where clients find the tools of an installation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposure {
-    /// In the list of tools.
-    Direct,
-    /// From code.
-    Code,
-    Both,
-}
-
-/// A person in the workspace.
-#[derive(Clone, Debug)]
-pub struct Member {
-    pub email: String,
-    pub role: String,
-    /// In the order of their ids; shared with every principal that is this member.
-    pub groups: Arc<[GroupId]>,
-    /// When they joined, in microseconds since the epoch.
-    pub since: u64,
-}
-
-/// Why a member is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptOut {
-    Suspended,
-    /// The tenant asks for a second factor, and they have none.
-    SecondFactor,
-}
-
-/// A caller that is no person.
-#[derive(Clone, Debug)]
-pub struct ServiceAccount {
-    pub name: String,
-    /// The member who made it and may lend it their own accounts.
-    pub owner: Option<UserId>,
-}
-
-/// A key that acts as a member or a service account.
-#[derive(Clone, Debug)]
-pub struct ApiKey {
-    pub id: ApiKeyId,
-    pub subject: Subject,
-    pub sha256: [u8; 32],
-    /// Seconds since the epoch; 0 for no expiry.
-    pub expires_at: i64,
-    /// Only for tools that only read.
-    pub read_only: bool,
-    /// Seconds since the epoch.
-    pub created_at: i64,
 }
 
 /// Why a bundle, or a part of one, cannot be served.
@@ -329,64 +249,7 @@ impl Tenant {
     }
 }
 
-impl Installation {
-    /// Compiles one installation.
-    ///
-    /// # Errors
-    /// When its connector is not there or was refused, or its own data is malformed.
-    pub fn compile(
-        tenant: TenantId,
-        installation: &v1::Installation,
-        connectors: Connectors<'_>,
-    ) -> Result<Self, BundleError> {
-        let name = || installation.name.clone();
-        let connector = match connectors(&installation.connector_hash) {
-            Some(Ok(connector)) => connector,
-            Some(Err(reason)) => return Err(BundleError::BadConnector { installation: name(), reason }),
-            None => {
-                let hash = installation.connector_hash.clone();
-                return Err(BundleError::NoConnector { installation: name(), hash });
-            }
-        };
-        let base = Url::parse(&installation.base_url)
-            .ok()
-            .filter(|url| url.has_host() && url.fragment().is_none())
-            .filter(|url| url.query().is_none() || connector.server.is_some());
-        Ok(Self {
-            tenant,
-            id: parse("installation id", &installation.id)?,
-            name: name(),
-            connector,
-            base: base.ok_or_else(|| BundleError::Malformed("base URL", installation.base_url.clone()))?,
-            exposure: Exposure::of(installation.exposure()),
-            credentials: installation.credentials.clone(),
-            grant_epoch: installation.grant_epoch,
-            bare_names: installation.bare_names,
-            timeout: (installation.timeout_seconds > 0)
-                .then(|| Duration::from_secs(installation.timeout_seconds.into())),
-            personal: installation.personal,
-            connections: installation.connections.iter().filter_map(connection).collect(),
-        })
-    }
-}
-
-impl Exposure {
-    const fn of(sent: v1::Exposure) -> Self {
-        match sent {
-            v1::Exposure::Unspecified | v1::Exposure::Direct => Self::Direct,
-            v1::Exposure::Code => Self::Code,
-            v1::Exposure::Both => Self::Both,
-        }
-    }
-
-    /// Whether code can call the tools.
-    #[must_use]
-    pub const fn in_code(self) -> bool {
-        matches!(self, Self::Code | Self::Both)
-    }
-}
-
-fn parse<T: FromStr>(what: &'static str, text: &str) -> Result<T, BundleError> {
+pub(super) fn parse<T: FromStr>(what: &'static str, text: &str) -> Result<T, BundleError> {
     text.parse().map_err(|_| BundleError::Malformed(what, text.to_owned()))
 }
 
@@ -411,61 +274,6 @@ fn set_alias(alias: &v1::ToolAlias, tools: &mut [ToolEntry], by_name: &mut HashM
         }
         _ => false,
     }
-}
-
-/// What can be used; a member or a key that cannot be read gives nobody any rights.
-fn sound<K: Eq + Hash, V>(
-    parts: impl Iterator<Item = Result<(K, V), BundleError>>,
-    faults: &mut Vec<BundleError>,
-) -> HashMap<K, V> {
-    parts.filter_map(|part| part.map_err(|fault| faults.push(fault)).ok()).collect()
-}
-
-fn member(member: &v1::Member) -> Result<(UserId, Member), BundleError> {
-    let user = parse("user id", &member.user_id)?;
-    let groups: Result<Vec<GroupId>, BundleError> =
-        member.group_ids.iter().map(|id| parse("group id", id)).collect();
-    let mut groups = groups?;
-    groups.sort_unstable();
-    let (email, role) = (member.email.clone(), member.role.clone());
-    Ok((user, Member { email, role, groups: groups.into(), since: member.since }))
-}
-
-/// One that cannot be read is of nobody who could call.
-fn connection(one: &v1::ConnectionEpoch) -> Option<(UserId, u64)> {
-    Some((one.user_id.parse().ok()?, one.epoch))
-}
-
-/// What cannot be read says nothing; whoever it is has no rights either way.
-fn kept_out(one: &v1::KeptOut) -> Option<(UserId, KeptOut)> {
-    let why = match one.reason() {
-        v1::KeptOutReason::Suspended => KeptOut::Suspended,
-        v1::KeptOutReason::SecondFactor => KeptOut::SecondFactor,
-        v1::KeptOutReason::Unspecified => return None,
-    };
-    Some((one.user_id.parse().ok()?, why))
-}
-
-fn service_account(account: &v1::ServiceAccount) -> Result<(ServiceAccountId, ServiceAccount), BundleError> {
-    let id = parse("service account id", &account.id)?;
-    Ok((id, ServiceAccount { name: account.name.clone(), owner: account.owner_user_id.parse().ok() }))
-}
-
-fn key(key: &v1::ApiKey) -> Result<([u8; 32], ApiKey), BundleError> {
-    let malformed = |_| BundleError::Malformed("API key", key.id.clone());
-    let sha256: [u8; 32] = key.sha256.as_slice().try_into().map_err(malformed)?;
-    let id = parse("API key id", &key.id)?;
-    // A key of both would act as whichever is looked at first.
-    let subject = match (key.user_id.as_str(), key.service_account_id.as_str()) {
-        (user, "") => Subject::User(parse("user id", user)?),
-        ("", account) => Subject::Service(parse("service account id", account)?),
-        (_, _) => return Err(BundleError::Malformed("API key", key.id.clone())),
-    };
-    let read_only = !matches!(key.scope.as_str(), "" | "all");
-    Ok((
-        sha256,
-        ApiKey { id, subject, sha256, expires_at: key.expires_at, read_only, created_at: key.created_at },
-    ))
 }
 
 #[cfg(test)]
