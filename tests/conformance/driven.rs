@@ -45,7 +45,7 @@ where
     let (played, client) = told(&door).await?;
     let acted = act(played).await;
     drop(client);
-    let judged = suite.client_passed(scenario).await;
+    let judged = suite.client_judged(scenario).await;
     acted.with_context(|| match &judged {
         Ok(()) => "the suite found nothing wrong".to_owned(),
         Err(error) => format!("{error:#}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use toolmesh_tests::child::{Kept, Start};
-use toolmesh_tests::{TestResult, paths};
+use toolmesh_tests::{TestResult, eventually, paths};
 
 /// How long the suite may take for one step.
 pub const STEP: Duration = Duration::from_secs(60);
@@ -92,18 +92,31 @@ impl Suite {
         let printed = self.process.printed();
         ensure!(status.success(), "the suite ended with {status}:\n{printed}");
         let checks = self.checks(scenario).with_context(|| format!("{scenario}:\n{printed}"))?;
-        ensure!(checks.iter().any(|check| check["status"] == "SUCCESS"), "{scenario} checked nothing");
-        for check in checks {
-            let fine = ["SUCCESS", "INFO", "SKIPPED"].iter().any(|fine| check["status"] == *fine);
-            ensure!(fine, "{scenario}: {check:#}");
-        }
-        Ok(())
+        fine(scenario, &checks)
+    }
+
+    /// The same for a client that goes on: it is judged when it says that it is done, and some of the suite's servers do not end
+    /// before a client's last connection has.
+    pub async fn client_judged(self, scenario: &str) -> TestResult {
+        let judged = eventually("the suite's results", STEP, || async { Ok(self.checks(scenario).ok()) });
+        let checks = judged.await.with_context(|| self.process.printed())?;
+        fine(scenario, &checks).with_context(|| self.process.printed())
     }
 
     fn checks(&self, scenario: &str) -> Result<Vec<Value>> {
         let file = find(self.folder.path(), scenario)?.context("no results")?;
         Ok(serde_json::from_slice(&std::fs::read(file)?)?)
     }
+}
+
+/// Holds a client to these checks.
+fn fine(scenario: &str, checks: &[Value]) -> TestResult {
+    ensure!(checks.iter().any(|check| check["status"] == "SUCCESS"), "{scenario} checked nothing");
+    for check in checks {
+        let fine = ["SUCCESS", "INFO", "SKIPPED"].iter().any(|fine| check["status"] == *fine);
+        ensure!(fine, "{scenario}: {check:#}");
+    }
+    Ok(())
 }
 
 /// The results of a scenario: the suite adds the time to the name of each folder, and a scenario's group is a folder around it.
