@@ -88,11 +88,6 @@ async fn next((mut open, named): (Open, bool)) -> Option<(Result<Bytes, Infallib
 
 /// Takes a POST to an open stream.
 pub async fn post(caller: Caller, headers: &HeaderMap, body: Bytes, id: String) -> Response {
-    if super::is_modern(headers, &body) {
-        let text =
-            "Messages of this revision are not for the stream. Send them to the address without stream=.";
-        return refused(StatusCode::BAD_REQUEST, text);
-    }
     let (owner, peers) = (owner(&caller), caller.app.peers.clone());
     let session = match peers.session_of(owner, &id).await {
         Ok(session) => session,
@@ -117,7 +112,11 @@ pub async fn post(caller: Caller, headers: &HeaderMap, body: Bytes, id: String) 
     // What is answered goes on the stream, also when the POST's own connection is gone.
     let calls = caller.app.calls.clone();
     calls.spawn(async move {
-        let response = super::answer(caller, &headers, &body).await;
+        let response = match super::listens(&body) {
+            // Nobody would notice that its client left.
+            Some(id) => reply::json(super::no_listening(&id)),
+            None => super::answer(caller, &headers, &body).await,
+        };
         if let Err(error) = pass_on(&peers, owner, &id, response).await {
             tracing::debug!(tenant = %owner.tenant, %error, "an answer did not reach its stream");
         }

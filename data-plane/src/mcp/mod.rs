@@ -33,7 +33,7 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue};
 
-use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Incoming, Message};
+use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Id, Incoming, METHOD_NOT_FOUND, Message};
 use self::legacy::{Answer, Talk};
 use self::revision::Revision;
 use self::session::Session;
@@ -43,6 +43,8 @@ use crate::ingress;
 
 /// A header only the protocol's own.
 const VERSION_HEADER: &str = "mcp-protocol-version";
+/// The method whose answer ends with its client.
+const LISTEN: &str = "subscriptions/listen";
 
 /// Longest time a whole batch takes; what has not begun by then is not carried out.
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
@@ -51,9 +53,21 @@ const CALL_TOO_LONG: &str = "The batch took more than 60 seconds. This call goes
 const NO_LONGER_ALLOWED: &str =
     "Access ended while the batch was on its way, and this message was not carried out. Log in again.";
 
-/// Whether a POST is of the era without handshake.
-fn is_modern(headers: &HeaderMap, body: &[u8]) -> bool {
-    matches!(envelope::parse(body), Ok(Incoming::Single(message)) if modern::is_meant(version(headers), &message))
+/// The id of a request that would listen for ever.
+fn listens(body: &[u8]) -> Option<Id> {
+    match envelope::parse(body) {
+        Ok(Incoming::Single(Message::Request { id, method, .. })) if method == LISTEN => Some(id),
+        _ => None,
+    }
+}
+
+/// What it is answered where nobody can listen.
+fn no_listening(id: &Id) -> Bytes {
+    reply::error(
+        Some(id),
+        METHOD_NOT_FOUND,
+        "Nobody can listen on this stream. Use the address without stream=.",
+    )
 }
 
 fn version(headers: &HeaderMap) -> Option<&str> {
