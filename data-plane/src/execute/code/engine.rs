@@ -287,6 +287,14 @@ fn described(text: &str) -> Stopped {
             code: None,
         };
     };
+    // Without room for an error of its own, the interpreter throws null.
+    if message == "null" && stack.is_empty() {
+        let message = format!(
+            "Null was thrown: by the code, or since it needs more than {} MiB of memory. Work on less at a time.",
+            MEMORY_BYTES >> 20
+        );
+        return Stopped::Threw { message, line: None, code: None };
+    }
     threw(&message, &stack, code)
 }
 

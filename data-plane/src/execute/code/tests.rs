@@ -211,7 +211,7 @@ async fn mistakes_are_named_with_their_line() {
         assert_eq!(*found, Some(line), "{source}: {stopped:?}");
     }
     assert!(threw(&stops("throw 'just a text'").await).contains("just a text"));
-    assert!(threw(&stops("throw null").await).contains("null"));
+    assert!(threw(&stops("throw null").await).contains("Null was thrown"));
     assert!(threw(&stops("const a = {}; a.a = a; return a").await).contains("circular"));
 }
 

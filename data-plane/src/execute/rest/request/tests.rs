@@ -56,12 +56,15 @@ fn a_request_is_put_together_below_the_base_url() {
 }
 
 #[test]
-fn a_path_value_cannot_climb_vanish_or_be_a_list() {
+fn a_path_value_cannot_climb_or_vanish() {
     let plan = get("/items/{id}/x", &[("id", Place::Path)]);
-    for bad in [json!(""), json!("."), json!(".."), json!(["a"]), json!({"a": 1}), json!(null)] {
+    for bad in [json!(""), json!("."), json!(".."), json!([]), json!(["a/.."]), json!({"a": 1}), json!(null)]
+    {
         let error = fill(&plan, json!({ "id": bad })).unwrap_err();
         assert_eq!(error.name, "id");
     }
+    let list = fill(&plan, json!({"id": ["a", "b/c,d"]})).unwrap();
+    assert!(list.url.path().ends_with("/items/a,b%2Fc%2Cd/x"), "{}", list.url);
     let joined = get("/items/.{id}/x", &[("id", Place::Path)]);
     assert_eq!(fill(&joined, json!({"id": "."})).unwrap_err().name, "id");
     let escaped = get("/items/%2E{id}", &[("id", Place::Path)]);
