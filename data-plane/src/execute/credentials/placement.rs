@@ -25,7 +25,7 @@ pub struct Placement {
     pub(super) cookies: Vec<Zeroizing<String>>,
     /// Secrets that are none of the stored ones: computed forms, access tokens, what a login gave. To be scrubbed too.
     pub(super) derived: Vec<Zeroizing<String>>,
-    shown: Shown,
+    pub(super) shown: Shown,
 }
 
 /// What a placement shows, where it can be got anew.
