@@ -8,6 +8,7 @@ import {
   ElicitRequestSchema,
   ListRootsRequestSchema,
   LoggingMessageNotificationSchema,
+  ProgressNotificationSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { createRequire } from "node:module";
@@ -40,15 +41,18 @@ client.setRequestHandler(CreateMessageRequestSchema, async () => ({
 client.setRequestHandler(ListRootsRequestSchema, async () => ({ roots: [{ uri: "file:///notes/ada", name: "home" }] }));
 const logged = [];
 client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => void logged.push(params.data));
+// The SDK's own handler forgets who waits for progress as soon as the answer is there, though a step came before it.
+const progress = [];
+client.setNotificationHandler(ProgressNotificationSchema, ({ params }) => void progress.push(params.progress));
 let changed;
 const change = new Promise((resolve) => (changed = resolve));
 client.setNotificationHandler(ToolListChangedNotificationSchema, () => changed());
 await client.connect(transport);
 
 const found = { calls: 0 };
-const call = (name, args = {}, options = undefined) => {
+const call = (name, args = {}, _meta = undefined) => {
   found.calls += 1;
-  return client.callTool({ name, arguments: args }, undefined, options);
+  return client.callTool({ name, arguments: args, _meta });
 };
 const text = (result) => result.content.map((part) => part.text ?? "").join("");
 const read = async (uri) => (await client.readResource({ uri })).contents[0];
@@ -57,8 +61,7 @@ const names = async () => (await client.listTools()).tools.map((tool) => tool.na
 found.tools = await names();
 found.echo = text(await call("echo", { message: "hello" }));
 found.structured = (await call("get-structured-content", { location: "Chicago" })).structuredContent?.conditions;
-const progress = [];
-await call("trigger-long-running-operation", { duration: 0.3, steps: 3 }, { onprogress: (step) => progress.push(step.progress) });
+await call("trigger-long-running-operation", { duration: 0.3, steps: 3 }, { progressToken: "steps" });
 found.progress = progress;
 
 const links = (await call("get-resource-links", { count: 2 })).content.filter((part) => part.type === "resource_link");
