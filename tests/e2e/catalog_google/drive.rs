@@ -31,7 +31,8 @@ async fn google_drive_finds_reads_makes_and_moves_files_of_the_connected_account
     let folders = scene.call("search_files", folders).await?;
     ensure!(all(&folders["files"], "name") == ["Angebote"], "{folders}");
     let file = scene.call("get_file", json!({"fileId": "prices"})).await?;
-    ensure!(file["name"] == "preise.txt" && file["size"] == TEXT.len().to_string(), "{file}");
+    let size = TEXT.len().to_string();
+    ensure!(file["name"] == "preise.txt" && file["size"] == size.as_str(), "{file}");
     let text = scene.run("read_text_file", json!({"fileId": "prices"})).await?;
     ensure!(text == TEXT, "{text:?}");
 
