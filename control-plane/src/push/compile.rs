@@ -18,7 +18,7 @@ use crate::oauth::identity_providers;
 use crate::tenants::{self, Tenant};
 
 /// Raise it when the same rows become another bundle than before: nodes then take every bundle again.
-const BUNDLE_FORMAT: u32 = 14;
+const BUNDLE_FORMAT: u32 = 15;
 
 /// A bundle with the connectors that it names, by hash.
 #[derive(Clone)]
