@@ -58,7 +58,6 @@ struct Inner {
     /// What the published key says of who may sign with it; Microsoft's do.
     key_issuer: Option<String>,
     keys_fetched: Mutex<u32>,
-    redeemed: Mutex<u32>,
 }
 
 /// The running provider.
@@ -165,7 +164,6 @@ impl IdentityProvider {
             document: Mutex::new(document),
             key_issuer: template.map(|_| issuer),
             keys_fetched: Mutex::default(),
-            redeemed: Mutex::default(),
         });
         let app = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -188,10 +186,11 @@ impl IdentityProvider {
         *held(&self.inner.keys_fetched)
     }
 
-    /// How often its token endpoint was asked.
+    /// Whether nobody has brought the code of this way back to the token endpoint yet.
     #[must_use]
-    pub fn redeemed(&self) -> u32 {
-        *held(&self.inner.redeemed)
+    pub fn is_unredeemed(&self, back: &Url) -> bool {
+        let code = back.query_pairs().find(|(name, _)| name == "code");
+        code.is_some_and(|(_, code)| held(&self.inner.codes).contains_key(&*code))
     }
 
     /// Somebody logs in at the address that the browser was sent to. Answers where the browser goes back to.
@@ -237,7 +236,6 @@ async fn token(
     headers: http::HeaderMap,
     Form(form): Form<HashMap<String, String>>,
 ) -> Answer {
-    *held(&inner.redeemed) += 1;
     let refuse = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error })));
     let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     let Some(started) = held(&inner.codes).remove(field("code")) else { return refuse("invalid_grant") };
