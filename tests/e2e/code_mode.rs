@@ -93,6 +93,10 @@ async fn a_model_finds_what_it_needs_and_calls_it_at_once() -> TestResult {
     let code = "const all = await Promise.all([1, 2, 3].map((n) => tools.shop_0[`list_${n}`]()));\nreturn all.length";
     ensure!(returned(&mcp, code).await? == 3);
     ensure!(upstream.seen().len() == 3, "{:?}", upstream.seen());
+    // What is for composites alone would do without their checks.
+    let raw = mcp.call("execute_code", json!({"code": "return await tools.shop_0._raw()"})).await?;
+    ensure!(raw.refusal()?.is_some_and(|told| told.contains("_raw")));
+    ensure!(upstream.seen().iter().all(|seen| seen.path != "/echo/raw"), "{:?}", upstream.seen());
     let paths = returned(&mcp, "return await tools.shop_0.both_shelves()").await?;
     ensure!(paths.as_array().is_some_and(|paths| paths.len() == 2), "{paths}");
     Ok(())

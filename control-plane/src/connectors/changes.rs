@@ -28,6 +28,8 @@ pub struct ToolNote {
     pub name: String,
     pub description: String,
     pub access: String,
+    /// For composites alone.
+    pub hidden: bool,
 }
 
 /// A tool that is in both.
@@ -84,10 +86,12 @@ impl Changes {
         *self == Self::default()
     }
 
-    /// Tools that begin switched off: new ones that do more than read, and known ones that do more than before.
+    /// Tools that begin switched off: new ones that do more than read, and known ones that do more than before. What is for
+    /// composites alone is judged with them: switched off it would break those that were on.
     #[must_use]
     pub fn to_switch_off(&self) -> Vec<String> {
-        let added = self.added.iter().filter(|tool| Access::parse(&tool.access) != Access::Read);
+        let shown = self.added.iter().filter(|tool| !tool.hidden);
+        let added = shown.filter(|tool| Access::parse(&tool.access) != Access::Read);
         let raised = self.changed.iter().filter(|tool| {
             tool.access.as_ref().is_some_and(|(before, after)| {
                 Access::parse(after) != Access::Read && Access::parse(after) > Access::parse(before)
@@ -103,6 +107,7 @@ impl ToolNote {
             name: tool.name.clone(),
             description: tool.description.clone(),
             access: word(&tool.access).to_owned(),
+            hidden: tool.hidden,
         }
     }
 }
@@ -247,6 +252,17 @@ mod tests {
         // What writes is not on by itself, be it new or only newly so.
         assert_eq!(changes.to_switch_off(), ["make", "list"]);
     }
+
+    /// A composite that moves onto calls of its own goes on working.
+    #[test]
+    fn what_is_for_composites_alone_stays_on_when_it_is_new() {
+        let old = connector(&format!("{{{LIST}}}"), "{type: none}");
+        let raw = "_make: {method: POST, path: /m, access: write, description: Makes.}";
+        let changes = Changes::between(&old, &connector(&format!("{{{LIST}, {raw}}}"), "{type: none}"));
+        assert_eq!(changes.added.len(), 1);
+        assert!(changes.to_switch_off().is_empty(), "{changes:?}");
+    }
+
     #[test]
     fn a_tool_that_is_gone_and_one_that_works_the_same_are_one_that_was_renamed() {
         let old = connector(&format!("{{{LIST}}}"), "{type: none}");

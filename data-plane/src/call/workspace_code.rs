@@ -228,9 +228,10 @@ impl Api for WorkspaceTools {
     fn find(&self, namespace: &str, tool: &str) -> Result<u32, String> {
         let none = || format!("tools has no {namespace:?}");
         let installation = self.installation(namespace).ok_or_else(none)?;
-        let named = self.tools(installation).find(|entry| entry.own_name() == tool);
-        let found = named
-            .or_else(|| self.tools(installation).find(|entry| spelling::member(entry.own_name()) == tool));
+        // What is for composites alone does without their checks.
+        let shown = || self.tools(installation).filter(|entry| !entry.tool.hidden);
+        let named = shown().find(|entry| entry.own_name() == tool);
+        let found = named.or_else(|| shown().find(|entry| spelling::member(entry.own_name()) == tool));
         let Some(entry) = found else {
             return Err(unknown(namespace, tool, &self.names(namespace)));
         };

@@ -27,7 +27,7 @@
 //! - Null is a value in a body, and elsewhere the same as nothing.
 //! - `health` is a tool without arguments and the test of a connection; an author's own tool of that name is what callers see.
 //! - Keys beyond the language begin with `x-` and stand in `extensions`.
-//! - Tools whose names start with `_` are for composites and code only. Hints for unknown tools are passed over.
+//! - Tools whose names start with `_` are for composites only. Hints for unknown tools are passed over.
 //! - A composite may call the tools that its code names or that it lists in `depends_on`; all, where it picks them while it
 //!   runs. Without a word its access class is the farthest of theirs. Defaults stand in for arguments that are missing.
 

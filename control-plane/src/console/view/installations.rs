@@ -175,7 +175,7 @@ pub struct ToolRow {
     pub description: String,
     pub access: Access,
     pub enabled: bool,
-    /// For composites and code alone.
+    /// For composites alone.
     pub hidden: bool,
     /// Whether it stands in clients' lists while it is on.
     pub in_list: bool,
