@@ -104,8 +104,9 @@ impl Grants {
         Ok(())
     }
 
-    /// The token that stands for the connection at its provider, where that takes tokens back. What cannot be read any more is
-    /// no reason not to disconnect.
+    /// The token that stands for the connection at its provider, where that takes tokens back. What another provider gave
+    /// before addresses or definition changed is shown to nobody, and what cannot be read any more is no reason not to
+    /// disconnect.
     async fn held_at_provider(
         &self,
         tx: &mut TenantTx,
@@ -116,7 +117,10 @@ impl Grants {
         if subject.revocation_url.is_empty() {
             return Ok(None);
         }
-        let (sealed, place, kind) = match (grant.refresh(), grant.access()) {
+        let refresh =
+            grant.refresh().filter(|_| grant.refresh_basis.as_deref() == Some(&*subject.refresh_basis));
+        let access = grant.access().filter(|_| grant.access_basis.as_deref() == Some(&*subject.access_basis));
+        let (sealed, place, kind) = match (refresh, access) {
             (Some(sealed), _) => (sealed, refresh_place(account), "refresh_token"),
             (None, Some(sealed)) => (sealed, access_place(account, grant.version), "access_token"),
             (None, None) => return Ok(None),
