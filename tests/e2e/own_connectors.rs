@@ -216,6 +216,31 @@ async fn what_was_set_of_tools_goes_along_with_an_update_that_renames_removes_an
 }
 
 #[tokio::test]
+async fn a_tool_that_comes_back_takes_no_name_by_which_clients_know_another_meanwhile() -> TestResult {
+    let own = Own::new().await?;
+    let gone = "    gone: {method: GET, path: /gone, access: read, description: Goes.}\n";
+    let connector = own.create(&own.dadl(&format!("{LIST}{gone}"))).await?;
+    let installation =
+        own.enable(&connector, &[("name", "shop"), ("credential.token", "s3cret-of-the-shop")]).await?;
+    let said = format!("{installation}/override");
+    let fields = [("tool", "gone"), ("name", "find"), ("description", "")];
+    own.console.submit(&format!("{said}?tool=gone"), &said, &fields).await?.ok()?;
+    own.system.offered_everywhere(&own.workspace, "shop_find").await?;
+
+    let rest = connector.strip_prefix(&own.path("")).context("a path elsewhere")?.to_owned();
+    let update = format!("{installation}/update");
+    let find = "    find: {method: GET, path: /find, access: read, description: Finds anything.}\n";
+    for tools in [format!("{LIST}{find}"), format!("{LIST}{find}{gone}")] {
+        own.save(&format!("{rest}/edit"), &own.dadl(&tools), "save").await?.ok()?;
+        own.console.submit(&update, &update, &[]).await?.ok()?;
+    }
+    own.system.offered_everywhere(&own.workspace, "shop_gone").await?;
+    own.mcp().call("shop_find", json!({})).await?.text()?;
+    ensure!(own.upstream.only()?.path == "/echo/find", "another tool answers to the name");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_update_that_was_not_looked_at_is_not_made() -> TestResult {
     let own = Own::new().await?;
     let connector = own.create(&own.dadl(LIST)).await?;

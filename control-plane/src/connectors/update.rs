@@ -10,7 +10,7 @@ use prost::Message as _;
 use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::{names, v1};
 
-use super::changes::Changes;
+use super::changes::{Changes, ToolNote};
 use super::overrides::Override;
 use super::private::PrivateConnectors;
 use super::{Installation, Installations, overrides, store};
@@ -116,6 +116,8 @@ impl Installations {
         store::set_connector(&mut tx, id, &newer.hash).await?;
         for change in &changes.changed {
             if let Some(before) = &change.renamed_from {
+                // What waits under the name was set of a tool that is gone.
+                store::forget_tool(&mut tx, id, &change.name).await?;
                 store::rename_tool(&mut tx, id, before, &change.name).await?;
             }
         }
@@ -123,7 +125,13 @@ impl Installations {
         if !off.is_empty() {
             store::set_tools(&mut tx, id, &off, false, by.user).await?;
         }
-        let after = self.load(&mut tx, id).await?;
+        let mut after = self.load(&mut tx, id).await?;
+        for tool in outdated(&after, &changes.added) {
+            if let Some(set) = after.overrides.get_mut(&tool) {
+                set.name.clear();
+                overrides::store::set(&mut tx, id, &tool, set, by.user).await?;
+            }
+        }
         let displaced = displaced(&after);
         for (tool, name) in &displaced {
             let set = after.overrides.get(tool).cloned().unwrap_or_default();
@@ -135,12 +143,30 @@ impl Installations {
     }
 }
 
+/// What an admin calls a tool, where it is not the tool's own name.
+fn given_name<'a>(installation: &'a Installation, tool: &v1::Tool) -> Option<&'a str> {
+    installation.overrides.get(&tool.name).map(|set| set.name.as_str()).filter(|name| !name.is_empty())
+}
+
+/// Tools that come back, and were called what clients know another by meanwhile: they come under their own names.
+fn outdated(installation: &Installation, added: &[ToolNote]) -> Vec<String> {
+    let tools = &installation.connector.tools;
+    let is_new = |tool: &v1::Tool| added.iter().any(|new| new.name == tool.name);
+    let is_known_by = |other: &v1::Tool, name: &str| match given_name(installation, other) {
+        Some(given) => given == name,
+        None => other.name == name && !is_new(other),
+    };
+    let taken = |tool: &v1::Tool| {
+        let others = || tools.iter().filter(|other| other.name != tool.name);
+        given_name(installation, tool).is_some_and(|name| others().any(|other| is_known_by(other, name)))
+    };
+    tools.iter().filter(|tool| is_new(tool) && taken(tool)).map(|tool| tool.name.clone()).collect()
+}
+
 /// Tools whose own name is what an admin calls another, with a name that is free: what clients know by a name stays what it was.
 fn displaced(installation: &Installation) -> Vec<(String, String)> {
     let tools = &installation.connector.tools;
-    let set = |tool: &v1::Tool| {
-        installation.overrides.get(&tool.name).map(|set| set.name.as_str()).filter(|name| !name.is_empty())
-    };
+    let set = |tool: &v1::Tool| given_name(installation, tool);
     let given: BTreeSet<&str> = tools.iter().filter_map(set).collect();
     let own = tools.iter().map(|tool| tool.name.as_str());
     let mut taken: BTreeSet<String> = own.chain(given.iter().copied()).map(str::to_owned).collect();
