@@ -165,11 +165,12 @@ impl Passing<'_> {
         if many > ASKS {
             return Err(Failure::Broken(format!("it asks the client {many} questions at once")));
         }
+        let line = self.caller.line.without(Scrubber::of(self.opened, &self.placement));
         let mut responses = Map::new();
         for (key, request) in requests.iter() {
             let request = Members::read(request.get()).unwrap_or_default();
             let method: String = request.read_as("method").unwrap_or_default();
-            let needed = capability(&method).filter(|needed| self.caller.line.can(needed));
+            let needed = capability(&method).filter(|needed| line.can(needed));
             let Some(_) = needed else {
                 return Err(Failure::Rpc {
                     code: -32603,
@@ -182,7 +183,7 @@ impl Passing<'_> {
                 });
             };
             let params = request.get("params").map_or_else(members::empty, ToOwned::to_owned);
-            let asking = tokio::time::timeout(ASK_WITHIN, self.caller.line.ask(method, params)).await;
+            let asking = tokio::time::timeout(ASK_WITHIN, line.ask(method, params)).await;
             let Ok(answered) = asking else {
                 let message = format!("Nobody answered what {} asked.", named(self.installation));
                 return Err(Failure::Rpc { code: -32603, message, data: None });

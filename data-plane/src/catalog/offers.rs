@@ -82,7 +82,8 @@ impl Offers {
             self.prompts.push(offer(prompt, "name", name));
         }
         for resource in &server.resources {
-            let taken = self.resource_at.contains_key(&resource.name);
+            // What reads as another server's wrapped URI would take that one's place.
+            let taken = self.resource_at.contains_key(&resource.name) || unwrap(&resource.name).is_some();
             let uri = if taken { wrap(&installation.name, &resource.name) } else { resource.name.clone() };
             if self.resource_at.contains_key(&uri) {
                 faults.push(BundleError::Twice(uri));

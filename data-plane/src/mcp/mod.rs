@@ -32,6 +32,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue};
+use serde_json::Map;
 
 use self::envelope::{INTERNAL_ERROR, INVALID_REQUEST, Id, Incoming, METHOD_NOT_FOUND, Message};
 use self::legacy::{Answer, Talk};
@@ -177,6 +178,8 @@ async fn part(
         return refuse(&message, INVALID_REQUEST, "initialize must not be in a batch");
     }
     let id = message.id().cloned();
+    // Nobody answers questions while a batch is carried out.
+    let session = session.map(|session| Session { capabilities: Map::new(), ..session });
     let talk = Talk { caller, revision, session };
     match legacy::handle(&talk, message).await {
         Answer::None => None,

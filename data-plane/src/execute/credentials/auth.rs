@@ -149,6 +149,15 @@ impl Auth {
         }
     }
 
+    /// What a call shows: with an account of the caller's own there is something to show in any case.
+    #[must_use]
+    pub fn for_account(&self, own: bool) -> &Self {
+        match self {
+            Self::Optional(auth) if own => auth,
+            auth => auth,
+        }
+    }
+
     /// Takes the places of the credential out of the callers' hands.
     pub fn reserve(&self, plan: &mut Plan) {
         for auth in self.each() {

@@ -70,7 +70,7 @@ impl SignIn {
         installation: &Installation,
         opened: &Opened,
     ) -> Result<Placement, CredentialError> {
-        match &installation.connector.auth {
+        match installation.connector.auth.for_account(opened.holder().is_some()) {
             Auth::With(auth, keys) => opened.beside(self.one(installation, opened, auth).await?, keys),
             auth => self.one(installation, opened, auth).await,
         }
@@ -149,7 +149,7 @@ impl SignIn {
         refused: &Placement,
         challenge: &str,
     ) -> Result<Option<Placement>, CredentialError> {
-        let (auth, keys) = match &installation.connector.auth {
+        let (auth, keys) = match installation.connector.auth.for_account(opened.holder().is_some()) {
             Auth::With(auth, keys) => (auth.as_ref(), keys.as_slice()),
             auth => (auth, &[][..]),
         };

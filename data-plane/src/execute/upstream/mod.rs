@@ -243,8 +243,13 @@ impl Call<'_> {
             Err(Refused::OtherEra(..)) => {
                 Err(Failure::Broken("refuses each revision of the protocol in turn".to_owned()))
             }
-            // It meant something else: whoever stands before a server also says 400, 404 and 405.
-            Err(Refused::Failed(failure)) => Err(if self.server.era() == other { failure } else { first }),
+            // It meant something else: whoever stands before a server also says 400, 404 and 405. That a credential is wanted,
+            // or that nobody answers, holds in every era.
+            Err(Refused::Failed(failure)) => {
+                let of_this_era =
+                    matches!(failure, Failure::Rpc { .. } | Failure::Status { .. } | Failure::Broken(_));
+                Err(if of_this_era && self.server.era() != other { first } else { failure })
+            }
         }
     }
 
