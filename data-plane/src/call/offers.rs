@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use toolmesh_proto::v1::Outcome;
 
 use super::{Caller, RpcError, Said, begin, upstream, uris};
-use crate::catalog::{Installation, Tenant};
+use crate::catalog::{Installation, Tenant, Work};
 use crate::execute::upstream::{Question, Round};
 use crate::identity::Principal;
 use crate::members::Members;
@@ -55,7 +55,7 @@ pub async fn read_resource(caller: &Caller, uri: &str, round: Option<Round>) -> 
     let mut event = begun(caller, "resources/read", uri);
     let tenant = &caller.visit.tenant;
     let servers = servers_in_reach(tenant, &caller.principal, crate::catalog::Server::has_resources);
-    let route = tenant.offers.route(&servers, uri);
+    let route = tenant.offers.route(&servers, uri, &Work::of_request());
     let Some(route) = route.filter(|route| may(caller, route.installation, true, &mut event)) else {
         return refuse(event, Said::Rpc(not_found(uri)));
     };
@@ -114,7 +114,7 @@ fn resource<'a>(caller: &'a Caller, uri: &str) -> Option<(&'a Arc<Installation>,
         return Some((&one.installation, one.enabled, json!({ "type": "ref/resource", "uri": one.own })));
     }
     let servers = servers_in_reach(tenant, &caller.principal, crate::catalog::Server::has_resources);
-    let route = tenant.offers.route(&servers, uri)?;
+    let route = tenant.offers.route(&servers, uri, &Work::of_request())?;
     Some((route.installation, true, json!({ "type": "ref/resource", "uri": route.uri })))
 }
 

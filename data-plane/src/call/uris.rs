@@ -5,7 +5,7 @@
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Caller, servers_in_reach};
-use crate::catalog::{Installation, Route, Server};
+use crate::catalog::{Installation, Route, Server, Work};
 use crate::members::Members;
 
 /// Most URIs of one answer that are looked at; the others stay as they came.
@@ -45,10 +45,10 @@ pub(super) fn read(caller: &Caller, route: &Route<'_>, asked: &str, result: Box<
 fn public<'a>(caller: &'a Caller, installation: &'a Installation) -> impl FnMut(&str) -> Option<String> + 'a {
     let tenant = &caller.visit.tenant;
     let servers = servers_in_reach(tenant, &caller.principal, Server::has_resources);
-    let mut left = MOST;
+    let (mut left, work) = (MOST, Work::of_answer());
     move |own| {
         left = left.checked_sub(1)?;
-        tenant.offers.public_uri(&servers, installation, own)
+        tenant.offers.public_uri(&servers, installation, own, &work)
     }
 }
 
@@ -104,7 +104,10 @@ fn each(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::catalog::samples;
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
@@ -123,5 +126,30 @@ mod tests {
         for whole in [sent, r#"{"content":"no list"}"#, r#"{"content":[1,null]}"#, "[]"] {
             assert!(each(&raw(whole), "content", |content| block(content, &mut none)).is_none(), "{whole}");
         }
+    }
+
+    #[test]
+    fn long_links_and_many_deep_templates_are_only_so_much_work() {
+        let deep = samples::deep();
+        let bundle = samples::with_servers(&[("deep", &[], &deep), ("other", &[], &["b://{x}"])]);
+        let tenant = samples::compile_with(&bundle);
+        let servers = tenant.readable();
+        let other = servers[1];
+        let answer = |uris: &[String]| {
+            let links = uris.iter().map(|uri| json!({ "type": "resource_link", "uri": uri }));
+            raw(&json!({ "content": links.collect::<Vec<_>>() }).to_string())
+        };
+        let led = |uris: &[String]| {
+            let work = Work::of_answer();
+            let mut public = |own: &str| tenant.offers.public_uri(&servers, other, own, &work);
+            let led = each(&answer(uris), "content", |content| block(content, &mut public));
+            (led.map(|led| led.get().to_owned()), work.left())
+        };
+        let (short, _) = led(&["c://x".to_owned()]);
+        assert!(short.unwrap().contains(r#""uri":"mcp+other://c%3A%2F%2Fx""#), "within the bound it is led");
+        let long: Vec<String> = (100..600).map(|at| format!("c://{at}{}", "a".repeat(8192 - 7))).collect();
+        let (long, left) = led(&long);
+        assert!(long.is_none(), "all stay as they came");
+        assert!(left < 8192 * samples::DEEP_PARTS, "{left}: the bound has stopped it");
     }
 }

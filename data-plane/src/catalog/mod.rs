@@ -28,4 +28,5 @@ pub use installation::{Exposure, Installation};
 pub use offers::{Offer, Offers, Route};
 pub use people::{ApiKey, Holder, KeptOut, Member, ServiceAccount};
 pub use server::Server;
+pub use template::Work;
 pub use tenant::Tenant;

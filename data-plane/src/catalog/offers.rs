@@ -4,17 +4,18 @@
 //! server's own, since other texts name it; where it would lead to another server, as where two list the same, it is wrapped,
 //! so that each can be read. Pages of apps keep their scheme `ui`, by which clients know them (MCP Apps, SEP-1865).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::value::RawValue;
+use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::v1;
 
 use super::entries::public_name;
 use super::installation::Installation;
 use super::server::{Definition, Server};
-use super::template::Template;
+use super::template::{Template, TooMuch, Work};
 use super::tenant::BundleError;
 
 /// What stays as it is within a wrapped URI (RFC 3986, unreserved).
@@ -41,7 +42,19 @@ pub struct Offers {
     pub templates: Vec<Offer>,
     prompt_at: HashMap<String, usize>,
     resource_at: HashMap<String, usize>,
-    matchers: Vec<Template>,
+    template_at: HashMap<String, usize>,
+    listed: HashMap<InstallationId, Listed>,
+}
+
+/// What one server lists, as it calls it.
+#[derive(Debug, Default)]
+struct Listed {
+    /// Where its resources are.
+    resource_at: HashMap<String, usize>,
+    /// Where its templates are, in their order.
+    templates: Vec<(usize, Template)>,
+    /// Scheme and authority of all of them.
+    places: HashSet<String>,
 }
 
 /// Where a resource is read.
@@ -81,6 +94,7 @@ impl Offers {
             self.prompt_at.insert(name.clone(), self.prompts.len());
             self.prompts.push(offer(prompt, "name", name));
         }
+        let listed = self.listed.entry(installation.id).or_default();
         for resource in &server.resources {
             // What reads as another server's wrapped URI would take that one's place.
             let taken = self.resource_at.contains_key(&resource.name) || unwrap(&resource.name).is_some();
@@ -89,14 +103,20 @@ impl Offers {
                 faults.push(BundleError::Twice(uri));
                 continue;
             }
-            self.resource_at.insert(uri.clone(), self.resources.len());
+            let at = self.resources.len();
+            self.resource_at.insert(uri.clone(), at);
+            listed.resource_at.entry(resource.name.clone()).or_insert(at);
+            listed.places.extend(authority(&resource.name).map(str::to_owned));
             self.resources.push(offer(resource, "uri", uri));
         }
         for template in &server.templates {
-            let taken = self.templates.iter().any(|other| other.name == template.name);
+            let taken = self.template_at.contains_key(&template.name);
             let text =
                 if taken { wrap_template(&installation.name, &template.name) } else { template.name.clone() };
-            self.matchers.push(Template::new(&template.name));
+            let at = self.templates.len();
+            self.template_at.entry(text.clone()).or_insert(at);
+            listed.templates.push((at, Template::new(&template.name)));
+            listed.places.extend(authority(&template.name).map(str::to_owned));
             self.templates.push(offer(template, "uriTemplate", text));
         }
     }
@@ -110,105 +130,151 @@ impl Offers {
     /// The template with a public text, offered or not.
     #[must_use]
     pub fn template(&self, text: &str) -> Option<&Offer> {
-        self.templates.iter().find(|one| one.name == text)
+        self.templates.get(*self.template_at.get(text)?)
     }
 
-    /// Which server a URI is asked of. `installations` are those in the caller's reach that offer resources, in order.
+    /// Which server a URI is asked of; none where it is more work to find out than is left. `installations` are those in the
+    /// caller's reach that offer resources, in order.
     #[must_use]
-    pub fn route<'a>(&'a self, installations: &[&'a Arc<Installation>], uri: &str) -> Option<Route<'a>> {
-        let route = self.target(installations, uri)?;
-        self.offers(route.installation, &route.uri).then_some(route)
+    pub fn route<'a>(
+        &'a self,
+        installations: &[&'a Arc<Installation>],
+        uri: &str,
+        work: &Work,
+    ) -> Option<Route<'a>> {
+        let route = self.target(installations, uri, work).ok()??;
+        let offered = self.offers(route.installation, &route.uri, work).ok()?;
+        offered.then_some(route)
     }
 
     /// The URI by which clients reach what a server calls `own`, where that is another: its own would lead elsewhere, or
     /// nowhere. `installations` are those in the caller's reach that offer resources, in order.
     ///
-    /// A web address that the server offers nothing of stays as it is, since clients open it by themselves.
+    /// A web address that the server offers nothing of stays as it is, since clients open it by themselves; so does what is
+    /// more work to look up than is left.
     #[must_use]
     pub fn public_uri(
         &self,
         installations: &[&Arc<Installation>],
         installation: &Installation,
         own: &str,
+        work: &Work,
     ) -> Option<String> {
         if !installations.iter().any(|one| one.id == installation.id) {
             // It can be read nowhere.
             return None;
         }
-        let leads = |uri: &str| {
-            self.target(installations, uri)
-                .is_some_and(|route| route.installation.id == installation.id && route.uri == own)
+        self.led(installations, installation, own, work).ok().flatten()
+    }
+
+    /// The same of a server in reach.
+    fn led(
+        &self,
+        installations: &[&Arc<Installation>],
+        installation: &Installation,
+        own: &str,
+        work: &Work,
+    ) -> Result<Option<String>, TooMuch> {
+        let leads = |uri: &str| -> Result<bool, TooMuch> {
+            let route = self.target(installations, uri, work)?;
+            Ok(route.is_some_and(|route| route.installation.id == installation.id && route.uri == own))
         };
         let wrapped = wrap(&installation.name, own);
-        let listed = self.resource_at.contains_key(&wrapped) && leads(&wrapped);
-        let stays = !listed && (leads(own) || (is_web(own) && !self.knows(installation, own)));
-        (!stays).then_some(wrapped)
+        let listed = self.resource_at.contains_key(&wrapped) && leads(&wrapped)?;
+        let stays = !listed && (leads(own)? || (is_web(own) && !self.knows(installation, own, work)?));
+        Ok((!stays).then_some(wrapped))
     }
 
     /// Where a URI leads: what the list says of it, the server that it is wrapped for, or the one that it means.
-    fn target<'a>(&'a self, installations: &[&'a Arc<Installation>], uri: &str) -> Option<Route<'a>> {
+    fn target<'a>(
+        &'a self,
+        installations: &[&'a Arc<Installation>],
+        uri: &str,
+        work: &Work,
+    ) -> Result<Option<Route<'a>>, TooMuch> {
+        work.take(installations.len())?;
         let listed = self.resource_at.get(uri).and_then(|at| self.resources.get(*at));
         let reach = |offer: &&Offer| installations.iter().any(|one| one.id == offer.installation.id);
         if let Some(offer) = listed.filter(reach) {
-            return Some(Route { installation: &offer.installation, uri: offer.own.clone() });
+            return Ok(Some(Route { installation: &offer.installation, uri: offer.own.clone() }));
         }
         let wrapped = unwrap(uri)
             .and_then(|(name, own)| Some((*installations.iter().find(|one| one.name == name)?, own)));
         if let Some((installation, uri)) = wrapped {
-            return Some(Route { installation, uri });
+            return Ok(Some(Route { installation, uri }));
         }
-        Some(Route { installation: self.meant(installations, uri)?, uri: uri.to_owned() })
+        let meant = self.meant(installations, uri, work)?;
+        Ok(meant.map(|installation| Route { installation, uri: uri.to_owned() }))
     }
 
     /// Of a template, of the one server with this scheme and authority, of the only server: in this order.
     fn meant<'a>(
-        &'a self,
+        &self,
         installations: &[&'a Arc<Installation>],
         uri: &str,
-    ) -> Option<&'a Arc<Installation>> {
-        let reach = |offer: &&Offer| installations.iter().any(|one| one.id == offer.installation.id);
-        let mut matching = self.templates.iter().zip(&self.matchers).filter(|(_, one)| one.matches(uri));
-        if let Some((offer, _)) = matching.find(|(offer, _)| offer.enabled && reach(offer)) {
-            return Some(&offer.installation);
+        work: &Work,
+    ) -> Result<Option<&'a Arc<Installation>>, TooMuch> {
+        for installation in installations.iter().copied() {
+            if self.matches(installation, uri, work, |offer| offer.enabled)? {
+                return Ok(Some(installation));
+            }
         }
-        let mut near = installations.iter().copied().filter(|one| self.is_near(one, uri));
-        match (near.next(), near.next()) {
+        let place = authority(uri);
+        // Each server looks for the whole of it.
+        work.take(installations.len().saturating_mul(1 + place.map_or(0, str::len) / 4))?;
+        let mut near = installations.iter().copied().filter(|one| self.is_near(one, place));
+        Ok(match (near.next(), near.next()) {
             (Some(only), None) => Some(only),
             (None, _) => match installations {
-                [only] => Some(only),
+                [only] => Some(*only),
                 _ => None,
             },
             (Some(_), Some(_)) => None,
-        }
+        })
     }
 
-    /// Whether a server lists something of a URI's scheme and authority.
-    fn is_near(&self, installation: &Installation, uri: &str) -> bool {
-        let place = authority(uri);
-        let all = self.resources.iter().chain(&self.templates);
-        let mut mine = all.filter(|offer| offer.installation.id == installation.id);
-        place.is_some() && mine.any(|offer| authority(&offer.own) == place)
+    /// Whether a URI is of a server's template of some kind.
+    fn matches(
+        &self,
+        installation: &Installation,
+        uri: &str,
+        work: &Work,
+        kind: impl Fn(&Offer) -> bool,
+    ) -> Result<bool, TooMuch> {
+        let Some(listed) = self.listed.get(&installation.id) else { return Ok(false) };
+        for (at, template) in &listed.templates {
+            if self.templates.get(*at).is_some_and(&kind) && template.matches(uri, work)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a server lists something of a scheme and authority.
+    fn is_near(&self, installation: &Installation, place: Option<&str>) -> bool {
+        let listed = self.listed.get(&installation.id);
+        place.zip(listed).is_some_and(|(place, listed)| listed.places.contains(place))
+    }
+
+    /// A resource in a server's list.
+    fn resource(&self, installation: &Installation, own: &str) -> Option<&Offer> {
+        self.resources.get(*self.listed.get(&installation.id)?.resource_at.get(own)?)
     }
 
     /// Whether a URI is one of those that a server says it has.
-    fn knows(&self, installation: &Installation, own: &str) -> bool {
-        let listed = self.resources.iter();
-        let mut listed = listed.filter(|offer| offer.installation.id == installation.id);
-        let mut templates = self.templates.iter().zip(&self.matchers);
-        listed.any(|offer| offer.own == own)
-            || templates.any(|(offer, one)| offer.installation.id == installation.id && one.matches(own))
-            || self.is_near(installation, own)
+    fn knows(&self, installation: &Installation, own: &str, work: &Work) -> Result<bool, TooMuch> {
+        Ok(self.resource(installation, own).is_some()
+            || self.is_near(installation, authority(own))
+            || self.matches(installation, own, work, |_| true)?)
     }
 
     /// Whether a server's own URI is not switched off, by itself or with the template that it is of.
-    fn offers(&self, installation: &Installation, own: &str) -> bool {
-        let mine = |offer: &&Offer| offer.installation.id == installation.id;
-        if let Some(listed) = self.resources.iter().filter(mine).find(|offer| offer.own == own) {
-            return listed.enabled;
+    fn offers(&self, installation: &Installation, own: &str, work: &Work) -> Result<bool, TooMuch> {
+        if let Some(listed) = self.resource(installation, own) {
+            return Ok(listed.enabled);
         }
-        let templates = self.templates.iter().zip(&self.matchers);
-        let mut matching = templates.filter(|(offer, one)| mine(offer) && one.matches(own)).peekable();
-        matching.peek().is_none() || matching.any(|(offer, _)| offer.enabled)
+        Ok(!self.matches(installation, own, work, |offer| !offer.enabled)?
+            || self.matches(installation, own, work, |offer| offer.enabled)?)
     }
 }
 
@@ -256,9 +322,75 @@ fn is_web(uri: &str) -> bool {
     uri.starts_with("https://") || uri.starts_with("http://")
 }
 
-/// Scheme and authority, for comparing.
-fn authority(uri: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = uri.split_once("://")?;
+/// What a URI begins with: its scheme and authority, for comparing.
+fn authority(uri: &str) -> Option<&str> {
+    let begin = uri.find("://")? + "://".len();
+    let rest = uri.get(begin..)?;
     let end = rest.find(['/', '?', '#', '{']).unwrap_or(rest.len());
-    Some((scheme, rest.get(..end)?))
+    uri.get(..begin + end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Tenant, samples};
+
+    /// The second template of the first server is switched off.
+    fn tenant() -> Tenant {
+        let mut bundle = samples::with_servers(&[
+            ("first", &["a://one"], &["a://{x}/on", "a://{+x}/off"]),
+            ("second", &["a://one", "b://one"], &[]),
+        ]);
+        bundle.0.installations[0].disabled_definitions = vec!["a://{+x}/off".into()];
+        samples::compile_with(&bundle)
+    }
+
+    #[test]
+    fn a_uri_leads_to_one_server_by_its_list_its_template_or_its_place() {
+        let tenant = tenant();
+        let servers = tenant.readable();
+        for (uri, server) in [
+            ("a://one", Some(("first", "a://one"))),
+            ("mcp+second://a%3A%2F%2Fone", Some(("second", "a://one"))),
+            ("a://x/on", Some(("first", "a://x/on"))),
+            ("a://x/off", None),
+            ("mcp+first://a%3A%2F%2Fx%2Foff", None),
+            ("b://one/more", Some(("second", "b://one/more"))),
+            ("c://one", None),
+        ] {
+            let route = tenant.offers.route(&servers, uri, &Work::of_request());
+            let found = route.as_ref().map(|route| (route.installation.name.as_str(), route.uri.as_str()));
+            assert_eq!(found, server, "{uri}");
+        }
+    }
+
+    #[test]
+    fn too_long_a_uri_is_read_where_a_list_or_a_wrapping_says_where() {
+        let long = format!("{}/on", "l".repeat(9000));
+        let listed = format!("a://{long}");
+        let bundle = samples::with_servers(&[
+            ("first", &[listed.as_str()], &["a://{x}/on"]),
+            ("second", &[], &["b://{x}/on"]),
+        ]);
+        let tenant = samples::compile_with(&bundle);
+        let servers = tenant.readable();
+        let leads = |uri: &str| {
+            let route = tenant.offers.route(&servers, uri, &Work::of_request());
+            route.map(|route| route.installation.name.clone())
+        };
+        assert_eq!(leads(&listed).as_deref(), Some("first"));
+        assert_eq!(leads(&wrap("second", &listed)).as_deref(), Some("second"));
+        assert_eq!(leads(&format!("a://{long}/on")), None);
+        assert_eq!(leads(&format!("b://{long}")), None);
+    }
+
+    #[test]
+    fn one_request_is_only_so_much_work() {
+        let tenant = samples::compile_with(&samples::with_servers(&[("deep", &[], &samples::deep())]));
+        let servers = tenant.readable();
+        let work = Work::of_request();
+        assert!(tenant.offers.route(&servers, &format!("x://{}", "a".repeat(8000)), &work).is_none());
+        assert!(work.left() < 8000 * samples::DEEP_PARTS, "{work:?}");
+        assert!(tenant.offers.route(&servers, "x://a", &Work::of_request()).is_some());
+    }
 }

@@ -106,6 +106,58 @@ pub fn bundle() -> v1::TenantBundle {
     }
 }
 
+/// Other MCP servers, each with a name, resources and templates: a bundle and its connectors.
+pub fn with_servers(servers: &[(&str, &[&str], &[&str])]) -> (v1::TenantBundle, Vec<v1::Connector>) {
+    let definitions = |all: &[&str], member: &str| -> Vec<v1::McpDefinition> {
+        let definition = |name: &&str| v1::McpDefinition {
+            name: (*name).to_owned(),
+            definition_json: serde_json::json!({ "name": "n", member: name }).to_string(),
+        };
+        all.iter().map(definition).collect()
+    };
+    let connector = |(name, resources, templates): &(&str, &[&str], &[&str])| v1::Connector {
+        name: (*name).to_owned(),
+        title: (*name).to_owned(),
+        base_url: "https://mcp.example.com".into(),
+        server: Some(v1::McpServer {
+            capabilities_json: r#"{"resources":{}}"#.into(),
+            resources: definitions(resources, "uri"),
+            resource_templates: definitions(templates, "uriTemplate"),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let connectors: Vec<v1::Connector> = servers.iter().map(connector).collect();
+    let installation = |(at, connector): (usize, &v1::Connector)| v1::Installation {
+        id: format!("01890000-0000-7000-8000-0000000001{at:02}"),
+        name: connector.name.clone(),
+        connector_hash: toolmesh_proto::connector_hash(connector),
+        base_url: connector.base_url.clone(),
+        ..Default::default()
+    };
+    let installations = connectors.iter().enumerate().map(installation).collect();
+    (v1::TenantBundle { installations, ..bundle() }, connectors)
+}
+
+pub fn compile_with((bundle, connectors): &(v1::TenantBundle, Vec<v1::Connector>)) -> Tenant {
+    let compiled = |one: &v1::Connector| {
+        let compiled = Arc::new(Connector::compile(one).unwrap());
+        (compiled.hash.clone(), compiled)
+    };
+    let connectors: HashMap<String, Arc<Connector>> = connectors.iter().map(compiled).collect();
+    Tenant::compile(bundle, &|hash| connectors.get(hash).cloned().map(Ok)).unwrap()
+}
+
+/// Parts of each of [`deep`].
+pub const DEEP_PARTS: u64 = 342;
+
+/// A thousand templates that no URI of letters comes of, as a close look at the whole of it tells.
+pub fn deep() -> Vec<&'static str> {
+    static DEEP: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| format!("{}!{{+a}}", "{+a}".repeat(340)));
+    vec![DEEP.as_str(); 1000]
+}
+
 pub fn connectors() -> HashMap<String, Arc<Connector>> {
     let connector = Arc::new(Connector::compile(&connector()).unwrap());
     HashMap::from([(connector.hash.clone(), connector)])

@@ -18,6 +18,7 @@ use super::people::{
     ApiKey, Holder, KeptOut, Member, ServiceAccount, kept_out, key, member, service_account, sound,
 };
 use super::server::Server;
+use super::template::Work;
 
 /// One tenant, whole; never changed, only replaced.
 #[derive(Debug)]
@@ -117,8 +118,9 @@ impl Tenant {
             installations.push(installation);
         }
         let readable = offers::readable(&installations);
+        let work = Work::of_bundle();
         for entry in &mut tools {
-            pages::lead(entry, |installation, uri| offers.public_uri(&readable, installation, uri));
+            pages::lead(entry, |installation, uri| offers.public_uri(&readable, installation, uri, &work));
         }
         for alias in &bundle.aliases {
             if !set_alias(alias, &mut tools, &mut by_name) {

@@ -18,7 +18,7 @@ use toolmesh_proto::ids::InstallationId;
 use toolmesh_proto::v1::CredentialUse;
 
 use crate::call::{Caller, servers_in_reach};
-use crate::catalog::{Installation, Tenant};
+use crate::catalog::{Installation, Tenant, Work};
 use crate::execute::upstream::listen::{Notice, Show, Wanted};
 use crate::identity::Principal;
 use crate::ingress::Standing;
@@ -191,8 +191,9 @@ impl Heard {
 /// The servers of which a change of these resources can be heard: installation, the server's own URI, the one that was asked for.
 fn follow(tenant: &Tenant, principal: &Principal, uris: &[String]) -> Vec<(InstallationId, String, String)> {
     let servers = servers_in_reach(tenant, principal, crate::catalog::Server::has_resources);
+    let work = Work::of_request();
     let follow = |uri: &String| {
-        let route = tenant.offers.route(&servers, uri)?;
+        let route = tenant.offers.route(&servers, uri, &work)?;
         let server = route.installation.connector.server.as_ref()?;
         server
             .tells("resources", "subscribe")
@@ -237,7 +238,10 @@ fn renamed(tenant: &Tenant, source: &Source, params: &RawValue) -> Option<Member
     let own: String = members.read_as("uri")?;
     let asked = source.uris.iter().find(|(one, _)| *one == own).map(|(_, asked)| asked.clone());
     // A server may name a part of what is followed.
-    let public = || tenant.offers.public_uri(&tenant.readable(), &source.installation, &own);
+    let public = || {
+        let work = Work::of_answer();
+        tenant.offers.public_uri(&tenant.readable(), &source.installation, &own, &work)
+    };
     if let Some(known) = asked.or_else(public) {
         members.set_value("uri", &known);
     }
