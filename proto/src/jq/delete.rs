@@ -58,35 +58,37 @@ fn object(map: &Map, paths: &[Path<'_>]) -> Result<Val, &'static str> {
 }
 
 fn list(items: &[Val], paths: &[Path<'_>]) -> Result<Val, &'static str> {
+    // What goes as a whole is marked, since each of many ranges may hold every place.
+    take(items.len() as u64);
+    let mut gone = vec![false; items.len()];
     let mut below: HashMap<usize, Vec<Path<'_>>> = HashMap::new();
     for (first, rest) in paths.iter().filter_map(|path| path.split_first()) {
-        match first {
-            Val::Num(at) => {
-                if let Some(at) = place(at, items.len()) {
-                    below.entry(at).or_default().push(rest);
-                }
-            }
+        let (at, rest) = match first {
+            Val::Num(at) => (place(at, items.len()), rest),
             Val::Obj(range) => {
                 let (from, to) = bounds(range, items.len());
                 charge((to - from) as u64);
                 match rest.split_first() {
-                    None => (from..to).for_each(|at| below.entry(at).or_default().push(rest)),
-                    Some((Val::Num(at), deeper)) => {
-                        if let Some(at) = place(at, to - from) {
-                            below.entry(from + at).or_default().push(deeper);
-                        }
+                    None => {
+                        gone.get_mut(from..to).unwrap_or_default().fill(true);
+                        continue;
                     }
+                    Some((Val::Num(at), deeper)) => (place(at, to - from).map(|at| from + at), deeper),
                     Some(_) => return Err("a part of a range cannot be deleted by name"),
                 }
             }
             _ => return Err("a list has no parts with names"),
+        };
+        let Some(at) = at else { continue };
+        match gone.get_mut(at) {
+            Some(gone) if rest.is_empty() => *gone = true,
+            _ => below.entry(at).or_default().push(rest),
         }
     }
     let mut kept = Vec::with_capacity(items.len());
-    for (at, item) in items.iter().enumerate() {
+    for (at, item) in items.iter().enumerate().filter(|(at, _)| gone.get(*at) != Some(&true)) {
         match below.get(&at) {
             None => kept.push(item.clone()),
-            Some(paths) if paths.iter().any(|path| path.is_empty()) => {}
             Some(paths) => kept.push(without(item, paths)?),
         }
     }

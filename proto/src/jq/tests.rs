@@ -143,6 +143,37 @@ fn what_is_deleted_is_what_was_there_before() {
     assert!(run("del(.a.b)", r#"{"a":5}"#).is_err());
 }
 
+/// Each was compared with jq 1.6.
+#[test]
+fn ranges_that_are_deleted_may_overlap_and_mix_with_places() {
+    const NUMBERS: &str = "[1,2,3,4,5]";
+    const PAIRS: &str = "[[1,2],[3,4],[5,6]]";
+    for (program, input, output) in [
+        ("del(.[0:2], .[1:3])", NUMBERS, "[4,5]"),
+        ("del(.[-2:], .[0])", NUMBERS, "[2,3]"),
+        ("del(.[1:3], .[2], .[-1])", NUMBERS, "[1,4]"),
+        ("del(.[:1], .[4:], .[-3:-2])", NUMBERS, "[2,4]"),
+        ("del(.[2:1], .[3])", NUMBERS, "[1,2,3,5]"),
+        ("del(.[9:], .[-9:1])", NUMBERS, "[2,3,4,5]"),
+        (r#"delpaths([[{"start":1,"end":null}],[{"start":null,"end":-4}]])"#, NUMBERS, "[]"),
+        (r#"delpaths([[2,0],[{"start":0,"end":2}]])"#, PAIRS, "[[6]]"),
+        ("del(.[0:2], .[1][0], .[2][0])", PAIRS, "[[6]]"),
+        ("del(.[1:][-1][0], .[0:1])", PAIRS, "[[3,4],[6]]"),
+    ] {
+        assert_eq!(run(program, input).as_deref(), Ok(output), "{program}");
+    }
+}
+
+#[test]
+fn ranges_hold_every_place_without_taking_room_for_each() {
+    let few = r#"[range(200000)] | delpaths([range(60) | [{"start":0,"end":200000}]])"#;
+    assert_eq!(run(few, "null").as_deref(), Ok("[]"));
+    let many = r#"[range(2000000)] | delpaths([range(60) | [{"start":0,"end":2000000}]])"#;
+    let ended = run(many, "null");
+    let bound = matches!(ended, Err(RunError::Steps | RunError::Memory | RunError::Time(_)));
+    assert!(bound || ended.as_deref() == Ok("[]"), "{:?}", ended.map(|text| text.len()));
+}
+
 #[test]
 fn what_is_no_program_is_refused_with_its_place() {
     assert_eq!((refused(".a |\n  foo(1)").line, refused(".a |\n  foo(1)").column), (2, 3));
