@@ -119,6 +119,7 @@ async fn the_page_that_asks_says_whether_it_is_about_reading_or_changing() -> Te
     log_in(&browser, system, &workspace.owner).await?;
     browser.go(&system.console_url(&format!("/w/{}/settings/access", workspace.slug))).await?;
     browser.submit("/settings/access").await?;
+    browser.read("Writing needs its own permission now").await?;
     for (scope, says, name) in [
         ("mcp:tools", "It may only read", "97-consent-to-read"),
         ("mcp:tools mcp:write", "It asks for more than reading", "98-consent-to-write"),
